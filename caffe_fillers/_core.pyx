@@ -1,0 +1,548 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, binding=True, embedsignature=False
+"""The random stream: class RNG over csrc/.
+
+Nothing here holds the GIL while it draws, and nothing waits for the GIL while it holds a stream's lock; so threads that
+share a stream neither tear it nor deadlock.
+"""
+
+import os
+import re
+from operator import index
+
+import numpy as np
+
+from caffe_fillers.errors import CaffeError
+
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.pythread cimport (
+    PyThread_acquire_lock,
+    PyThread_allocate_lock,
+    PyThread_free_lock,
+    PyThread_release_lock,
+    PyThread_type_lock,
+    WAIT_LOCK,
+)
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
+
+
+cdef extern from "mt19937.h" nogil:
+    enum: CF_MT_N
+    ctypedef struct cf_mt:
+        uint32_t key[624]
+        uint32_t pos
+        uint64_t drawn
+    void cf_mt_seed(cf_mt *mt, uint32_t seed)
+    void cf_mt_raw(cf_mt *mt, uint32_t *out, size_t n)
+    void cf_mt_skip(cf_mt *mt, uint64_t n)
+
+cdef extern from "distributions.h" nogil:
+    ctypedef enum cf_boost: CF_BOOST_147, CF_BOOST_156, CF_BOOST_164
+    ctypedef enum cf_status: CF_OK, CF_ENDLESS
+    cf_status cf_uniform_f32(cf_mt *mt, float *out, size_t n, float a, float b, cf_boost boost)
+    cf_status cf_uniform_f64(cf_mt *mt, double *out, size_t n, double a, double b, cf_boost boost)
+    void cf_normal_f32(cf_mt *mt, float *out, size_t n, float mean, float sigma, cf_boost boost)
+    void cf_normal_f64(cf_mt *mt, double *out, size_t n, double mean, double sigma, cf_boost boost)
+    void cf_bernoulli_f32(cf_mt *mt, float *out, size_t n, float p)
+    void cf_bernoulli_f64(cf_mt *mt, double *out, size_t n, double p)
+    void cf_mask_f32(cf_mt *mt, float *out, size_t n, float p)
+    void cf_mask_f64(cf_mt *mt, double *out, size_t n, double p)
+    void cf_normalize_rows_f32(float *out, size_t rows, size_t columns)
+    void cf_normalize_rows_f64(double *out, size_t rows, size_t columns)
+
+__all__ = ["RNG", "normalize_rows", "simd"]
+
+simd = "portable"
+
+cdef uint64_t MOST = 0xFFFFFFFFFFFFFFFF
+
+
+cdef class _Floats:
+    """One C-contiguous array of native float32 or float64, held for as long as this object lives."""
+
+    cdef Py_buffer view
+    cdef bint held
+    cdef bint double
+    cdef size_t size
+
+    def __cinit__(self, out):
+        try:
+            PyObject_GetBuffer(out, &self.view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE | PyBUF_FORMAT)
+        except (BufferError, TypeError, ValueError) as error:
+            raise CaffeError(
+                f"cannot fill this {type(out).__name__}: {error}. A fill needs a writable, C-contiguous array."
+            ) from None
+        self.held = True
+        cdef bytes format = self.view.format
+        if format not in (b"f", b"d"):
+            raise CaffeError(
+                f"cannot fill an array of type {getattr(out, 'dtype', format.decode())}: "
+                "only float32 and float64 in the machine's own byte order are filled."
+            )
+        self.double = format == b"d"
+        self.size = self.view.len // self.view.itemsize
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+
+cdef str _shown(double value, bint double):
+    """As a C++ stream prints it, after rounding to the type that is compared."""
+    if not double:
+        value = <float>value
+    if value != value:
+        return "-nan" if np.signbit(value) else "nan"
+    return "%g" % value
+
+
+cdef object _failed(str what, double left, double right, bint double, str advice):
+    return CaffeError(f"Check failed: {what} ({_shown(left, double)} vs. {_shown(right, double)})\n{advice}")
+
+
+cdef double _number(object value, str name) except? -1:
+    try:
+        return value
+    except (TypeError, ValueError, OverflowError):
+        raise CaffeError(f"{name} must be a number, not {value!r}") from None
+
+
+cdef bint _is_double(object dtype) except -1:
+    cdef object kind
+    if dtype is np.float32:
+        return False
+    if dtype is np.float64:
+        return True
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is not None and kind.isnative and kind.char in "fd":
+        return kind.char == "d"
+    raise CaffeError(f"dtype must be float32 or float64, not {dtype!r}")
+
+
+cdef object _empty(object size, object dtype):
+    """A new array of a caller's size: None (0 axes), a whole number or a tuple of them."""
+    shape = () if size is None else size if isinstance(size, (tuple, list)) else (size,)
+    total = np.dtype(dtype).itemsize
+    try:
+        shape = tuple([index(n) for n in shape])
+    except TypeError:
+        raise CaffeError(f"size must be a whole number or a tuple of them, not {size!r}") from None
+    for n in shape:
+        if n < 0:
+            raise CaffeError(f"size must not be negative: {size!r}")
+    for n in shape:
+        total *= n
+    if total > 0x7FFFFFFFFFFFFFFF or len(shape) > 32:
+        raise CaffeError(f"size {size!r} is more than an array can hold")
+    return np.empty(shape, dtype)
+
+
+cdef object _count(object n, str name):
+    try:
+        n = index(n)
+    except TypeError:
+        raise CaffeError(f"{name} must be a whole number, not {n!r}") from None
+    return n
+
+
+cdef int _threads(object threads) except -1:
+    if threads is None:
+        return 0
+    threads = _count(threads, "threads")
+    if threads < 1:
+        raise CaffeError(f"threads must be at least 1, not {threads}")
+    return min(threads, 1024)
+
+
+cdef uint32_t _seed(object seed) except? 0:
+    if isinstance(seed, bool):
+        raise CaffeError(f"seed must be an integer, not {seed!r}")
+    seed = _count(seed, "seed")
+    if not 0 <= seed <= 0xFFFFFFFF:
+        raise CaffeError(
+            f"seed {seed} is outside 0 .. 4294967295. Caffe would use {seed % (1 << 32)}: "
+            "give that number if it is the one you mean."
+        )
+    return seed
+
+
+cdef cf_boost _boost(object version) except *:
+    match = isinstance(version, str) and re.fullmatch(r"1\.([0-9]{2,3})(\.[0-9]+)?", version)
+    if not match:
+        raise CaffeError(f'boost must be a version such as "1.74", not {version!r}')
+    minor = int(match[1])
+    if minor < 47:
+        raise CaffeError(f"Boost {version} is not known here: only 1.47 and later are. Caffe was built on 1.54 and later.")
+    return CF_BOOST_147 if minor < 56 else CF_BOOST_156 if minor < 64 else CF_BOOST_164
+
+
+def _restore(boost, seed, key, pos, drawn):
+    """Rebuild an RNG from a pickle."""
+    cdef RNG rng = RNG(0, boost=boost)
+    rng.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": pos}}
+    rng.mt.drawn = drawn
+    rng._seed = seed
+    return rng
+
+
+cdef class RNG:
+    """The random stream of Caffe: MT19937, and Boost's distributions over it.
+
+    Everything that Caffe draws at start comes from one stream, in order; so fillers take an ``RNG`` and advance it.
+    Threads may share one: each call is a whole.
+
+    Parameters
+    ----------
+    seed : int, optional
+        0 .. 2**32 - 1, as in ``Caffe::set_random_seed``. None takes one from the system's entropy; ``seed`` tells which.
+    boost : str
+        The version of Boost that Caffe was built with, from "1.47" on. Its normal distribution changed in 1.56 and
+        in 1.64.
+
+    Raises
+    ------
+    CaffeError
+        If the seed is not an integer in the range, or the version of Boost is unknown.
+
+    Examples
+    --------
+    >>> from caffe_fillers import RNG
+    >>> rng = RNG(1701)
+    >>> int(rng.random_raw()), rng.position
+    (935524436, 1)
+    >>> rng.uniform(-1, 1, 3).dtype
+    dtype('float32')
+    """
+
+    cdef cf_mt mt
+    cdef PyThread_type_lock lock
+    cdef cf_boost profile
+    cdef readonly str boost
+    cdef object _seed
+
+    def __cinit__(self, seed=None, *, boost="1.74"):
+        self.lock = PyThread_allocate_lock()
+        if self.lock is NULL:
+            raise MemoryError
+        self.profile = _boost(boost)
+        self.boost = boost
+        self._seed = int.from_bytes(os.urandom(4), "little") if seed is None else _seed(seed)
+        cf_mt_seed(&self.mt, self._seed)
+
+    def __dealloc__(self):
+        if self.lock is not NULL:
+            PyThread_free_lock(self.lock)
+
+    cdef inline void acquire(self) noexcept nogil:
+        PyThread_acquire_lock(self.lock, WAIT_LOCK)
+
+    cdef inline void release(self) noexcept nogil:
+        PyThread_release_lock(self.lock)
+
+    cdef cf_mt snapshot(self) noexcept:
+        cdef cf_mt mt
+        with nogil:
+            self.acquire()
+            mt = self.mt
+            self.release()
+        return mt
+
+    def __repr__(self):
+        return f"RNG(seed={self.seed}, boost={self.boost!r}, position={self.position})"
+
+    @property
+    def seed(self):
+        """The seed given or drawn; None once ``state`` was set."""
+        return self._seed
+
+    @property
+    def position(self):
+        """How many draws were made since seeding, or since ``state`` was set."""
+        return self.snapshot().drawn
+
+    @property
+    def state(self):
+        """The stream as ``numpy.random.MT19937().state``: a dict that either one can be set to.
+
+        Raises
+        ------
+        CaffeError
+            If what it is set to is no such dict. The stream is then as it was.
+        """
+        cdef cf_mt mt = self.snapshot()
+        key = np.empty(CF_MT_N, np.uint32)
+        cdef uint32_t[::1] words = key
+        memcpy(&words[0], mt.key, sizeof(mt.key))
+        return {"bit_generator": "MT19937", "state": {"key": key, "pos": int(mt.pos)}}
+
+    @state.setter
+    def state(self, value):
+        cdef cf_mt mt
+        cdef const uint32_t[::1] words
+        try:
+            name, inner = value["bit_generator"], value["state"]
+            key, pos = np.asarray(inner["key"]), index(inner["pos"])
+        except (TypeError, KeyError, IndexError, ValueError) as error:
+            raise CaffeError(f"not a state of NumPy's MT19937: {type(error).__name__}: {error}") from None
+        if name != "MT19937":
+            raise CaffeError(f"a state of MT19937 is needed, not of {name!r}")
+        if key.shape != (CF_MT_N,) or key.dtype.kind not in "iu" or key.min() < 0 or key.max() > 0xFFFFFFFF:
+            raise CaffeError(f"the key of a state must be {CF_MT_N} whole numbers of 32 bits, not {key.dtype} {key.shape}")
+        if not 0 <= pos <= CF_MT_N:
+            raise CaffeError(f"the pos of a state must be 0 .. {CF_MT_N}, not {pos}")
+        if not (key[1:].any() or int(key[0]) >> 31):
+            raise CaffeError("a key of zeros is no state: it would give zeros for ever")
+        words = np.ascontiguousarray(key, np.uint32)
+        memcpy(mt.key, &words[0], sizeof(mt.key))
+        mt.pos = pos
+        mt.drawn = 0
+        with nogil:
+            self.acquire()
+            self.mt = mt
+            self.release()
+        self._seed = None
+
+    def copy(self):
+        """Another RNG at the same place of the same stream."""
+        cdef RNG other = RNG.__new__(RNG, 0, boost=self.boost)
+        other.mt = self.snapshot()
+        other._seed = self._seed
+        return other
+
+    def __copy__(self):
+        return self.copy()
+
+    def __deepcopy__(self, memo):
+        return self.copy()
+
+    def __reduce__(self):
+        cdef cf_mt mt = self.snapshot()
+        key = (<char *>mt.key)[:sizeof(mt.key)]
+        return _restore, (self.boost, self._seed, np.frombuffer(key, np.uint32), int(mt.pos), int(mt.drawn))
+
+    def random_raw(self, size=None):
+        """Draw as ``caffe_rng_rand()`` does.
+
+        Parameters
+        ----------
+        size : int or tuple of int, optional
+            The shape of the result; None for a single draw.
+
+        Returns
+        -------
+        int or ndarray of uint32
+        """
+        cdef uint32_t one
+        cdef uint32_t[::1] words
+        cdef size_t n
+        if size is None:
+            with nogil:
+                self.acquire()
+                cf_mt_raw(&self.mt, &one, 1)
+                self.release()
+            return int(one)
+        out = _empty(size, np.uint32)
+        if out.size:
+            words = out.reshape(-1)
+            n = words.shape[0]
+            with nogil:
+                self.acquire()
+                cf_mt_raw(&self.mt, &words[0], n)
+                self.release()
+        return out
+
+    def skip(self, n):
+        """Discard n draws.
+
+        Parameters
+        ----------
+        n : int
+            Not negative, and so that ``position`` stays below 2**64.
+
+        Raises
+        ------
+        CaffeError
+            If n is no such number. The stream is then as it was.
+        """
+        n = _count(n, "n")
+        if n < 0:
+            raise CaffeError(f"cannot skip {n} draws: a stream only goes forward")
+        if n > MOST:
+            raise CaffeError(f"cannot skip {n} draws: a position stays below 2**64")
+        cdef uint64_t draws = n
+        cdef bint fits
+        with nogil:
+            self.acquire()
+            fits = draws <= MOST - self.mt.drawn
+            if fits:
+                cf_mt_skip(&self.mt, draws)
+            self.release()
+        if not fits:
+            raise CaffeError(f"cannot skip {n} draws: a position stays below 2**64")
+
+    def uniform(self, low=0.0, high=1.0, size=None, dtype=np.float32):
+        """Draw as ``caffe_rng_uniform`` does: from low to high, high included.
+
+        Parameters
+        ----------
+        low, high : float
+            Rounded to dtype first.
+        size : int or tuple of int, optional
+            The shape of the result; None for a single number.
+        dtype : float32 or float64
+
+        Returns
+        -------
+        ndarray or scalar of dtype
+
+        Raises
+        ------
+        CaffeError
+            If low > high, either is NaN, or the range is one that Caffe hangs on. Nothing is drawn then.
+
+        Examples
+        --------
+        >>> from caffe_fillers import RNG
+        >>> RNG(1).uniform(-1, 1, (2, 3)).shape
+        (2, 3)
+        """
+        out = _empty(size, np.float64 if _is_double(dtype) else np.float32)
+        self.fill_uniform(out, low, high)
+        return out[()] if size is None else out
+
+    def gaussian(self, mean=0.0, std=1.0, size=None, dtype=np.float32):
+        """Draw as ``caffe_rng_gaussian`` does.
+
+        Parameters
+        ----------
+        mean, std : float
+            Rounded to dtype first.
+        size : int or tuple of int, optional
+            The shape of the result; None for a single number.
+        dtype : float32 or float64
+
+        Returns
+        -------
+        ndarray or scalar of dtype
+
+        Raises
+        ------
+        CaffeError
+            If std is not above 0. Nothing is drawn then.
+
+        Examples
+        --------
+        >>> from caffe_fillers import RNG
+        >>> RNG(1).gaussian(0, 0.01, 10).shape
+        (10,)
+        """
+        out = _empty(size, np.float64 if _is_double(dtype) else np.float32)
+        self.fill_gaussian(out, mean, std)
+        return out[()] if size is None else out
+
+    def bernoulli(self, p, size=None, dtype=np.float32):
+        """Draw 1 with probability p and else 0, as ``caffe_rng_bernoulli`` does. p = 0 draws nothing.
+
+        Parameters
+        ----------
+        p : float
+            0 .. 1, rounded to dtype first.
+        size : int or tuple of int, optional
+            The shape of the result; None for a single number.
+        dtype : float32 or float64
+            The type in which draws are compared with p, and of the result.
+
+        Returns
+        -------
+        ndarray or scalar of dtype
+
+        Raises
+        ------
+        CaffeError
+            If p is not in 0 .. 1. Nothing is drawn then.
+
+        Examples
+        --------
+        >>> from caffe_fillers import RNG
+        >>> RNG(1).bernoulli(1, 3).tolist()
+        [1.0, 1.0, 1.0]
+        """
+        out = _empty(size, np.float64 if _is_double(dtype) else np.float32)
+        self.fill_bernoulli(out, p)
+        return out[()] if size is None else out
+
+    def fill_uniform(self, out, low, high, threads=None):
+        """``uniform`` into a C-contiguous array of native float32 or float64."""
+        cdef _Floats to = _Floats(out)
+        cdef double a = _number(low, "low"), b = _number(high, "high")
+        cdef cf_status status
+        _threads(threads)
+        if not (a <= b if to.double else <float>a <= <float>b):
+            raise _failed("a <= b", a, b, to.double, "The lower bound (min) must not be above the upper one (max).")
+        with nogil:
+            self.acquire()
+            if to.double:
+                status = cf_uniform_f64(&self.mt, <double *>to.view.buf, to.size, a, b, self.profile)
+            else:
+                status = cf_uniform_f32(&self.mt, <float *>to.view.buf, to.size, <float>a, <float>b, self.profile)
+            self.release()
+        if status == CF_ENDLESS:
+            raise CaffeError(
+                f"Caffe with Boost {self.boost} never returns from a uniform fill from {_shown(a, to.double)} to "
+                f"{_shown(b, to.double)}: no draw falls below the upper bound. Give a narrower, finite range."
+            )
+
+    def fill_gaussian(self, out, mean, std, threads=None):
+        """``gaussian`` into a C-contiguous array of native float32 or float64."""
+        cdef _Floats to = _Floats(out)
+        cdef double m = _number(mean, "mean"), s = _number(std, "std")
+        _threads(threads)
+        if not (s > 0 if to.double else <float>s > 0):
+            raise _failed("sigma > 0", s, 0, to.double, "The standard deviation (std) must be above 0.")
+        with nogil:
+            self.acquire()
+            if to.double:
+                cf_normal_f64(&self.mt, <double *>to.view.buf, to.size, m, s, self.profile)
+            else:
+                cf_normal_f32(&self.mt, <float *>to.view.buf, to.size, <float>m, <float>s, self.profile)
+            self.release()
+
+    def fill_bernoulli(self, out, p):
+        """``bernoulli`` into a C-contiguous array of native float32 or float64."""
+        self._bernoulli(_Floats(out), p, False)
+
+    def mask_bernoulli(self, out, p):
+        """Multiply an array by ``bernoulli`` of its size, as Caffe's sparse gaussian does."""
+        self._bernoulli(_Floats(out), p, True)
+
+    cdef _bernoulli(self, _Floats to, object probability, bint mask):
+        cdef double p = _number(probability, "p")
+        if not to.double:
+            p = <float>p
+        if not p >= 0:
+            raise _failed("p >= 0", p, 0, to.double, "A probability lies between 0 and 1.")
+        if not p <= 1:
+            raise _failed("p <= 1", p, 1, to.double, "A probability lies between 0 and 1.")
+        with nogil:
+            self.acquire()
+            if to.double:
+                (cf_mask_f64 if mask else cf_bernoulli_f64)(&self.mt, <double *>to.view.buf, to.size, p)
+            else:
+                (cf_mask_f32 if mask else cf_bernoulli_f32)(&self.mt, <float *>to.view.buf, to.size, <float>p)
+            self.release()
+
+
+def normalize_rows(out):
+    """Divide each row of a C-contiguous 2-d array by its sum, added up in index order as Caffe does."""
+    cdef _Floats to = _Floats(out)
+    if to.view.ndim != 2:
+        raise CaffeError(f"rows are those of a 2-d array, not of a {to.view.ndim}-d one")
+    cdef size_t rows = to.view.shape[0], columns = to.view.shape[1]
+    with nogil:
+        if to.double:
+            cf_normalize_rows_f64(<double *>to.view.buf, rows, columns)
+        else:
+            cf_normalize_rows_f32(<float *>to.view.buf, rows, columns)

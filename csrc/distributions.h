@@ -1,0 +1,36 @@
+/* Boost's distributions over one stream, bit for bit. No Python, no allocation, no globals.
+
+   Every function draws what Boost draws and leaves the stream where Boost leaves it. Arguments are taken as checked by
+   the caller (a <= b, sigma > 0, 0 <= p <= 1, no NaN among them), except for CF_ENDLESS, which is found out here and
+   returned before anything is drawn. */
+#ifndef CF_DISTRIBUTIONS_H
+#define CF_DISTRIBUTIONS_H
+
+#include "mt19937.h"
+
+/* What Boost changed: 1.56 brought the ziggurat and the rule for wide ranges, 1.64 the second ziggurat. */
+typedef enum { CF_BOOST_147, CF_BOOST_156, CF_BOOST_164 } cf_boost;
+
+typedef enum {
+    CF_OK,
+    CF_ENDLESS /* no draw can ever be accepted: Caffe hangs or overflows its stack */
+} cf_status;
+
+cf_status cf_uniform_f32(cf_mt *mt, float *out, size_t n, float a, float b, cf_boost boost);
+cf_status cf_uniform_f64(cf_mt *mt, double *out, size_t n, double a, double b, cf_boost boost);
+
+void cf_normal_f32(cf_mt *mt, float *out, size_t n, float mean, float sigma, cf_boost boost);
+void cf_normal_f64(cf_mt *mt, double *out, size_t n, double mean, double sigma, cf_boost boost);
+
+/* 1 or 0 each; p == 0 draws nothing. */
+void cf_bernoulli_f32(cf_mt *mt, float *out, size_t n, float p);
+void cf_bernoulli_f64(cf_mt *mt, double *out, size_t n, double p);
+/* The same, multiplied onto what is there. */
+void cf_mask_f32(cf_mt *mt, float *out, size_t n, float p);
+void cf_mask_f64(cf_mt *mt, double *out, size_t n, double p);
+
+/* Each row divided by its sum, added up in index order. */
+void cf_normalize_rows_f32(float *out, size_t rows, size_t columns);
+void cf_normalize_rows_f64(double *out, size_t rows, size_t columns);
+
+#endif

@@ -1,0 +1,85 @@
+"""Write ziggurat_tables.h from the formula: python csrc/ziggurat_tables.py > csrc/ziggurat_tables.h
+
+A ziggurat covers a density f by n layers of equal area v. The lowest layer reaches to r and holds the tail beyond it,
+so v = r f(r) + tail(r); going up, each layer's height is v over its width. The right r is the one for which the last
+layer ends exactly at f(0) = 1.
+"""
+
+from decimal import Decimal, getcontext
+
+getcontext().prec = 80
+ONE = Decimal(1)
+
+
+def arctan_inverse(n):
+    """arctan(1/n) by its series."""
+    total, term, k = Decimal(0), ONE / n, 0
+    while abs(term) > Decimal("1e-79"):
+        total += term / (2 * k + 1) * (-1) ** k
+        term, k = term / (n * n), k + 1
+    return total
+
+
+def normal_tail(r):
+    """Integral of exp(-x*x/2) from r on: the half of the whole less the series from 0 to r."""
+    pi = 4 * (4 * arctan_inverse(5) - arctan_inverse(239))
+    total, term, k = Decimal(0), r, 0
+    while abs(term) > Decimal("1e-79"):
+        total += term / (2 * k + 1)
+        k += 1
+        term = -term * r * r / (2 * k)
+    return (pi / 2).sqrt() - total
+
+
+def layers(r, n, f, inverse, tail):
+    """x and y of the n + 1 edges for one r, and by how much the top misses 1."""
+    v = r * f(r) + tail(r)
+    x, y = [v / f(r), r], [Decimal(0), f(r)]
+    for _ in range(2, n):
+        y.append(y[-1] + v / x[-1])
+        if y[-1] >= 1:
+            return x, y, y[-1]
+        x.append(inverse(y[-1]))
+    miss = y[-1] + v / x[-1] - 1
+    return [*x, Decimal(0)], [*y, ONE], miss
+
+
+def solve(low, high, *curve):
+    """The r between low (top too high) and high (too low) for which the layers close."""
+    for _ in range(240):
+        middle = (low + high) / 2
+        if layers(middle, *curve)[2] > 0:
+            low = middle
+        else:
+            high = middle
+    return layers(high, *curve)[:2]
+
+
+def table(name, values):
+    numbers = ", ".join(repr(float(v)) for v in values)
+    lines, line = [], "   "
+    for number in numbers.split(" "):
+        if len(line) + len(number) > 116:
+            lines.append(line)
+            line = "   "
+        line += " " + number
+    body = "\n".join([*lines, line])
+    return f"static const double {name}[{len(values)}] = {{\n{body}}};\n"
+
+
+def main():
+    normal = solve(
+        Decimal(3), Decimal(4), 128, lambda x: (-x * x / 2).exp(), lambda y: (-2 * y.ln()).sqrt(), normal_tail
+    )
+    exponential = solve(Decimal(7), Decimal(8), 256, lambda x: (-x).exp(), lambda y: -y.ln(), lambda r: (-r).exp())
+    print("/* Written by ziggurat_tables.py: the edges of the layers, from the widest up. */")
+    print("#ifndef CF_ZIGGURAT_TABLES_H\n#define CF_ZIGGURAT_TABLES_H\n")
+    print(table("cf_normal_x", normal[0]))
+    print(table("cf_normal_y", normal[1]))
+    print(table("cf_exponential_x", exponential[0]))
+    print(table("cf_exponential_y", exponential[1]))
+    print("#endif")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""The RNG alone against the values measured from the real Caffe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caffe_fillers._core import RNG, normalize_rows
+from caffe_fillers.errors import CaffeError
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES = json.loads((GOLDEN / "fillers.json").read_text())["cases"]
+BOOST = {
+    "boost_ge_1.64": ("1.64", "1.74", "1.90"),
+    "boost_1.56_1.63": ("1.56", "1.58.0", "1.63"),
+    "boost_le_1.55": ("1.47", "1.54", "1.55"),
+}
+NOT_OURS = re.compile("text parse|Unknown filler|Sparsity not|blob|axis|data_|sparse >= -1")
+FIELD = re.compile(r"(\w+)\s*:\s*((?:\"[^\"]*\"\s*)+|[^\s,;]+)")
+
+
+def fields(text):
+    """The few forms of FillerParameter that the goldens use; numbers rounded to float32 as protobuf does."""
+    found = {name: value for name, value in FIELD.findall(text)}
+    kind = "".join(re.findall('"([^"]*)"', found.pop("type", '"constant"')))
+    norm = {"0": "FAN_IN", "1": "FAN_OUT", "2": "AVERAGE"}
+    mode = found.pop("variance_norm", "FAN_IN")
+    with np.errstate(over="ignore"):
+        numbers = {name: float(np.float32(re.sub("(?<=[0-9.])f", "", value))) for name, value in found.items()}
+    return kind, norm.get(mode, mode), {"min": 0, "max": 1, "mean": 0, "std": 1, "sparse": -1, "value": 0} | numbers
+
+
+def draw(rng, shape, text, dtype):
+    """Caffe's fillers, in a few lines over the RNG; None for those that never draw."""
+    kind, norm, p = fields(text)
+    R = np.dtype(dtype).type
+    out = np.empty(shape, dtype)
+    if kind == "uniform":
+        rng.fill_uniform(out, p["min"], p["max"])
+    elif kind == "gaussian":
+        rng.fill_gaussian(out, p["mean"], p["std"])
+        if p["sparse"] >= 0:
+            rng.mask_bernoulli(out, R(p["sparse"]) / R(shape[0]))
+    elif kind == "positive_unitball":
+        rng.fill_uniform(out, 0, 1)
+        normalize_rows(out.reshape(shape[0], -1))
+    elif kind in ("xavier", "msra"):
+        count = math.prod(shape)
+        fan_in, fan_out = count // shape[0], count // shape[1] if len(shape) > 1 else count
+        n = {"FAN_IN": R(fan_in), "FAN_OUT": R(fan_out), "AVERAGE": R(fan_in + fan_out) / R(2)}[norm]
+        if kind == "xavier":
+            scale = np.sqrt(R(3) / n)
+            rng.fill_uniform(out, -scale, scale)
+        else:
+            rng.fill_gaussian(out, 0, np.sqrt(R(2) / n))
+    else:
+        assert kind in ("constant", "bilinear")
+        return None
+    return out
+
+
+def expected(case, profile):
+    result = case["results"][profile]
+    while isinstance(result, str):
+        result = case["results"][result.removeprefix("same as ")]
+    return result
+
+
+def error_is_ours(case):
+    results = [expected(case, profile) for profile in BOOST]
+    return all("error" not in r or not NOT_OURS.search(r["error"]) for r in results)
+
+
+def check_refusal(rng, items, dtype, text):
+    """Some item is refused, with nothing drawn for it. Which one is not recorded for a fill that hangs."""
+    with pytest.raises(CaffeError) as caught:  # noqa: PT012
+        for item in items:
+            before = rng.state, rng.position
+            draw(rng, item["shape"], item["filler"], dtype)
+    if text.startswith("Check failed"):
+        assert str(caught.value).splitlines()[0] == text
+    else:
+        assert "never returns" in str(caught.value)
+    if "sparse" not in item["filler"]:  # there the gaussians come before the mask's p is checked
+        np.testing.assert_equal((rng.state, rng.position), before)
+
+
+def check(case, profile, version):
+    result = expected(case, profile)
+    dtype = {"float": np.float32, "double": np.float64}[case["dtype"]]
+    rng = RNG(case["seed"], boost=version)
+    if "error" in result:
+        check_refusal(rng, case["items"], dtype, result["error"])
+        return
+    other = case["results"].get(profile + "_libm_without_fma", result)
+    for item, value, alternative in zip(case["items"], result["values"], other["values"], strict=True):
+        out = draw(rng, item["shape"], item["filler"], dtype)
+        if out is not None:
+            sha = hashlib.sha256(out).hexdigest()
+            assert sha in (value["sha256"], alternative["sha256"]), (item, out.ravel()[:8])
+    assert rng.random_raw() == result["next_draw"]
+
+
+@pytest.mark.parametrize("profile", BOOST)
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c["category"] != "long" and error_is_ours(c)], ids=lambda c: c["id"]
+)
+def test_golden(case, profile):
+    for version in BOOST[profile][: 3 if case["category"] in ("seeds", "rejection") else 1]:
+        check(case, profile, version)
