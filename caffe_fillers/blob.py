@@ -1,0 +1,240 @@
+"""Blob: an N-d array with Caffe's legacy num, channels, height, width view of it."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .errors import CaffeError
+
+__all__ = ["INT_MAX", "Blob", "check_shape", "describe"]
+
+INT_MAX = 2**31 - 1
+MAX_AXES = 32
+
+
+def check_shape(shape: int | Iterable[int]) -> tuple[int, ...]:
+    """Return `shape` as a tuple, or raise what Caffe's Blob raises for a shape it can't hold."""
+    try:
+        dims = (operator.index(shape),)  # type: ignore[arg-type]
+    except TypeError:
+        try:
+            dims = tuple(operator.index(dim) for dim in shape)  # type: ignore[union-attr]
+        except TypeError:
+            raise CaffeError(f"a shape is an int or a sequence of ints, got {shape!r}") from None
+    if len(dims) > MAX_AXES:
+        raise CaffeError(f"Check failed: shape.size() <= kMaxBlobAxes ({len(dims)} vs. {MAX_AXES})")
+    count = 1
+    for dim in dims:
+        if dim < 0:
+            raise CaffeError(f"Check failed: shape[i] >= 0 ({dim} vs. 0)\na blob of shape {dims} can't be made")
+        if count and dim > INT_MAX // count:
+            raise CaffeError(
+                f"Check failed: shape[i] <= 0x7fffffff / count_ ({dim} vs. {INT_MAX // count}) "
+                f"blob size exceeds INT_MAX\nshape {dims} has more than {INT_MAX} elements"
+            )
+        count *= dim
+    return dims
+
+
+def describe(shape: Sequence[int]) -> str:
+    """The shape as Caffe prints it: the dims, then the count in brackets."""
+    return "".join(f"{dim} " for dim in shape) + f"({prod(shape)})"
+
+
+class Blob:
+    """Values and gradients of one shape.
+
+    Parameters
+    ----------
+    shape : int or sequence of int, optional
+        At most 32 axes, at most 2**31 - 1 elements. ``()`` is one element without axes.
+    dtype : {numpy.float32, numpy.float64}, optional
+        What `data` and `diff` hold.
+
+    Attributes
+    ----------
+    data, diff : numpy.ndarray
+        C-contiguous arrays of `shape`; zeros until they are written, allocated when first read.
+
+    Raises
+    ------
+    CaffeError
+        If Caffe could not make a blob of this shape, or the dtype is another.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> blob = cf.Blob((20, 1, 5, 5))
+    >>> blob.num, blob.channels, blob.count(), blob.count(2)
+    (20, 1, 500, 25)
+    >>> cf.Blob((500, 800)).height
+    1
+    """
+
+    __slots__ = ("_absent", "_data", "_diff", "_dtype", "_shape")
+
+    def __init__(self, shape: int | Iterable[int] = (), dtype: Any = np.float32) -> None:
+        self._shape = check_shape(shape)
+        self._dtype = np.dtype(dtype)
+        if self._dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise CaffeError(f"a blob holds float32 or float64, got dtype {self._dtype}")
+        self._data: np.ndarray | None = None
+        self._diff: np.ndarray | None = None
+        self._absent = ""
+
+    @classmethod
+    def from_array(cls, array: np.ndarray) -> Blob:
+        """Make a blob that uses `array` as its data, without a copy where it is C-contiguous."""
+        blob = cls(array.shape, array.dtype)
+        blob._data = np.ascontiguousarray(array).reshape(array.shape)
+        return blob
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._dtype
+
+    @property
+    def data(self) -> np.ndarray:
+        if self._data is None:
+            if self._absent:
+                raise CaffeError(self._absent)
+            self._data = np.zeros(self._shape, self._dtype)
+        return self._data
+
+    @property
+    def diff(self) -> np.ndarray:
+        if self._diff is None:
+            self._diff = np.zeros(self._shape, self._dtype)
+        return self._diff
+
+    def without_data(self, why: str) -> Blob:
+        """Make reading `data` an error that says `why`; returns the blob."""
+        self._absent = why
+        return self
+
+    def share_data(self, owner: Blob) -> None:
+        """Use the memory of `owner`, seen through this blob's own shape. The counts must be equal."""
+        if owner.count() != self.count():
+            raise CaffeError(f"a blob of shape {self._shape} can't share the memory of one of shape {owner.shape}")
+        self._absent = owner._absent
+        self._data = None if owner._absent else owner.data.reshape(self._shape)
+
+    def _axis(self, axis: int) -> int:
+        axes = len(self._shape)
+        where = f"axis {axis} out of range for {axes}-D Blob with shape {describe(self._shape)}"
+        if axis < -axes:
+            raise CaffeError(f"Check failed: axis_index >= -num_axes() ({axis} vs. {-axes}) {where}")
+        if axis >= axes:
+            raise CaffeError(f"Check failed: axis_index < num_axes() ({axis} vs. {axes}) {where}")
+        return axis % axes
+
+    def _legacy(self, axis: int) -> int:
+        if len(self._shape) > 4:
+            raise CaffeError(
+                f"Check failed: num_axes() <= 4 ({len(self._shape)} vs. 4) "
+                "Cannot use legacy accessors on Blobs with > 4 axes."
+            )
+        if not -4 <= axis < 4:
+            raise CaffeError(f"a legacy axis is -4 to 3, got {axis}")
+        return self._shape[axis] if -len(self._shape) <= axis < len(self._shape) else 1
+
+    @property
+    def num(self) -> int:
+        return self._legacy(0)
+
+    @property
+    def channels(self) -> int:
+        return self._legacy(1)
+
+    @property
+    def height(self) -> int:
+        return self._legacy(2)
+
+    @property
+    def width(self) -> int:
+        return self._legacy(3)
+
+    def count(self, start: int = 0, end: int | None = None) -> int:
+        """Return the product of the dims from axis `start` up to, not including, `end`."""
+        end = len(self._shape) if end is None else end
+        if not 0 <= start <= end <= len(self._shape):
+            raise CaffeError(f"count({start}, {end}) needs 0 <= start <= end <= {len(self._shape)}")
+        return prod(self._shape[start:end])
+
+    def offset(self, *index: int) -> int:
+        """Return where the element at `index` lies in the flat array; indices left out at the end are 0.
+
+        On a blob of at most 4 axes this is Caffe's offset(n, c, h, w), with missing axes read as 1.
+        """
+        dims = self._shape
+        if len(index) == 1 and isinstance(index[0], (tuple, list)):
+            index = tuple(index[0])
+        if len(index) > len(dims) and len(index) <= 4:
+            dims = dims + (1,) * (len(index) - len(dims))
+        if len(index) > len(dims):
+            raise CaffeError(f"offset takes at most {len(dims)} indices on shape {self._shape}, got {len(index)}")
+        flat = 0
+        for axis, dim in enumerate(dims):
+            at = index[axis] if axis < len(index) else 0
+            if not 0 <= at < max(dim, 1):
+                raise CaffeError(f"index {at} on axis {axis} is outside 0..{dim - 1} of shape {self._shape}")
+            flat = flat * dim + at
+        return flat
+
+    def reshape(self, *shape: int) -> None:
+        """Give the blob another shape; what is in memory stays where the count is unchanged, else becomes zero."""
+        dims = check_shape(shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+        for part in ("_data", "_diff"):
+            values = getattr(self, part)
+            if values is not None:
+                setattr(self, part, values.reshape(dims) if prod(dims) == values.size else None)
+        self._shape = dims
+
+    @classmethod
+    def from_proto(cls, proto: Any, dtype: Any = None) -> Blob:
+        """Make a blob from a BlobProto; `dtype` by default float64 where it holds doubles, else float32."""
+        legacy = [proto.HasField(name) for name in ("num", "channels", "height", "width")]
+        if any(legacy):
+            shape = (proto.num, proto.channels, proto.height, proto.width)
+        else:
+            shape = tuple(proto.shape.dim)
+        doubles = len(proto.double_data) > 0
+        blob = cls(shape, dtype if dtype is not None else (np.float64 if doubles else np.float32))
+        values = proto.double_data if doubles else proto.data
+        if len(values) != blob.count():
+            field = "double_data_size" if doubles else "data_size"
+            raise CaffeError(
+                f"Check failed: count_ == proto.{field}() ({blob.count()} vs. {len(values)})\n"
+                f"a BlobProto of shape {shape} must hold as many values as the shape says"
+            )
+        blob._data = np.array(values, blob._dtype).reshape(shape)
+        gradients = proto.double_diff or proto.diff
+        if gradients:
+            if len(gradients) != blob.count():
+                raise CaffeError(f"a BlobProto of shape {shape} holds {len(gradients)} values of diff")
+            blob._diff = np.array(gradients, blob._dtype).reshape(shape)
+        return blob
+
+    def to_proto(self, write_diff: bool = False) -> Any:
+        """Return a BlobProto: shape, and data or, for float64, double_data (with `write_diff` the diff too)."""
+        from . import schema
+
+        proto = schema.BlobProto()
+        proto.shape.dim.extend(self._shape)
+        data, diff = ("double_data", "double_diff") if self._dtype == np.float64 else ("data", "diff")
+        getattr(proto, data).extend(self.data.ravel().tolist())
+        if write_diff:
+            getattr(proto, diff).extend(self.diff.ravel().tolist())
+        return proto
+
+    def __repr__(self) -> str:
+        return f"Blob(shape={self._shape}, dtype={self._dtype})"

@@ -1,0 +1,503 @@
+"""The seven fillers of Caffe: a shape gives fans, fans give a scale, the scale gives one call on the RNG.
+
+What a filler is going to do is worked out first, as a `Plan`, and everything that can be refused is refused there;
+applying the plan is then one or two calls on the stream. A net asks for all its plans before it draws anything.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._core import RNG, normalize_rows
+from .blob import INT_MAX, Blob, check_shape, describe
+from .errors import CaffeError
+
+__all__ = ["REVISIONS", "Plan", "Spec", "as_rng", "as_spec", "check_revision", "consume", "fans", "fill", "plan"]
+
+REVISIONS = ("v0.9999", "rc", "rc2", "rc3", "1.0", "master")
+# the place of each revision in time, so that "up to rc2" is a comparison
+_AGE = {name: age for age, name in enumerate(REVISIONS)}
+_RC2, _RC3, _MASTER = _AGE["rc2"], _AGE["rc3"], _AGE["master"]
+
+NORMS = ("FAN_IN", "FAN_OUT", "AVERAGE")
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_BARE_NAME = re.compile(r"[A-Za-z_]\w*\Z")
+_SCRATCH = 1 << 16
+
+
+class Spec(NamedTuple):
+    """A FillerParameter, its numbers already rounded to the float32 that the message stores."""
+
+    type: str = "constant"
+    value: float = 0.0
+    min: float = 0.0
+    max: float = 1.0
+    mean: float = 0.0
+    std: float = 1.0
+    sparse: int = -1
+    variance_norm: int = 0
+
+
+class Plan(NamedTuple):
+    """What a filler does to one blob: a draw, then what is done to the values.
+
+    `draw` is "uniform" (of `a` to `b`), "gaussian" (of mean `a`, deviation `b`) or "" (nothing is drawn);
+    `keep` is the probability of sparse gaussians, or None; `finish` changes the values in place.
+    """
+
+    draw: str
+    a: float
+    b: float
+    keep: float | None = None
+    finish: Callable[[np.ndarray], None] | None = None
+    std: float = 0.0
+    """The standard deviation that the filler is designed to give; NaN where it has none."""
+
+
+def check_revision(caffe: str) -> str:
+    if caffe not in _AGE:
+        raise CaffeError(f"caffe= is one of {', '.join(REVISIONS)}, got {caffe!r}")
+    return caffe
+
+
+def as_rng(rng: RNG | int | None, boost: str | None = None) -> RNG:
+    """The stream to draw from, by SPEC 7: an RNG advances, an int is Caffe's random_seed, None is fresh entropy."""
+    if isinstance(rng, RNG):
+        if boost is not None and boost != rng.boost:
+            raise CaffeError(f"rng already follows Boost {rng.boost}; leave boost={boost!r} out")
+        return rng
+    return RNG(rng) if boost is None else RNG(rng, boost=boost)
+
+
+# --- what to fill with -------------------------------------------------------------------------------------------
+
+
+def _from_message(message: Any) -> Spec:
+    return Spec(
+        message.type,
+        message.value,
+        message.min,
+        message.max,
+        message.mean,
+        message.std,
+        message.sparse,
+        # a fork's FillerParameter may lack it
+        getattr(message, "variance_norm", 0),
+    )
+
+
+def _from_dict(fields: Mapping[str, Any]) -> Spec:
+    from . import schema
+
+    message = schema.FillerParameter()
+    for name, value in fields.items():
+        if name not in message.DESCRIPTOR.fields_by_name:
+            known = ", ".join(field.name for field in message.DESCRIPTOR.fields)
+            raise CaffeError(f"a filler has no field {name!r}; it has {known}")
+        if name == "variance_norm" and isinstance(value, str):
+            if value not in NORMS:
+                raise CaffeError(f"variance_norm is one of {', '.join(NORMS)}, got {value!r}")
+            value = NORMS.index(value)
+        try:
+            setattr(message, name, value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise CaffeError(f"a filler's {name} can't be {value!r}: {error}") from None
+    return _from_message(message)
+
+
+@lru_cache(maxsize=1024)
+def _from_text(text: str | bytes) -> Spec:
+    if isinstance(text, str) and _BARE_NAME.match(text):
+        return Spec(text)
+    from . import prototxt, schema
+
+    return _from_message(prototxt.parse(text, schema.FillerParameter, name="<filler>", strict=True).message)
+
+
+def as_spec(filler: Any) -> Spec:
+    """Read a filler given as a message, as prototxt text, as a dict or as the bare name of a type."""
+    if isinstance(filler, (str, bytes)):
+        return _from_text(filler)
+    if isinstance(filler, Spec):
+        return filler
+    if isinstance(filler, Mapping):
+        return _from_dict(filler)
+    if getattr(getattr(filler, "DESCRIPTOR", None), "name", None) == "FillerParameter":
+        return _from_message(filler)
+    raise CaffeError(
+        f"a filler is a FillerParameter, prototxt text, a dict or the name of a type, got {type(filler).__name__}"
+    )
+
+
+# --- fans ----------------------------------------------------------------------------------------------------------
+
+
+def _legacy_dims(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    blob = Blob(shape)
+    return blob.num, blob.channels, blob.height, blob.width
+
+
+def _fans(shape: tuple[int, ...], age: int) -> tuple[int, int]:
+    count = prod(shape)
+    if age < _MASTER:
+        num, channels, _, _ = _legacy_dims(shape)
+        return count // num, count // channels
+    if not shape:
+        raise CaffeError(
+            "Check failed: axis_index < num_axes() (0 vs. 0) axis 0 out of range for 0-D Blob with shape (1)\n"
+            "this filler needs a blob with at least one axis"
+        )
+    return count // shape[0], count // shape[1] if len(shape) > 1 else count
+
+
+def fans(shape: int | Iterable[int], *, caffe: str = "master") -> tuple[int, int]:
+    """Return fan_in and fan_out of a weight blob as Caffe's xavier and msra count them.
+
+    Parameters
+    ----------
+    shape : int or sequence of int
+        The blob's shape; axis 0 counts the outputs of the layer, axis 1 its inputs.
+    caffe : str, optional
+        Revision of Caffe: up to "1.0" the blob is read as num x channels x height x width.
+
+    Returns
+    -------
+    fan_in, fan_out : int
+        ``count / shape[0]`` and ``count / shape[1]`` (`count` itself for a blob of one axis).
+
+    Raises
+    ------
+    CaffeError
+        For a shape without axes or with a zero in it.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> cf.fans((50, 20, 5, 5))
+    (500, 1250)
+    >>> cf.fans((1, 1, 500, 800), caffe="rc2")
+    (400000, 400000)
+    """
+    dims = check_shape(shape)
+    if prod(dims) == 0:
+        raise CaffeError(f"Check failed: blob->count()\na blob of shape {dims} has no fans")
+    return _fans(dims, _AGE[check_revision(caffe)])
+
+
+# --- plans: everything that can be refused is refused here ------------------------------------------------------
+
+
+def _rounder(dtype: np.dtype[Any]) -> Callable[[float], float]:
+    """Rounding to `dtype`. One operation of doubles rounded to float32 is that operation of float32."""
+    return float if dtype == _FLOAT64 else lambda value: float(np.float32(value))
+
+
+def _number(value: float) -> str:
+    """A number as C++ prints it to a stream."""
+    return f"{value:g}"
+
+
+def _variance_plan(draw: str, factor: float, spec: Spec, shape: tuple[int, ...], real: Any, age: int) -> Plan:
+    fan_in, fan_out = _fans(shape, age)
+    norm = spec.variance_norm if age >= _RC3 else 0
+    if norm == 2:
+        total = fan_in + fan_out
+        # the sum is a C int, and wraps
+        n = real(real(total if total <= INT_MAX else total - 2**32) / 2)
+    else:
+        n = real(fan_out if norm == 1 else fan_in)
+    if n < 0:
+        raise CaffeError(f"fan_in + fan_out = {fan_in} + {fan_out} does not fit Caffe's int")
+    scale = real(math.sqrt(real(factor / n)))
+    if draw == "uniform":
+        return Plan(draw, -scale, scale, std=scale / math.sqrt(3))
+    return Plan(draw, 0.0, scale, std=scale)
+
+
+def _keep(spec: Spec, shape: tuple[int, ...], real: Any, age: int) -> float | None:
+    if spec.sparse < -1:
+        raise CaffeError(
+            f"Check failed: sparse >= -1 ({spec.sparse} vs. -1)\n"
+            "sparse is the mean number of non-zero weights an output has; leave it out for none"
+        )
+    if spec.sparse < 0:
+        return None
+    if age <= _RC2:
+        num, channels, rows, _ = _legacy_dims(shape)
+        for name, dim in (("num", num), ("channels", channels)):
+            if dim != 1:
+                raise CaffeError(
+                    f"Check failed: blob->{name}() == 1 ({dim} vs. 1)\n"
+                    f"sparse worked on inner product blobs of shape 1x1xNxK only, before rc3; the shape is {shape}"
+                )
+    else:
+        rows = shape[0] if shape else _fans(shape, _MASTER)[0]
+    p = real(real(spec.sparse) / real(rows))
+    if p > 1:
+        raise CaffeError(
+            f"Check failed: p <= 1 ({_number(p)} vs. 1)\n"
+            f"sparse: {spec.sparse} is more than the {rows} outputs of a blob of shape {shape}; use at most {rows}"
+        )
+    return p
+
+
+def _bilinear(shape: tuple[int, ...], dtype: np.dtype[Any], age: int) -> Plan:
+    if len(shape) != 4:
+        raise CaffeError(
+            f"Check failed: blob->num_axes() == 4 ({len(shape)} vs. 4) Blob must be 4 dim.\n"
+            f"bilinear fills square kernels of two axes; the shape is {shape}"
+        )
+    height, width = shape[2:]
+    if width != height:
+        raise CaffeError(
+            f"Check failed: blob->width() == blob->height() ({width} vs. {height}) Filter must be square\n"
+            f"bilinear fills square kernels; the shape is {shape}"
+        )
+    # up to 1.0 all of it is float32, whatever the blob holds
+    real = dtype.type if age == _MASTER else np.float32
+    f = -(-width // 2)
+    c = (width - 1) / (2.0 * f) if age == _MASTER else (2 * f - 1 - f % 2) / (2.0 * f)
+    ramp = real(1) - np.abs(np.arange(width, dtype=real) / real(f) - real(c))
+
+    def finish(out: np.ndarray) -> None:
+        out[0, 0] = ramp * ramp[:, None]
+        out[...] = out[0, 0]
+
+    square, mean = float(np.mean(ramp * ramp, dtype=float)), float(np.mean(ramp, dtype=float))
+    return Plan("", 0, 0, finish=finish, std=math.sqrt(max(square**2 - mean**4, 0.0)))
+
+
+def _rows(rows: int) -> Callable[[np.ndarray], None]:
+    def finish(out: np.ndarray) -> None:
+        normalize_rows(out.reshape(rows, -1))
+
+    return finish
+
+
+def _constant(value: float) -> Callable[[np.ndarray], None]:
+    def finish(out: np.ndarray) -> None:
+        out.fill(value)
+
+    return finish
+
+
+def _plan_by_type(spec: Spec, shape: tuple[int, ...], dtype: np.dtype[Any], age: int) -> Plan:
+    real = _rounder(dtype)
+    kind = spec.type
+    if kind not in _TYPES or age < _TYPES[kind]:
+        since = f"; {kind} came with rc3" if kind in _TYPES else f"; there are {', '.join(_TYPES)}"
+        raise CaffeError(f"Check failed: false Unknown filler name: {kind}\ntypes are matched to the letter{since}")
+    if prod(shape) == 0:
+        check = "blob->count()" if kind in ("uniform", "xavier", "msra") else "data_"
+        raise CaffeError(f"Check failed: {check}\na blob of shape {shape} has no elements to fill")
+    match kind:
+        case "constant":
+            return Plan("", 0, 0, finish=_constant(spec.value))
+        case "uniform":
+            std = (spec.max - spec.min) / math.sqrt(12) if math.isfinite(spec.max - spec.min) else math.nan
+            return Plan("uniform", spec.min, spec.max, std=std)
+        case "gaussian":
+            return Plan("gaussian", spec.mean, spec.std, std=spec.std)
+        case "positive_unitball":
+            rows = shape[0] if age == _MASTER and shape else (_legacy_dims(shape)[0] if age < _MASTER else 0)
+            if not rows:
+                _fans(shape, age)
+            return Plan("uniform", 0.0, 1.0, finish=_rows(rows), std=math.nan)
+        case "xavier":
+            return _variance_plan("uniform", 3.0, spec, shape, real, age)
+        case "msra":
+            return _variance_plan("gaussian", 2.0, spec, shape, real, age)
+        case _:
+            return _bilinear(shape, dtype, age)
+
+
+# each type with the age of the revision that brought it
+_TYPES = {
+    "constant": 0,
+    "gaussian": 0,
+    "positive_unitball": 0,
+    "uniform": 0,
+    "xavier": 0,
+    "msra": _RC3,
+    "bilinear": _RC3,
+}
+
+
+@lru_cache(maxsize=4096)
+def _sound_plan(spec: Spec, shape: tuple[int, ...], dtype: np.dtype[Any], caffe: str) -> Plan:
+    age = _AGE[check_revision(caffe)]
+    plan = _plan_by_type(spec, shape, dtype, age)
+    if spec.sparse == -1:
+        return plan
+    # Caffe looks at sparse after filling, so a fault of the fill itself is told first
+    check_draw(plan, dtype, RNG(0))
+    if spec.type != "gaussian":
+        raise CaffeError(
+            f"Check failed: this->filler_param_.sparse() == -1 ({spec.sparse} vs. -1) "
+            "Sparsity not supported by this Filler.\n"
+            f"only gaussian can be sparse; remove sparse from the {spec.type} filler"
+        )
+    p = _keep(spec, shape, _rounder(dtype), age)
+    return plan if p is None else plan._replace(keep=p, std=spec.std * math.sqrt(p))
+
+
+def plan(spec: Spec, shape: tuple[int, ...], dtype: np.dtype[Any], caffe: str = "master") -> Plan:
+    """What `spec` does to a blob of `shape`, or the CaffeError that Caffe's CHECK would be."""
+    return _sound_plan(spec, shape, dtype, caffe)
+
+
+def check_draw(plan: Plan, dtype: np.dtype[Any], rng: RNG) -> None:
+    """Refuse what the distributions refuse; nothing is drawn for no values."""
+    nothing = np.empty(0, dtype)
+    if plan.draw == "uniform":
+        rng.fill_uniform(nothing, plan.a, plan.b)
+    elif plan.draw == "gaussian":
+        rng.fill_gaussian(nothing, plan.a, plan.b)
+
+
+def apply(plan: Plan, out: np.ndarray, rng: RNG, threads: int | None = None) -> None:
+    """Carry out a plan on a C-contiguous array."""
+    if plan.draw == "uniform":
+        rng.fill_uniform(out, plan.a, plan.b, threads)
+    elif plan.draw == "gaussian":
+        rng.fill_gaussian(out, plan.a, plan.b, threads)
+    if plan.keep is not None:
+        rng.mask_bernoulli(out, plan.keep)
+    if plan.finish is not None:
+        plan.finish(out)
+
+
+def consume(plan: Plan, count: int, dtype: np.dtype[Any], rng: RNG) -> None:
+    """Advance the stream as filling `count` values would, keeping none of them.
+
+    The pieces are of even length: Box-Muller makes its values in pairs.
+    """
+    if not plan.draw:
+        return
+    scratch = np.empty(min(count, _SCRATCH), dtype)
+    draws = plan._replace(finish=None, keep=None)
+    for start in range(0, count, _SCRATCH):
+        apply(draws, scratch[: min(_SCRATCH, count - start)], rng, 1)
+    if plan.keep:
+        rng.skip(count)
+
+
+# --- filling -------------------------------------------------------------------------------------------------------
+
+
+def _overlaps_itself(array: np.ndarray) -> bool:
+    steps = sorted((abs(step), dim) for step, dim in zip(array.strides, array.shape, strict=True) if dim > 1)
+    reach = array.itemsize
+    for step, dim in steps:
+        if step < reach:
+            break
+        reach += step * (dim - 1)
+    else:
+        return False
+    # interleaved axes may still be apart; count the places
+    places = np.zeros((), np.int64)
+    for step, dim in steps:
+        places = np.add.outer(places, np.arange(dim) * step).ravel()
+    places.sort()
+    return bool((np.diff(places) < array.itemsize).any())
+
+
+def _check_array(out: np.ndarray) -> None:
+    dtype = out.dtype
+    if dtype not in (_FLOAT32, _FLOAT64):
+        swapped = dtype.newbyteorder() in (_FLOAT32, _FLOAT64)
+        problem = "it has foreign byte order" if swapped else f"it holds {dtype}"
+        raise CaffeError(f"an array to fill holds float32 or float64 of native byte order; {problem}")
+    if not out.flags.writeable:
+        raise CaffeError("the array to fill is read-only; pass a writable one, or a copy")
+    check_shape(out.shape)
+    if not out.flags.c_contiguous and _overlaps_itself(out):
+        raise CaffeError(
+            f"the array to fill overlaps itself (shape {out.shape}, strides {out.strides}); pass a copy"
+        )
+
+
+def fill(
+    target: Any,
+    filler: Any,
+    *,
+    rng: RNG | int | None = None,
+    dtype: Any = np.float32,
+    caffe: str = "master",
+    boost: str | None = None,
+    threads: int | None = None,
+) -> Any:
+    """Fill a new or a given array as Caffe fills a parameter blob.
+
+    Parameters
+    ----------
+    target : int, sequence of int, numpy.ndarray or Blob
+        A shape, for a new array; or what to fill in place: any strides, but writable, of native float32 or float64,
+        and not overlapping itself.
+    filler : FillerParameter, str, bytes, dict
+        The message, its prototxt text (read strictly), its fields, or a bare type name.
+    rng : RNG, int or None, optional
+        The stream, which advances; or Caffe's random_seed, 0 to 2**32 - 1; or None for fresh entropy.
+    dtype : {numpy.float32, numpy.float64}, optional
+        Of a new array.
+    caffe : str, optional
+        Revision of Caffe: "v0.9999", "rc", "rc2", "rc3", "1.0" or "master". An old revision reads the shape as given.
+    boost : str, optional
+        Version of Boost, for a stream made here; "1.74" unless given.
+    threads : int, optional
+        Threads to fill with; the values are the same for any number.
+
+    Returns
+    -------
+    numpy.ndarray or Blob
+        The new array, or `target` itself.
+
+    Raises
+    ------
+    CaffeError
+        Where Caffe stops, crashes or hangs. The array and the stream are then as they were.
+
+    Notes
+    -----
+    A filler's numbers are float32 fields: ``std: 0.1`` is 0.100000001490116 in a float64 blob too.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> cf.fill((2, 3), 'type: "xavier"', rng=1701)
+    array([[-0.19..., ...]], dtype=float32)
+    """
+    if isinstance(target, np.ndarray):
+        out = target
+        if out.dtype not in (_FLOAT32, _FLOAT64) or not out.flags.carray:
+            _check_array(out)
+    elif isinstance(target, Blob):
+        out = target.data
+    else:
+        shape = check_shape(target)
+        kind = Blob((), dtype).dtype
+        todo = _sound_plan(as_spec(filler), shape, kind, caffe)
+        stream = as_rng(rng, boost)
+        check_draw(todo, kind, stream)
+        try:
+            out = np.empty(shape, kind)
+        except MemoryError:
+            raise CaffeError(f"no memory for a blob of shape {describe(shape)}") from None
+        apply(todo, out, stream, threads)
+        return out
+    todo = _sound_plan(as_spec(filler), out.shape, out.dtype, caffe)
+    stream = rng if type(rng) is RNG and boost is None else as_rng(rng, boost)
+    if out.flags.carray:
+        apply(todo, out, stream, threads)
+    else:
+        straight = np.empty(out.shape, out.dtype)
+        apply(todo, straight, stream, threads)
+        out[...] = straight
+    return target

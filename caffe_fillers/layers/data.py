@@ -1,0 +1,229 @@
+"""Layers that bring data, and what they draw at set-up in each age of Caffe.
+
+Their shapes come from the prototxt as far as it holds them, from the caller's `inputs`, and from the data themselves
+where they lie on the disk.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import CaffeError
+from ..fillers import Spec, as_spec
+from .rule import Layer, Setup, Shape, c_int, count, layer_type, need
+
+NONE, ONE, ONE_OR_TWO, TWO = (0, 0), (1, 1), (1, 2), (2, 2)
+RC, RC2, RC3 = 1, 2, 3
+
+
+def _transform_draws(layer: Layer) -> bool:
+    """Whether the transformer of this layer seeds a generator of its own."""
+    param = layer.message.transform_param
+    train = (layer.phase if layer.age >= RC3 else layer.net_phase) == "TRAIN"
+    if layer.age < RC2:
+        return train and (param.mirror or param.crop_size > 0)
+    return param.mirror or (train and param.crop_size > 0)
+
+
+def _draws(layer: Layer, *, reader: str = "", shuffle: bool = False, skip: bool = False, window: bool = False) -> list[str]:
+    """What a prefetching layer draws, in order: one raw draw for each entry."""
+    age, transform = layer.age, _transform_draws(layer)
+    crop, mirror = layer.message.transform_param.crop_size > 0, layer.message.transform_param.mirror
+    own = []
+    if shuffle:
+        own.append("shuffle")
+    # from rc3 on a database is skipped through without a draw
+    if skip and (age < RC3 or not reader):
+        own.append("rand_skip")
+    if window and (mirror or crop):
+        own.append("windows")
+    if age == 0:
+        transformed = shuffle or crop if not reader and not window else transform and not window
+        return own + ["transformer"] * transformed
+    if age < RC3:
+        return own + ["transformer"] * (2 * transform)
+    draws = []
+    if reader and age == RC3:
+        key = f"{layer.name}:{reader}"
+        if key not in layer.readers:
+            layer.readers.add(key)
+            draws.append("reader thread")
+    return [*draws, *["transformer"] * transform, *own, *["transformer"] * transform, "prefetch thread"]
+
+
+def _asked(layer: Layer, what: str, source: str) -> CaffeError:
+    top = layer.tops[0] if layer.tops else layer.name
+    name = layer.name if "=" not in layer.name and " " not in layer.name else top
+    return CaffeError(
+        f"the shape of {what} is unknown: {source or 'its source'} is not here\n"
+        f"give it as channels, height and width: inputs={{{name!r}: (C, H, W)}} or --input {name}=CxHxW"
+    )
+
+
+def _datum(layer: Layer, given: Any, what: str, source: str) -> tuple[int, int, int]:
+    if given is None:
+        raise _asked(layer, what, source)
+    try:
+        channels, height, width = (int(dim) for dim in given)
+    except (TypeError, ValueError):
+        raise CaffeError(f"one datum has three dims, channels, height and width; got {given!r}") from None
+    need(channels > 0, f"datum_channels > 0 ({channels} vs. 0)", f"one datum is {tuple(given)}")
+    return channels, height, width
+
+
+def _cropped(layer: Layer, batch: int, datum: tuple[int, int, int]) -> Shape:
+    channels, height, width = datum
+    crop = c_int(layer.message.transform_param.crop_size)
+    for name, size in (("height", height), ("width", width)):
+        need(
+            size >= crop,
+            f"datum_{name} >= crop_size ({size} vs. {crop})",
+            f"one datum is {datum}: too small for crop_size: {crop}",
+        )
+    top = (batch, channels, crop or height, crop or width)
+    need(batch < 0 or count(top) > 0, "data_", f"batch_size: {batch} and a datum of shape {datum} make no data")
+    return top
+
+
+@layer_type("Data", bottoms=NONE, tops=ONE_OR_TWO)
+def data(layer: Layer, bottoms: list[Shape]) -> Setup:
+    from .. import data as files
+
+    param = layer.message.data_param
+    batch = c_int(param.batch_size)
+    given = layer.given(*layer.tops)
+    if given is None:
+        given = files.datum_shape(param.source, lmdb=param.backend == type(param).DB.Value("LMDB"))
+    top = _cropped(layer, batch, _datum(layer, given, "a datum", param.source))
+    draws = _draws(layer, reader=param.source or "-", skip=param.rand_skip > 0)
+    return Setup([top, (batch,)][: len(layer.tops)], draws=draws)
+
+
+@layer_type("ImageData", bottoms=NONE, tops=TWO)
+def image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
+    from .. import data as files
+
+    param = layer.message.image_data_param
+    batch, height, width = c_int(param.batch_size), c_int(param.new_height), c_int(param.new_width)
+    need(
+        (height == 0 and width == 0) or (height > 0 and width > 0),
+        "(new_height == 0 && new_width == 0) || (new_height > 0 && new_width > 0)",
+        "new_height and new_width go together",
+    )
+    channels = 3 if param.is_color else 1
+    if height:
+        datum = (channels, height, width)
+    else:
+        given = layer.given(*layer.tops)
+        if given is None:
+            given = files.image_shape(param.source, param.root_folder)
+        datum = (channels, *_datum(layer, given, "an image", param.source)[1:])
+    need(batch > 0, f"batch_size > 0 ({batch} vs. 0) Positive batch size required")
+    draws = _draws(layer, shuffle=param.shuffle, skip=param.rand_skip > 0)
+    return Setup([_cropped(layer, batch, datum), (batch,)], draws=draws)
+
+
+@layer_type("WindowData", bottoms=NONE, tops=TWO)
+def window_data(layer: Layer, bottoms: list[Shape]) -> Setup:
+    from .. import data as files
+
+    param = layer.message.window_data_param
+    batch, crop = c_int(param.batch_size), c_int(layer.message.transform_param.crop_size)
+    given = layer.given(*layer.tops)
+    if given is None:
+        given = files.window_shape(param.source)
+    channels = _datum(layer, given, "an image", param.source)[0]
+    need(crop > 0, f"crop_size > 0 ({crop} vs. 0)", "WindowData needs transform_param.crop_size")
+    top = (batch, channels, crop, crop)
+    need(count(top) > 0, "data_", f"batch_size: {batch} makes no data")
+    return Setup([top, (batch,)], draws=_draws(layer, window=True))
+
+
+@layer_type("MemoryData", bottoms=NONE, tops=TWO)
+def memory_data(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param = layer.message.memory_data_param
+    top = tuple(c_int(getattr(param, name)) for name in ("batch_size", "channels", "height", "width"))
+    size = count(top)
+    need(
+        size > 0,
+        f"batch_size_ * size_ > 0 ({size} vs. 0) "
+        "batch_size, channels, height, and width must be specified and positive in memory_data_param",
+    )
+    draws = ["transformer"] if layer.age >= RC and _transform_draws(layer) else []
+    return Setup([top, (top[0],)], draws=draws)
+
+
+@layer_type("HDF5Data", bottoms=NONE, tops=(1, None))
+def hdf5_data(layer: Layer, bottoms: list[Shape]) -> Setup:
+    from .. import data as files
+
+    param = layer.message.hdf5_data_param
+    need(
+        not layer.message.HasField("transform_param"),
+        "!this->layer_param_.has_transform_param() HDF5Data does not transform data.",
+    )
+    batch = c_int(param.batch_size)
+    by_layer = layer.given()
+    shapes = dict(by_layer) if isinstance(by_layer, dict) else {}
+    for name in layer.tops:
+        top = layer.given(name)
+        if name not in shapes and top is not None and not isinstance(top, dict):
+            shapes[name] = top
+    if any(name not in shapes for name in layer.tops):
+        shapes = {**files.hdf5_shapes(param.source, layer.tops), **shapes}
+    tops: list[Shape] = []
+    rows = None
+    for name in layer.tops:
+        if name not in shapes:
+            raise CaffeError(
+                f"the shape of dataset {name!r} is unknown: {param.source or 'its source'} is not here\n"
+                f"give it whole, its first axis included: --input {name}=DIMS, "
+                f"or inputs={{{layer.name!r}: {{{name!r}: (...)}}}}"
+            )
+        shape = tuple(int(dim) for dim in shapes[name])
+        need(len(shape) >= 1, f"hdf_blobs_[i]->num_axes() >= 1 ({len(shape)} vs. 1) Input must have at least 1 axis.")
+        rows = shape[0] if rows is None else rows
+        need(
+            shape[0] == rows,
+            f"hdf_blobs_[i]->shape(0) == num ({shape[0]} vs. {rows})",
+            f"dataset {name!r} has another length than {layer.tops[0]!r}",
+        )
+        tops.append((batch, *shape[1:]))
+    return Setup(tops)
+
+
+@layer_type("DummyData", bottoms=NONE, tops=(1, None))
+def dummy_data(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param, tops = layer.message.dummy_data_param, len(layer.tops)
+    fillers = len(param.data_filler)
+    need(
+        fillers in (0, 1, tops),
+        "num_data_filler == 0 || num_data_filler == 1 || num_data_filler == num_top",
+        f"Number of data fillers must be 0, 1 or equal to the number of tops: {tops}; you specified {fillers}",
+    )
+    legacy = ("num", "channels", "height", "width")
+    shapes: list[Shape]
+    if any(len(getattr(param, name)) for name in legacy):
+        need(
+            not param.shape, f"0 == param.shape_size() (0 vs. {len(param.shape)}) Both shape and legacy fields were specified"
+        )
+        columns = []
+        for name in legacy:
+            values = [c_int(value) for value in getattr(param, name)]
+            _once_or_each(len(values), tops, name)
+            columns.append(values * tops if len(values) == 1 else values)
+        shapes = list(zip(*columns, strict=True))
+    else:
+        _once_or_each(len(param.shape), tops, "shape")
+        shapes = [tuple(shape.dim) for shape in param.shape]
+        shapes = shapes * tops if len(shapes) == 1 else shapes
+    specs = [as_spec(each) for each in param.data_filler] or [Spec()]
+    return Setup(shapes, top_fillers=list(specs * tops if len(specs) == 1 else specs))
+
+
+def _once_or_each(given: int, tops: int, name: str) -> None:
+    need(
+        given in (1, tops),
+        f"param.{name}_size() == 1 || param.{name}_size() == num_top "
+        f"Must specify '{name}' once, or once per top blob ({tops}); specified {given}.",
+    )

@@ -1,0 +1,181 @@
+"""Losses and what is measured beside them: their tops have no axes."""
+
+from __future__ import annotations
+
+import math
+
+from ..errors import CaffeError
+from .rule import Layer, Setup, Shape, axis, c_int, count, layer_type, legacy, need, need_equal
+
+TWO, ONE = (2, 2), (1, 1)
+SCALAR: Shape = ()
+
+
+def _same_first(bottoms: list[Shape]) -> None:
+    axis(bottoms[0], 0), axis(bottoms[1], 0)
+    need(
+        bottoms[0][0] == bottoms[1][0],
+        f"bottom[0]->shape(0) == bottom[1]->shape(0) ({bottoms[0][0]} vs. {bottoms[1][0]}) "
+        "The data and label should have the same first dimension.",
+    )
+
+
+def _labels(scores: Shape, labels: Shape, a: int) -> None:
+    outer_inner = math.prod(scores[:a]) * math.prod(scores[a + 1 :])
+    need(
+        outer_inner == count(labels),
+        f"outer_num_ * inner_num_ == bottom[1]->count() ({outer_inner} vs. {count(labels)}) "
+        "Number of labels must match number of predictions",
+        f"predictions of shape {scores} with the classes on axis {a} need {outer_inner} labels",
+    )
+
+
+def _singletons(bottom: Shape, index: int, first: int) -> None:
+    for i, name in enumerate(("channels", "height", "width")[first:], first):
+        dim = legacy(bottom)[1 + i]
+        need(dim == 1, f"bottom[{index}]->{name}() == 1 ({dim} vs. 1)", f"bottom {index} is {bottom}")
+
+
+def _loss_weight(layer: Layer) -> float:
+    return layer.message.loss_weight[0] if layer.message.loss_weight else 1.0
+
+
+@layer_type("Accuracy", bottoms=TWO, tops=(1, 2))
+def accuracy(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param = layer.message.accuracy_param
+    scores, labels = bottoms
+    k = c_int(param.top_k)
+    need(count(labels) > 0, "bottom[1]->count() > 0 (0 vs. 0)", "Caffe divides by the number of labels: there are none")
+    per_label = count(scores) // count(labels)
+    need(
+        k <= per_label,
+        f"top_k_ <= bottom[0]->count() / bottom[1]->count() ({k} vs. {per_label}) "
+        "top_k must be less than or equal to the number of classes.",
+    )
+    a = axis(scores, param.axis)
+    _labels(scores, labels, a)
+    return Setup([SCALAR, (scores[a],)][: len(layer.tops)])
+
+
+@layer_type("EuclideanLoss", bottoms=TWO, tops=ONE, automatic_top=True)
+def euclidean(layer: Layer, bottoms: list[Shape]) -> Setup:
+    _same_first(bottoms)
+    need(not layer.in_place[0], "start_axis <= end_axis (1 vs. 0)", "EuclideanLoss can't work in place; rename the top")
+    counts = [math.prod(bottom[1:]) for bottom in bottoms]
+    need_equal(*counts, "bottom[0]->count(1) == bottom[1]->count(1)", "Inputs must have the same dimension.")
+    return Setup([SCALAR])
+
+
+@layer_type("HingeLoss", bottoms=TWO, tops=ONE, automatic_top=True)
+def hinge(layer: Layer, bottoms: list[Shape]) -> Setup:
+    _same_first(bottoms)
+    return Setup([SCALAR])
+
+
+@layer_type("MultinomialLogisticLoss", bottoms=TWO, tops=ONE, automatic_top=True)
+def multinomial(layer: Layer, bottoms: list[Shape]) -> Setup:
+    _same_first(bottoms)
+    _singletons(bottoms[1], 1, 0)
+    return Setup([SCALAR])
+
+
+@layer_type("SigmoidCrossEntropyLoss", bottoms=TWO, tops=ONE, automatic_top=True)
+def sigmoid_cross_entropy(layer: Layer, bottoms: list[Shape]) -> Setup:
+    _same_first(bottoms)
+    need_equal(
+        count(bottoms[0]),
+        count(bottoms[1]),
+        "bottom[0]->count() == bottom[1]->count()",
+        "SIGMOID_CROSS_ENTROPY_LOSS layer inputs must have the same count.",
+    )
+    return Setup([SCALAR])
+
+
+@layer_type("SoftmaxWithLoss", bottoms=TWO, tops=(1, 2), automatic_top=True)
+def softmax_with_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
+    scores, labels = bottoms
+    tops, weights = len(layer.tops), len(layer.message.loss_weight)
+    need(
+        tops == 1,
+        f"top.size() == num_loss_weights ({tops} vs. {max(1, weights)}) "
+        "loss_weight must be unspecified or specified once per top blob.",
+        "SoftmaxWithLoss declares a second top, but Caffe master can't set it up; remove it",
+    )
+    a = axis(scores, layer.message.softmax_param.axis)
+    _softmax_inside(layer, scores, a)
+    _same_first(bottoms)
+    need(not layer.in_place[0], "start_axis <= end_axis (1 vs. 0)", "SoftmaxWithLoss can't work in place; rename the top")
+    _labels(scores, labels, a)
+    return Setup([SCALAR])
+
+
+def _softmax_inside(layer: Layer, scores: Shape, a: int) -> None:
+    """The Softmax that these losses own: its top has a gradient to set wherever the loss counts."""
+    need(scores[a] > 0, "data_", f"axis {a} of the scores, {scores}, is empty")
+    need(count(scores) > 0 or _loss_weight(layer) == 0, "diff_", f"the scores, {scores}, are empty")
+
+
+@layer_type("InfogainLoss", bottoms=(2, 3), tops=(1, 2), automatic_top=True)
+def infogain(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param = layer.message.infogain_loss_param
+    scores, labels = bottoms[:2]
+    a = axis(scores, param.axis)
+    _softmax_inside(layer, scores, axis(scores, layer.message.softmax_param.axis))
+    need(
+        not layer.message.loss_param.HasField("normalize"),
+        "!this->layer_param_.loss_param().has_normalize() normalize is deprecated. use \"normalization\"",
+    )
+    classes = scores[a]
+    if len(bottoms) < 3:
+        need(
+            param.HasField("source"),
+            "this->layer_param_.infogain_loss_param().has_source() Infogain matrix source must be specified.",
+            "give infogain_loss_param.source, or a third bottom",
+        )
+        matrix = classes * classes
+    else:
+        matrix = count(bottoms[2])
+    _same_first(bottoms)
+    _labels(scores, labels, a)
+    need(
+        matrix == classes * classes,
+        f"infogain->count() == num_labels_*num_labels_ ({matrix} vs. {classes * classes})",
+        f"the infogain matrix of {classes} classes has {classes * classes} values",
+    )
+    return Setup([SCALAR, scores][: len(layer.tops)])
+
+
+@layer_type("ContrastiveLoss", bottoms=(3, 3), tops=ONE, automatic_top=True)
+def contrastive(layer: Layer, bottoms: list[Shape]) -> Setup:
+    _same_first(bottoms)
+    left, right = legacy(bottoms[0])[1], legacy(bottoms[1])[1]
+    need_equal(left, right, "bottom[0]->channels() == bottom[1]->channels()", "the two features differ in length")
+    _singletons(bottoms[0], 0, 1)
+    _singletons(bottoms[1], 1, 1)
+    _singletons(bottoms[2], 2, 0)
+    return Setup([SCALAR])
+
+
+@layer_type("HDF5Output", bottoms=TWO, tops=(0, 0))
+def hdf5_output(layer: Layer, bottoms: list[Shape]) -> Setup:
+    return Setup([])
+
+
+@layer_type("Python")
+def python(layer: Layer, bottoms: list[Shape]) -> Setup:
+    return given_tops(layer)
+
+
+def given_tops(layer: Layer) -> Setup:
+    """For layers of which only the caller knows the tops: their shapes, from `inputs`."""
+    tops: list[Shape] = []
+    for name in layer.tops:
+        shape = layer.given() if len(layer.tops) == 1 else None
+        shape = layer.given(name) if shape is None else shape
+        if shape is None:
+            raise CaffeError(
+                f"nobody knows the shape of top {name!r} of a layer of type {layer.type!r}\n"
+                f"give it: inputs={{{name!r}: (...)}} or --input {name}=DIMS"
+            )
+        tops.append(tuple(shape))
+    return Setup(tops)

@@ -1,0 +1,312 @@
+"""Layers without parameters that join, cut, fold or select."""
+
+from __future__ import annotations
+
+import math
+
+from ..blob import describe
+from .rule import UNSET, Layer, Setup, Shape, axis, c_int, count, layer_type, need, need_equal, same
+
+ONE = (1, 1)
+
+
+@layer_type("Split", bottoms=ONE, tops=(1, None))
+def split(layer: Layer, bottoms: list[Shape]) -> Setup:
+    need(
+        not any(layer.in_place), "top[i] != bottom[0] Split Layer does not allow in-place computation.", "rename the top"
+    )
+    return Setup(same(layer, bottoms).tops * len(layer.tops))
+
+
+@layer_type("Silence", bottoms=(1, None), tops=(0, 0))
+def silence(layer: Layer, bottoms: list[Shape]) -> Setup:
+    return Setup([])
+
+
+@layer_type("Concat", bottoms=(1, None), tops=ONE)
+def concat(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param = layer.message.concat_param
+    need(
+        not (param.HasField("axis") and param.HasField("concat_dim")),
+        "!(concat_param.has_axis() && concat_param.has_concat_dim()) "
+        "Either axis or concat_dim should be specified; not both.",
+    )
+    first = bottoms[0]
+    a = _dim(first, c_int(param.concat_dim), "concat") if param.HasField("concat_dim") else axis(first, param.axis)
+    for i, bottom in enumerate(bottoms):
+        need_equal(
+            len(first),
+            len(bottom),
+            "num_axes == bottom[i]->num_axes()",
+            f"All inputs must have the same #axes: bottom 0 is {first}, bottom {i} is {bottom}",
+        )
+        for j, dim in enumerate(bottom):
+            need(
+                j == a or dim == first[j],
+                f"top_shape[j] == bottom[i]->shape(j) ({first[j]} vs. {dim}) "
+                "All inputs must have the same shape, except at concat_axis.",
+                f"bottom 0 is {first}, bottom {i} is {bottom}, the axis is {a}",
+            )
+    need(len(bottoms) > 1 or count(first) > 0, "data_", f"the bottom, {first}, is empty")
+    return Setup([(*first[:a], sum(bottom[a] for bottom in bottoms), *first[a + 1 :])])
+
+
+def _dim(shape: Shape, dim: int, name: str) -> int:
+    """The old concat_dim and slice_dim, which know no negative axes."""
+    need(dim >= 0, f"{name}_axis_ >= 0 ({dim} vs. 0) casting {name}_dim from uint32 to int32 produced negative result")
+    need(
+        dim < len(shape),
+        f"{name}_axis_ < num_axes ({dim} vs. {len(shape)}) {name}_dim out of range.",
+        f"the bottom is {shape}",
+    )
+    return dim
+
+
+@layer_type("Slice", bottoms=ONE, tops=(1, None))
+def slice_(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param = layer.message.slice_param
+    bottom, tops = bottoms[0], len(layer.tops)
+    need(
+        not (param.HasField("axis") and param.HasField("slice_dim")),
+        "!(slice_param.has_axis() && slice_param.has_slice_dim()) "
+        "Either axis or slice_dim should be specified; not both.",
+    )
+    a = _dim(bottom, c_int(param.slice_dim), "slice") if param.HasField("slice_dim") else axis(bottom, param.axis)
+    size = bottom[a]
+    points = [c_int(point) for point in param.slice_point]
+    if points:
+        need_equal(len(points), tops - 1, "slice_point_.size() == top.size() - 1", f"{tops} tops need {tops - 1} points")
+        need(
+            tops <= size,
+            f"top.size() <= bottom_slice_axis ({tops} vs. {size}) slice axis: {a}, bottom[0] shape: {describe(bottom)}",
+        )
+        previous, sizes = 0, []
+        for point in points:
+            need(
+                point > previous,
+                f"slice_point_[i] > prev ({point} vs. {previous})",
+                "slice points must rise, from above 0",
+            )
+            sizes.append(point - previous)
+            previous = point
+        sizes.append(size - previous)
+    else:
+        need(
+            size % tops == 0,
+            f"bottom_slice_axis % top.size() == 0 ({size % tops} vs. 0) "
+            f"Number of top blobs ({tops}) should evenly divide input slice axis ({size})",
+        )
+        sizes = [size // tops] * tops
+    need(tops > 1 or count(bottom) > 0, "data_", f"the bottom, {bottom}, is empty")
+    return Setup([(*bottom[:a], cut, *bottom[a + 1 :]) for cut in sizes])
+
+
+@layer_type("Eltwise", bottoms=(2, None), tops=ONE)
+def eltwise(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param = layer.message.eltwise_param
+    coefficients, product = len(param.coeff), type(param).EltwiseOp.Value("PROD")
+    need(
+        coefficients in (0, len(bottoms)),
+        "this->layer_param().eltwise_param().coeff_size() == 0 || "
+        "this->layer_param().eltwise_param().coeff_size() == bottom.size()",
+        f"give one coeff per bottom ({len(bottoms)}), or none; got {coefficients}",
+    )
+    need(
+        not (param.operation == product and coefficients),
+        "!(this->layer_param().eltwise_param().operation() == EltwiseParameter_EltwiseOp_PROD && "
+        "this->layer_param().eltwise_param().coeff_size())",
+        "operation: PROD takes no coeff",
+    )
+    for i, bottom in enumerate(bottoms[1:], 1):
+        need(
+            bottom == bottoms[0],
+            f"bottom[0]->shape() == bottom[i]->shape() bottom[0]: {describe(bottoms[0])}, "
+            f"bottom[{i}]: {describe(bottom)}",
+            "an element-wise layer needs bottoms of one shape",
+        )
+    return Setup([bottoms[0]])
+
+
+@layer_type("Flatten", bottoms=ONE, tops=ONE)
+def flatten(layer: Layer, bottoms: list[Shape]) -> Setup:
+    need(
+        not layer.in_place[0], "top[0] != bottom[0] Flatten Layer does not allow in-place computation.", "rename the top"
+    )
+    param, bottom = layer.message.flatten_param, bottoms[0]
+    start, end = axis(bottom, param.axis), axis(bottom, param.end_axis)
+    need(
+        start <= end + 1, f"start_axis <= end_axis ({start} vs. {end + 1})", f"axis {start} is behind end_axis {end}"
+    )
+    return Setup([(*bottom[:start], math.prod(bottom[start : end + 1]), *bottom[end + 1 :])])
+
+
+@layer_type("Reshape", bottoms=ONE, tops=ONE)
+def reshape(layer: Layer, bottoms: list[Shape]) -> Setup:
+    need(
+        not layer.in_place[0], "top[0] != bottom[0] Reshape Layer does not allow in-place computation.", "rename the top"
+    )
+    param, bottom = layer.message.reshape_param, bottoms[0]
+    dims = list(param.shape.dim)
+    axes = len(bottom)
+    need(dims.count(-1) <= 1, "inferred_axis_ == -1 new shape contains multiple -1 dims; at most a single (1) value of -1 may be specified")
+    start = param.axis if param.axis >= 0 else axes + param.axis + 1
+    need(start >= 0, f"start_axis >= 0 ({start} vs. 0) axis {param.axis} out of range")
+    need(start <= axes, f"start_axis <= bottom[0]->num_axes() ({start} vs. {axes}) axis {param.axis} out of range")
+    need(param.num_axes >= -1, f"num_axes >= -1 ({param.num_axes} vs. -1) num_axes must be >= 0, or -1 for all")
+    end = axes if param.num_axes == -1 else start + param.num_axes
+    need(
+        end <= axes,
+        f"end_axis <= bottom[0]->num_axes() ({end} vs. {axes}) end_axis = axis + num_axes is out of range",
+    )
+    for i, dim in enumerate(dims):
+        if dim == 0:
+            need(
+                axes > start + i,
+                f"bottom[0]->num_axes() > start_axis + i ({axes} vs. {start + i}) "
+                "new shape contains a 0, but there was no corresponding bottom axis to copy",
+            )
+            dims[i] = bottom[start + i]
+        else:
+            need(dim >= -1, f"shape[i] >= 0 ({dim} vs. 0)", "a dim is a size, 0 to copy the bottom's, or -1 once")
+    top = [*bottom[:start], *dims, *bottom[end:]]
+    total = count(bottom)
+    if -1 in param.shape.dim:
+        hole = start + list(param.shape.dim).index(-1)
+        rest = math.prod(dim for i, dim in enumerate(top) if i != hole)
+        need(rest != 0, f"explicit_count > 0 ({rest} vs. 0)", "a -1 can't be inferred beside an empty axis")
+        need(
+            total % rest == 0,
+            f"0 == bottom[0]->count() % explicit_count (0 vs. {total % rest}) "
+            f"bottom count ({total}) must be divisible by the product of the specified dimensions ({rest})",
+        )
+        top[hole] = total // rest
+    need(
+        math.prod(top) == total,
+        f"top[0]->count() == bottom[0]->count() ({math.prod(top)} vs. {total}) output count must match input count",
+        f"the bottom is {bottom}, the top would be {tuple(top)}",
+    )
+    need(total > 0, "data_", f"the bottom, {bottom}, is empty")
+    return Setup([tuple(top)])
+
+
+@layer_type("Tile", bottoms=ONE, tops=ONE)
+def tile(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param, bottom = layer.message.tile_param, bottoms[0]
+    need(param.HasField("tiles"), "tile_param.has_tiles() Number of tiles must be specified")
+    need(param.tiles > 0, f"tiles_ > 0 ({param.tiles} vs. 0) Number of tiles must be positive.")
+    a = axis(bottom, param.axis)
+    return Setup([(*bottom[:a], bottom[a] * param.tiles, *bottom[a + 1 :])])
+
+
+@layer_type("Reduction", bottoms=ONE, tops=ONE)
+def reduction(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param, bottom = layer.message.reduction_param, bottoms[0]
+    a = axis(bottom, param.axis)
+    operations = type(param).ReductionOp
+    if param.operation in (operations.Value("SUM"), operations.Value("MEAN")):
+        need(math.prod(bottom[a:]) > 0, "data_", f"nothing to reduce in a bottom of shape {bottom}")
+    return Setup([bottom[:a]])
+
+
+@layer_type("ArgMax", bottoms=ONE, tops=ONE)
+def argmax(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param, bottom = layer.message.argmax_param, bottoms[0]
+    k = c_int(param.top_k)
+    need(k >= 1, f"top_k_ >= 1 ({k} vs. 1) top k must not be less than 1.")
+    if param.HasField("axis"):
+        a = axis(bottom, param.axis)
+        need(
+            k <= bottom[a],
+            f"top_k_ <= bottom[0]->shape(axis_) ({k} vs. {bottom[a]}) "
+            "top_k must be less than or equal to the dimension of the axis.",
+        )
+        return Setup([(*bottom[:a], k, *bottom[a + 1 :])])
+    inner = math.prod(bottom[1:])
+    need(
+        k <= inner,
+        f"top_k_ <= bottom[0]->count(1) ({k} vs. {inner}) "
+        "top_k must be less than or equal to the dimension of the flattened bottom blob per instance.",
+    )
+    axis(bottom, 0)
+    top = [1] * max(3, len(bottom))
+    top[0], top[2] = bottom[0], k
+    if param.out_max_val:
+        top[1] = 2
+    return Setup([tuple(top)])
+
+
+@layer_type("Crop", bottoms=(2, 2), tops=ONE)
+def crop(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param, (whole, model) = layer.message.crop_param, bottoms
+    axes, a = len(whole), axis(whole, param.axis)
+    offsets = [c_int(offset) for offset in param.offset]
+    if len(offsets) > 1:
+        need_equal(
+            a + len(offsets),
+            axes,
+            "start_axis + param.offset_size() == input_dim",
+            "number of offset values specified must be equal to the number of dimensions following axis.",
+        )
+    top = list(whole)
+    for i in range(a, axes):
+        offset = 0 if not offsets else offsets[0] if len(offsets) == 1 else offsets[i - a]
+        size = model[axis(model, i)]
+        need(
+            whole[i] - offset >= size,
+            f"bottom[0]->shape(i) - crop_offset >= bottom[1]->shape(i) ({whole[i] - offset} vs. {size}) "
+            f"the crop for dimension {i} is out-of-bounds with size {size} and offset {offset}",
+        )
+        top[i] = size
+    return Setup([tuple(top)])
+
+
+@layer_type("BatchReindex", bottoms=(2, 2), tops=ONE)
+def batch_reindex(layer: Layer, bottoms: list[Shape]) -> Setup:
+    need_equal(1, len(bottoms[1]), "1 == bottom[1]->num_axes()", "the second bottom is a list of indices")
+    axis(bottoms[0], 0)
+    return Setup([(bottoms[1][0], *bottoms[0][1:])])
+
+
+@layer_type("Filter", bottoms=(2, None), tops=(1, None))
+def filter_(layer: Layer, bottoms: list[Shape]) -> Setup:
+    need_equal(
+        len(layer.tops),
+        len(bottoms) - 1,
+        "top.size() == bottom.size() - 1",
+        "Filter has one top for each bottom but the last, the selector",
+    )
+    *items, selector = bottoms
+    axis(selector, 0)
+    for dim in selector[1:]:
+        need(
+            dim == 1,
+            f"bottom[selector_index]->shape(i) == 1 ({dim} vs. 1) "
+            "Selector blob dimensions must be singletons (1), except the first",
+        )
+    for item in items:
+        axis(item, 0)
+        need(
+            item[0] == selector[0],
+            f"bottom[selector_index]->shape(0) == bottom[i]->shape(0) ({selector[0]} vs. {item[0]}) "
+            "Each bottom should have the same 0th dimension as the selector blob",
+        )
+    need(count(selector) > 0, "data_", f"the selector, {selector}, is empty")
+    return Setup([(items[0][0], *item[1:]) for item in items])
+
+
+@layer_type("Input", bottoms=(0, 0), tops=(1, None))
+def input_(layer: Layer, bottoms: list[Shape]) -> Setup:
+    shapes = [tuple(shape.dim) for shape in layer.message.input_param.shape]
+    tops = len(layer.tops)
+    need(
+        len(shapes) in (0, 1, tops),
+        "num_shape == 0 || num_shape == 1 || num_shape == num_top Must specify 'shape' once, once per top blob, "
+        f"or not at all: {tops} tops vs. {len(shapes)} shapes.",
+    )
+    filled: list[Shape] = shapes * tops if len(shapes) == 1 else shapes or [UNSET] * tops
+    for i, name in enumerate(layer.tops):
+        given = layer.given() if tops == 1 else None
+        given = layer.given(name) if given is None else given
+        if given is not None:
+            filled[i] = tuple(given)
+    return Setup(filled)

@@ -1,0 +1,298 @@
+"""What a rule of a layer type is made of.
+
+A rule is a function ``rule(layer, bottoms) -> Setup``: from the layer's message and the shapes of its bottoms to the
+shapes of its tops, its parameter blobs in the order in which Caffe fills them, and what it draws besides. It draws
+nothing and allocates nothing, and raises `CaffeError` for what Caffe's own set-up would refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from ..blob import Blob, describe
+from ..errors import CaffeError
+from ..fillers import REVISIONS, Spec, as_spec
+
+__all__ = [
+    "RULES",
+    "UNSET",
+    "Layer",
+    "Param",
+    "Rule",
+    "Setup",
+    "Shape",
+    "axis",
+    "c_div",
+    "c_int",
+    "check_counts",
+    "count",
+    "filler",
+    "layer_type",
+    "legacy",
+    "need",
+    "need_equal",
+    "register",
+    "same",
+]
+
+Shape = tuple[int, ...]
+
+
+class _Unset(tuple[int, ...]):
+    """The shape of a blob that nobody has shaped yet: no axes and, unlike `()`, no element either."""
+
+
+UNSET = _Unset()
+
+
+@dataclass(slots=True, frozen=True)
+class Param:
+    """One parameter blob that a layer asks for; without a filler it stays zero."""
+
+    shape: Shape
+    filler: Spec | None = None
+    name: str = "weight"
+
+
+@dataclass(slots=True)
+class Setup:
+    """What setting up a layer comes to.
+
+    Attributes
+    ----------
+    tops : list of tuple of int
+        The shape of each top.
+    params : list of Param
+        In the order in which they are filled.
+    draws : list of str
+        One raw draw each, taken before the parameters are filled: what it is for.
+    again, times
+        Recurrent layers fill the parameters at the positions `again` so many `times` more, and throw the values away.
+    top_fillers : list of Spec or None
+        What fills the tops themselves at set-up (DummyData).
+    text_blobs : callable
+        Takes the blobs that the layer's own text holds and returns those that it uses, or None to fill as usual.
+    """
+
+    tops: list[Shape]
+    params: list[Param] = field(default_factory=list)
+    draws: list[str] = field(default_factory=list)
+    again: tuple[int, ...] = ()
+    times: int = 0
+    top_fillers: list[Spec | None] | None = None
+    text_blobs: Callable[[list[Blob]], list[Blob] | None] = lambda blobs: blobs
+
+
+@dataclass(slots=True)
+class Layer:
+    """One layer of a net: what a rule may look at, and what a caller finds in ``net.layers``.
+
+    Attributes
+    ----------
+    message : LayerParameter
+        In today's form, whatever the age of the file.
+    bottoms, tops : list of str
+        Names, as the file has them.
+    phase : str
+        "TRAIN" or "TEST": the layer's own, else the net's.
+    extras : dict
+        Fields of the text that BVLC Caffe doesn't know, for the rules of forks.
+    line : int or None
+        Where the layer stands in the prototxt.
+    blobs : list of Blob
+        Its parameters, once the net is built.
+    draws : list of Draw
+        The ledger: where in the stream it stood, how many draws, what for.
+    """
+
+    message: Any
+    name: str
+    type: str
+    bottoms: list[str]
+    tops: list[str]
+    phase: str
+    net_phase: str = "TRAIN"
+    caffe: str = "master"
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    line: int | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    readers: set[str] = field(default_factory=set)
+    in_place: list[bool] = field(default_factory=list)
+    blobs: list[Blob] = field(default_factory=list)
+    draws: list[Any] = field(default_factory=list)
+
+    @property
+    def age(self) -> int:
+        return REVISIONS.index(self.caffe)
+
+    def given(self, *names: str) -> Any:
+        """What the caller's `inputs` say of this layer: by its name, else by one of `names`, its phase first."""
+        for name in (self.name, *names):
+            for key in (f"{name}@{self.net_phase}", name):
+                if key in self.inputs:
+                    return self.inputs[key]
+        return None
+
+
+RuleFunction = Callable[[Layer, list[Shape]], Setup]
+
+
+@dataclass(slots=True, frozen=True)
+class Rule:
+    """A layer type: how many bottoms and tops it takes, its function, and since when and where it exists."""
+
+    function: RuleFunction
+    bottoms: tuple[int, int | None] | None = None
+    tops: tuple[int, int | None] | None = None
+    equal: bool = False
+    automatic_top: bool = False
+    since: str = REVISIONS[0]
+    fork: str = ""
+    """Who has this type, where BVLC Caffe has not; "user" for one that the caller registered."""
+
+
+RULES: dict[str, Rule] = {}
+
+
+def layer_type(*names: str, **options: Any) -> Callable[[RuleFunction], RuleFunction]:
+    """Enter the decorated function as the rule of the types `names`; `options` are `Rule`'s."""
+
+    def enter(function: RuleFunction) -> RuleFunction:
+        for name in names:
+            RULES[name] = Rule(function, **options)
+        return function
+
+    return enter
+
+
+def register(type_name: str, rule: RuleFunction | None) -> None:
+    """Teach this process a layer type, or with None forget it again.
+
+    Parameters
+    ----------
+    type_name : str
+        The type as prototxts write it. A type of BVLC Caffe can't be replaced.
+    rule : callable or None
+        ``rule(layer, bottoms) -> Setup``: shapes in, shapes and parameters out.
+
+    Raises
+    ------
+    CaffeError
+        If `type_name` is a type of BVLC Caffe.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> def doubled(layer, bottoms):
+    ...     n, c, h, w = bottoms[0]
+    ...     return cf.layers.Setup(tops=[(n, 2 * c, h, w)])
+    >>> cf.layers.register("Doubled", doubled)
+    >>> cf.layers.register("Doubled", None)
+    """
+    if type_name in RULES and not RULES[type_name].fork:
+        raise CaffeError(f"{type_name!r} is a layer type of BVLC Caffe and can't be registered again")
+    if rule is None:
+        RULES.pop(type_name, None)
+    else:
+        RULES[type_name] = Rule(rule, fork="user")
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+
+def need(holds: bool, check: str, advice: str = "") -> None:
+    """Raise Caffe's CHECK and, in our words, what to do about it, unless `holds`."""
+    if not holds:
+        raise CaffeError(f"Check failed: {check}" + (f"\n{advice}" if advice else ""))
+
+
+def need_equal(left: Any, right: Any, check: str, advice: str = "") -> None:
+    need(left == right, f"{check} ({left} vs. {right})", advice)
+
+
+def count(shape: Shape) -> int:
+    return 0 if shape is UNSET else prod(shape)
+
+
+def axis(shape: Shape, index: int) -> int:
+    """Axis `index` of `shape` counted from the front, as CanonicalAxisIndex has it."""
+    axes = len(shape)
+    size = "(0)" if shape is UNSET else describe(shape)
+    where = f"axis {index} out of range for {axes}-D Blob with shape {size}"
+    need(index >= -axes, f"axis_index >= -num_axes() ({index} vs. {-axes}) {where}")
+    need(index < axes, f"axis_index < num_axes() ({index} vs. {axes}) {where}")
+    return index + axes if index < 0 else index
+
+
+def legacy(shape: Shape) -> tuple[int, int, int, int]:
+    """The shape as num, channels, height, width."""
+    need(
+        len(shape) <= 4,
+        f"num_axes() <= 4 ({len(shape)} vs. 4) Cannot use legacy accessors on Blobs with > 4 axes.",
+        "this layer type takes bottoms of at most four axes",
+    )
+    num, channels, height, width = (*shape, 1, 1, 1, 1)[:4]
+    return num, channels, height, width
+
+
+def c_int(value: int) -> int:
+    """A uint32 field as the C int it is cast to."""
+    return value - 2**32 if value >= 2**31 else value
+
+
+def c_div(a: int, b: int) -> int:
+    """Integer division as C has it, cut toward zero."""
+    quotient = abs(a) // abs(b)
+    return quotient if (a < 0) == (b < 0) else -quotient
+
+
+def check_counts(
+    layer: Layer,
+    bottoms: tuple[int, int | None] | None,
+    tops: tuple[int, int | None] | None,
+    equal: bool = False,
+) -> None:
+    """Refuse a layer with too few or too many bottoms or tops."""
+    for limits, names, kind, verb in (
+        (bottoms, layer.bottoms, "Bottom", "takes"),
+        (tops, layer.tops, "Top", "produces"),
+    ):
+        if limits is None:
+            continue
+        low, high = limits
+        noun = f"{kind.lower()} blob(s){' as input' if kind == 'Bottom' else ' as output'}."
+        have = len(names)
+        if low == high:
+            need(
+                have == low,
+                f"ExactNum{kind}Blobs() == {kind.lower()}.size() ({low} vs. {have}) {layer.type} Layer {verb} {low} {noun}",
+            )
+            continue
+        need(
+            have >= low,
+            f"Min{kind}Blobs() <= {kind.lower()}.size() ({low} vs. {have}) {layer.type} Layer {verb} at least {low} {noun}",
+        )
+        need(
+            high is None or have <= high,
+            f"Max{kind}Blobs() >= {kind.lower()}.size() ({high} vs. {have}) "
+            f"{layer.type} Layer {verb} at most {high} {noun}",
+        )
+    if equal:
+        need_equal(
+            len(layer.bottoms), len(layer.tops), "bottom.size() == top.size()", f"{layer.type} makes one top of each bottom"
+        )
+
+
+def filler(message: Any, name: str, absent: Spec | None = None) -> Spec:
+    """The filler in field `name` of a layer's own parameter; `absent` where the text has none."""
+    if absent is not None and not message.HasField(name):
+        return absent
+    return as_spec(getattr(message, name))
+
+
+def same(layer: Layer, bottoms: Sequence[Shape]) -> Setup:
+    """The rule of all layers whose top is shaped as their bottom."""
+    return Setup([tuple(bottoms[0])])

@@ -1,0 +1,303 @@
+"""Layers that slide a window over the spatial axes: convolutions and poolings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..blob import Blob, check_shape, describe
+from ..errors import CaffeError
+from .rule import (
+    Layer,
+    Param,
+    Setup,
+    Shape,
+    axis,
+    c_div,
+    c_int,
+    count,
+    filler,
+    layer_type,
+    need,
+    need_equal,
+)
+
+ONE = (1, 1)
+
+
+def _per_axis(param: Any, name: str, spatial: int, default: int | None) -> list[int]:
+    """kernel_size, stride, pad or dilation of every spatial axis: from the _h and _w pair, or the repeated field."""
+    given = [c_int(value) for value in getattr(param, name)]
+    short = name.removesuffix("_size")
+    if name != "dilation" and (param.HasField(f"{short}_h") or param.HasField(f"{short}_w")):
+        need(
+            spatial == 2,
+            f"num_spatial_axes_ == 2 ({spatial} vs. 2) {short}_h & {short}_w can only be used for 2D convolution.",
+            f"give {name} once, or once per spatial axis",
+        )
+        need(
+            not given,
+            f"0 == conv_param.{name}_size() (0 vs. {len(given)}) "
+            f"Either {name} or {short}_h/w should be specified; not both.",
+        )
+        return [c_int(getattr(param, f"{short}_h")), c_int(getattr(param, f"{short}_w"))]
+    dims = f"num_{short}_dims"
+    none = "" if default is None else f"{dims} == 0 || "
+    need(
+        len(given) in (1, spatial) or (not given and default is not None),
+        f"{none}{dims} == 1 || {dims} == num_spatial_axes_ {name} must be specified once, or once per spatial "
+        f"dimension ({name} specified {len(given)} times; {spatial} spatial dims).",
+    )
+    if not given and default is not None:
+        return [default] * spatial
+    return given[:1] * spatial if len(given) == 1 else given
+
+
+def windows(param: Any, spatial: int) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Kernel, stride, pad and dilation of every spatial axis."""
+    kernel = _per_axis(param, "kernel_size", spatial, None)
+    for size in kernel:
+        need(
+            size > 0,
+            f"kernel_shape_data[i] > 0 ({size} vs. 0) Filter dimensions must be nonzero.",
+            "give kernel_size, or both kernel_h and kernel_w",
+        )
+    stride = _per_axis(param, "stride", spatial, 1)
+    for step in stride:
+        need(
+            step > 0,
+            f"stride_data[i] > 0 ({step} vs. 0) Stride dimensions must be nonzero.",
+            "give stride, or both stride_h and stride_w",
+        )
+    return kernel, stride, _per_axis(param, "pad", spatial, 0), _per_axis(param, "dilation", spatial, 1)
+
+
+def exact_blobs(params: Sequence[Param]) -> Any:
+    """For `Setup.text_blobs`: the blobs written in a layer's text must be those that it would have made."""
+
+    def check(blobs: list[Blob]) -> list[Blob]:
+        need_equal(
+            len(params), len(blobs), "1 + bias_term_ == this->blobs_.size()", "Incorrect number of weight blobs."
+        )
+        for param, blob in zip(params, blobs, strict=True):
+            if param.shape != blob.shape:
+                raise CaffeError(
+                    f"Incorrect {param.name} shape: expected shape {describe(param.shape)}; "
+                    f"instead, shape was {describe(blob.shape)}"
+                )
+        return blobs
+
+    return check
+
+
+def convolved(
+    layer: Layer, bottoms: list[Shape], outputs: int, inputs_axis: int, window: Any, transposed: bool
+) -> list[Shape]:
+    kernel, stride, pad, dilation = window
+    for i, bottom in enumerate(bottoms):
+        need(
+            bottom == bottoms[0],
+            f"bottom[0]->shape() == bottom[{i}]->shape() All inputs must have the same shape.",
+            f"bottom 0 is {bottoms[0]}, bottom {i} is {bottom}",
+        )
+    out = []
+    for i, size in enumerate(bottoms[0][inputs_axis + 1 :]):
+        extent = dilation[i] * (kernel[i] - 1) + 1
+        if transposed:
+            out.append(stride[i] * (size - 1) + extent - 2 * pad[i])
+        else:
+            out.append(c_div(size + 2 * pad[i] - extent, stride[i]) + 1)
+    top = (*bottoms[0][:inputs_axis], outputs, *out)
+    check_shape(top)
+    return [top] * len(layer.tops)
+
+
+def _convolution(layer: Layer, bottoms: list[Shape], transposed: bool) -> Setup:
+    param = layer.message.convolution_param
+    channel_axis = axis(bottoms[0], param.axis)
+    window = windows(param, len(bottoms[0]) - channel_axis - 1)
+    channels, outputs, group = bottoms[0][channel_axis], c_int(param.num_output), c_int(param.group)
+    need(outputs > 0, f"num_output_ > 0 ({outputs} vs. 0)", "give num_output")
+    need(group != 0, f"group_ > 0 ({group} vs. 0)", "group: 0 crashes Caffe; leave it out for one group")
+    need(
+        channels % group == 0,
+        f"channels_ % group_ == 0 ({channels % group} vs. 0)",
+        f"{channels} input channels can't be divided into {group} groups",
+    )
+    need(
+        outputs % group == 0,
+        f"num_output_ % group_ == 0 ({outputs % group} vs. 0) Number of output should be multiples of group.",
+        f"{outputs} outputs can't be divided into {group} groups",
+    )
+    if transposed:
+        weight = (channels, c_div(outputs, group), *window[0])
+    else:
+        weight = (outputs, c_div(channels, group), *window[0])
+    params = [Param(weight, filler(param, "weight_filler"))]
+    if param.bias_term:
+        # N-d blobs came after rc2
+        bias = (outputs,) if layer.age >= 3 else (1, 1, 1, outputs)
+        params.append(Param(bias, filler(param, "bias_filler"), "bias"))
+    tops = convolved(layer, bottoms, outputs, channel_axis, window, transposed)
+    if param.bias_term:
+        # Caffe's vector of ones over the output of a convolution, the input of a deconvolution
+        spatial = (bottoms if transposed else tops)[0][channel_axis + 1 :]
+        need(
+            math.prod(tops[0][channel_axis + 1 :]) > 0 and math.prod(spatial) > 0,
+            "data_",
+            f"the output, {tops[0]}, is empty, which works with bias_term: false only",
+        )
+    return Setup(tops, params, text_blobs=exact_blobs(params))
+
+
+@layer_type("Convolution", bottoms=(1, None), tops=(1, None), equal=True)
+def convolution(layer: Layer, bottoms: list[Shape]) -> Setup:
+    return _convolution(layer, bottoms, transposed=False)
+
+
+@layer_type("Deconvolution", bottoms=(1, None), tops=(1, None), equal=True, since="rc2")
+def deconvolution(layer: Layer, bottoms: list[Shape]) -> Setup:
+    return _convolution(layer, bottoms, transposed=True)
+
+
+@layer_type("Im2col", bottoms=ONE, tops=ONE)
+def im2col(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param = layer.message.convolution_param
+    channel_axis = axis(bottoms[0], param.axis)
+    spatial = len(bottoms[0]) - channel_axis - 1
+    need(spatial >= 1, f"num_spatial_axes_ >= 1 ({spatial} vs. 1)", "Im2col needs an axis after the channels")
+    window = windows(param, spatial)
+    columns = bottoms[0][channel_axis] * math.prod(window[0])
+    return Setup(convolved(layer, bottoms, columns, channel_axis, window, False))
+
+
+# --- pooling -------------------------------------------------------------------------------------------------------
+
+
+def _pooled(size: int, kernel: int, pad: int, stride: int, up: bool) -> int:
+    """Caffe divides in float32 here and rounds it, so that large sizes are rounded twice."""
+    steps = np.float32(size + 2 * pad - kernel) / np.float32(stride)
+    return int(np.ceil(steps) if up else np.floor(steps)) + 1
+
+
+def pooled(bottom: Shape, kernel: Shape, pad: Shape, stride: Shape, up: bool = True) -> Shape:
+    """The top of a pooling layer over `bottom`, (N, C, H, W)."""
+    sizes = []
+    for i in range(2):
+        need(
+            stride[i] != 0,
+            "shape[i] >= 0 (-2147483647 vs. 0)",
+            "stride: 0 is no stride; leave it out for 1",
+        )
+        sizes.append(_pooled(bottom[2 + i], kernel[i], pad[i], stride[i], up))
+    if any(pad):
+        for i in range(2):
+            if (sizes[i] - 1) * stride[i] >= bottom[2 + i] + pad[i]:
+                sizes[i] -= 1
+            start, end = (sizes[i] - 1) * stride[i], bottom[2 + i] + pad[i]
+            need(start < end, f"(pooled - 1) * stride < size + pad ({start} vs. {end})", "pad is too large")
+    return check_shape((*bottom[:2], *sizes))
+
+
+def _hw(param: Any, name: str) -> tuple[int, int]:
+    field = "kernel_size" if name == "kernel" else name
+    if param.HasField(f"{name}_h"):
+        return c_int(getattr(param, f"{name}_h")), c_int(getattr(param, f"{name}_w"))
+    return (c_int(getattr(param, field)),) * 2
+
+
+@layer_type("Pooling", bottoms=ONE, tops=(1, 2))
+def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param = layer.message.pooling_param
+    methods = type(param).PoolMethod
+    if param.pool != methods.Value("MAX"):
+        need(
+            len(layer.tops) == 1,
+            f"ExactNumTopBlobs() == top.size() (1 vs. {len(layer.tops)})",
+            "only pool: MAX has a second top, the mask",
+        )
+    has = param.HasField
+    if param.global_pooling:
+        need(
+            not (has("kernel_size") or has("kernel_h") or has("kernel_w")),
+            "!(pool_param.has_kernel_size() || pool_param.has_kernel_h() || pool_param.has_kernel_w())",
+            "with global_pooling: true the kernel is the whole bottom; leave its size out",
+        )
+    else:
+        need(
+            has("kernel_size") != (has("kernel_h") and has("kernel_w")),
+            "!pool_param.has_kernel_size() != !(pool_param.has_kernel_h() && pool_param.has_kernel_w())",
+            "give kernel_size, or kernel_h and kernel_w; not both",
+        )
+        need(
+            has("kernel_size") or (has("kernel_h") and has("kernel_w")),
+            "pool_param.has_kernel_size() || (pool_param.has_kernel_h() && pool_param.has_kernel_w())",
+            "give kernel_size, or kernel_h and kernel_w",
+        )
+    for name in ("pad", "stride"):
+        pair = has(f"{name}_h"), has(f"{name}_w")
+        need(
+            (not has(name) and all(pair)) or not any(pair),
+            f"(!pool_param.has_{name}() && pool_param.has_{name}_h() && pool_param.has_{name}_w()) || "
+            f"(!pool_param.has_{name}_h() && !pool_param.has_{name}_w())",
+            f"give {name}, or {name}_h and {name}_w; not both",
+        )
+    need_equal(4, len(bottoms[0]), "4 == bottom[0]->num_axes()", "Pooling takes (num, channels, height, width)")
+    bottom = bottoms[0]
+    kernel = (bottom[2], bottom[3]) if param.global_pooling else _hw(param, "kernel")
+    for size, letter in zip(kernel, "hw", strict=True):
+        need(size > 0, f"kernel_{letter}_ > 0 ({size} vs. 0) Filter dimensions cannot be zero.")
+    pad, stride = _hw(param, "pad"), _hw(param, "stride")
+    if param.global_pooling:
+        need(
+            pad == (0, 0) and stride == (1, 1),
+            "pad_h_ == 0 && pad_w_ == 0 && stride_h_ == 1 && stride_w_ == 1",
+            "with global_pooling: true pad must be 0 and stride 1",
+        )
+    if any(pad):
+        need(
+            param.pool in (methods.Value("AVE"), methods.Value("MAX")),
+            "this->layer_param_.pooling_param().pool() == PoolingParameter_PoolMethod_AVE || "
+            "this->layer_param_.pooling_param().pool() == PoolingParameter_PoolMethod_MAX",
+            "pad works with pool: MAX and pool: AVE only",
+        )
+        for i, letter in enumerate("hw"):
+            need(
+                pad[i] < kernel[i],
+                f"pad_{letter}_ < kernel_{letter}_ ({pad[i]} vs. {kernel[i]})",
+                "the padding must be smaller than the kernel",
+            )
+    up = param.round_mode == type(param).RoundMode.Value("CEIL")
+    return Setup([pooled(bottom, kernel, pad, stride, up)] * len(layer.tops))
+
+
+@layer_type("SPP", bottoms=ONE, tops=ONE)
+def spp(layer: Layer, bottoms: list[Shape]) -> Setup:
+    levels = c_int(layer.message.spp_param.pyramid_height)
+    bottom = bottoms[0]
+    check = "4 == bottom[0]->num_axes()"
+    need_equal(4, len(bottom), check, "SPP takes (num, channels, height, width)")
+    height, width = bottom[2:]
+    need(height > 0, f"bottom_h_ > 0 ({height} vs. 0) Input dimensions cannot be zero.")
+    need(width > 0, f"bottom_w_ > 0 ({width} vs. 0) Input dimensions cannot be zero.")
+    need(0 < levels < 31, f"pyramid_height is 1 to 30, got {levels}")
+    if levels > 1:
+        need(not layer.in_place[0], f"{check} (4 vs. 2)", "SPP with more than one level can't work in place")
+    total = 0
+    top: Shape = ()
+    for level in range(levels):
+        bins = 2**level
+        kernel = (-(-height // bins), -(-width // bins))
+        pad = ((kernel[0] * bins - height + 1) // 2, (kernel[1] * bins - width + 1) // 2)
+        for i, letter in enumerate("hw"):
+            need(
+                pad[i] < kernel[i] or not any(pad),
+                f"pad_{letter}_ < kernel_{letter}_ ({pad[i]} vs. {kernel[i]})",
+                f"a bottom of {height}x{width} is too small for {levels} levels",
+            )
+        top = pooled(bottom, kernel, pad, kernel)
+        total += count(top[1:])
+    return Setup([top if levels == 1 else (bottom[0], total)])
