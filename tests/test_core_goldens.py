@@ -6,6 +6,8 @@ import hashlib
 import json
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ FIELD = re.compile(r"(\w+)\s*:\s*((?:\"[^\"]*\"\s*)+|[^\s,;]+)")
 
 def fields(text):
     """The few forms of FillerParameter that the goldens use; numbers rounded to float32 as protobuf does."""
-    found = {name: value for name, value in FIELD.findall(text)}
+    found = dict(FIELD.findall(text))
     kind = "".join(re.findall('"([^"]*)"', found.pop("type", '"constant"')))
     norm = {"0": "FAN_IN", "1": "FAN_OUT", "2": "AVERAGE"}
     mode = found.pop("variance_norm", "FAN_IN")
@@ -114,3 +116,27 @@ def check(case, profile, version):
 def test_golden(case, profile):
     for version in BOOST[profile][: 3 if case["category"] in ("seeds", "rejection") else 1]:
         check(case, profile, version)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", BOOST)
+@pytest.mark.parametrize("case", [c for c in CASES if c["category"] == "long"], ids=lambda c: c["id"])
+def test_long_golden(case, profile):
+    check(case, profile, BOOST[profile][1])
+
+
+@pytest.mark.slow
+def test_memory_stays_at_the_output():
+    script = """
+import resource, numpy as np
+from caffe_fillers._core import RNG
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+out = np.ones(60_000_000, np.float32)
+rng = RNG(1)
+rng.fill_gaussian(out[:2_000_000], 0, 1)
+before = peak()
+rng.fill_uniform(out, 0, 1)
+rng.fill_gaussian(out, 0, 1)
+assert peak() - before < 4096, peak() - before
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
