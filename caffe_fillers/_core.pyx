@@ -312,6 +312,23 @@ cdef class RNG:
         other._seed = self._seed
         return other
 
+    def become(self, RNG other not None):
+        """Stand where `other` stands, on its stream.
+
+        Raises
+        ------
+        CaffeError
+            If `other` follows another Boost.
+        """
+        if other.boost != self.boost:
+            raise CaffeError(f"a stream of Boost {self.boost} can't become one of Boost {other.boost}")
+        cdef cf_mt mt = other.snapshot()
+        with nogil:
+            self.acquire()
+            self.mt = mt
+            self.release()
+        self._seed = other._seed
+
     def __copy__(self):
         return self.copy()
 
