@@ -8,5 +8,19 @@ from ._version import __version__
 from .blob import Blob
 from .errors import CaffeError, CaffeWarning
 from .fillers import fans, fill
+from .net import Net
+from .solver import Solver
 
-__all__ = ["RNG", "Blob", "CaffeError", "CaffeWarning", "__version__", "fans", "fill", "layers", "simd"]
+__all__ = [
+    "RNG",
+    "Blob",
+    "CaffeError",
+    "CaffeWarning",
+    "Net",
+    "Solver",
+    "__version__",
+    "fans",
+    "fill",
+    "layers",
+    "simd",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -115,6 +115,12 @@ class Blob:
         if self._diff is None:
             self._diff = np.zeros(self._shape, self._dtype)
         return self._diff
+
+    def fill(self, filler: Callable[[np.ndarray], None]) -> None:
+        """Let `filler` write all of `data`, which is not zeroed first."""
+        if self._data is None:
+            self._data = np.empty(self._shape, self._dtype)
+        filler(self._data)
 
     def without_data(self, why: str) -> Blob:
         """Make reading `data` an error that says `why`; returns the blob."""

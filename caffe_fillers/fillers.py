@@ -44,6 +44,16 @@ class Spec(NamedTuple):
     sparse: int = -1
     variance_norm: int = 0
 
+    def fields(self) -> dict[str, Any]:
+        """The fields that say something, as `fill` takes them."""
+        said = {"type": self.type}
+        for name in self._fields[1:]:
+            if getattr(self, name) != self._field_defaults[name]:
+                said[name] = getattr(self, name)
+        if self.variance_norm:
+            said["variance_norm"] = NORMS[self.variance_norm]
+        return said
+
 
 class Plan(NamedTuple):
     """What a filler does to one blob: a draw, then what is done to the values.
@@ -288,12 +298,17 @@ def _constant(value: float) -> Callable[[np.ndarray], None]:
     return finish
 
 
+def check_type(kind: str, caffe: str = "master") -> None:
+    """Refuse a filler type that this revision of Caffe does not have."""
+    if kind not in _TYPES or _AGE[caffe] < _TYPES[kind]:
+        since = f"; {kind} came with rc3" if kind in _TYPES else f"; there are {', '.join(_TYPES)}"
+        raise CaffeError(f"Check failed: false Unknown filler name: {kind}\ntypes are matched to the letter{since}")
+
+
 def _plan_by_type(spec: Spec, shape: tuple[int, ...], dtype: np.dtype[Any], age: int) -> Plan:
     real = _rounder(dtype)
     kind = spec.type
-    if kind not in _TYPES or age < _TYPES[kind]:
-        since = f"; {kind} came with rc3" if kind in _TYPES else f"; there are {', '.join(_TYPES)}"
-        raise CaffeError(f"Check failed: false Unknown filler name: {kind}\ntypes are matched to the letter{since}")
+    check_type(kind, REVISIONS[age])
     if prod(shape) == 0:
         check = "blob->count()" if kind in ("uniform", "xavier", "msra") else "data_"
         raise CaffeError(f"Check failed: {check}\na blob of shape {shape} has no elements to fill")

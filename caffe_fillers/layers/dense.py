@@ -140,7 +140,7 @@ def prelu(layer: Layer, bottoms: list[Shape]) -> Setup:
 @layer_type("BatchNorm", bottoms=ONE, tops=ONE, since="rc3")
 def batch_norm(layer: Layer, bottoms: list[Shape]) -> Setup:
     bottom = bottoms[0]
-    for spec in layer.message.param:
+    for spec in layer.message.param[:3]:
         need(
             spec.lr_mult == 0,
             f"this->layer_param_.param(i).lr_mult() == 0.f ({spec.lr_mult:g} vs. 0) "

@@ -1,0 +1,131 @@
+"""From a net's message to its layers in the order of set-up: filtered by state, connected, Splits put in.
+
+Names are strings here and nothing has a shape yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import schema
+from .errors import CaffeError
+
+__all__ = ["Node", "connect", "kept", "net_state"]
+
+
+@dataclass(slots=True)
+class Node:
+    """A layer in its place.
+
+    Attributes
+    ----------
+    message : LayerParameter
+    origin : int
+        Its position among the layers of the file; of the layer it splits, for an inserted Split.
+    wired : list of str
+        The names of its bottoms once Splits are in.
+    inserted : bool
+        Whether it is such a Split.
+    loss_moved : bool
+        Whether its loss_weight went to an inserted Split.
+    """
+
+    message: Any
+    origin: int
+    wired: list[str] = field(default_factory=list)
+    inserted: bool = False
+    loss_moved: bool = False
+
+
+def net_state(own: Any, phase: str, level: int, stages: Iterable[str]) -> Any:
+    """The state of a net built from a file: phase and level of the caller, stages of both."""
+    state = schema.NetState()
+    state.CopyFrom(own)
+    state.phase = schema.enum("Phase")[phase]
+    state.level = level
+    state.stage.extend(stages)
+    return state
+
+
+def _matches(rule: Any, state: Any) -> bool:
+    stages = set(state.stage)
+    return (
+        (not rule.HasField("phase") or rule.phase == state.phase)
+        and (not rule.HasField("min_level") or state.level >= rule.min_level)
+        and (not rule.HasField("max_level") or state.level <= rule.max_level)
+        and all(stage in stages for stage in rule.stage)
+        and not any(stage in stages for stage in rule.not_stage)
+    )
+
+
+def kept(layer: Any, state: Any) -> bool:
+    """Whether a layer's include and exclude rules keep it in a net of this state."""
+    if layer.include and layer.exclude:
+        raise CaffeError(
+            "Check failed: layer_param.include_size() == 0 || layer_param.exclude_size() == 0 "
+            "Specify either include rules or exclude rules; not both.\n"
+            f"layer {layer.name!r} has both"
+        )
+    if layer.include:
+        return any(_matches(rule, state) for rule in layer.include)
+    return not any(_matches(rule, state) for rule in layer.exclude)
+
+
+def _split_name(layer: str, blob: str, top: int) -> str:
+    return f"{blob}_{layer}_{top}_split"
+
+
+def connect(layers: list[tuple[int, Any]]) -> list[Node]:
+    """Find what each bottom reads, and put a Split behind each top that is read more than once.
+
+    A loss_weight other than 0 on a top counts as a reader of it.
+    """
+    nodes = [Node(message, origin) for origin, message in layers]
+    source: dict[str, tuple[int, int]] = {}
+    reads: list[list[tuple[int, int]]] = []
+    readers: dict[tuple[int, int], int] = {}
+    losses: dict[tuple[int, int], float] = {}
+    for i, node in enumerate(nodes):
+        reads.append([])
+        for j, name in enumerate(node.message.bottom):
+            if name not in source:
+                raise CaffeError(
+                    f"Unknown bottom blob '{name}' (layer '{node.message.name}', bottom index {j})\n"
+                    "no layer before it, kept in this phase, level and stage, has a top of this name"
+                )
+            reads[i].append(source[name])
+            readers[source[name]] = readers.get(source[name], 0) + 1
+        for j, name in enumerate(node.message.top):
+            source[name] = (i, j)
+        for name, weight in zip(node.message.top, node.message.loss_weight, strict=False):
+            losses[source[name]] = weight
+            if weight:
+                readers[source[name]] = readers.get(source[name], 0) + 1
+
+    wired: list[Node] = []
+    used: dict[tuple[int, int], int] = {}
+    for i, node in enumerate(nodes):
+        wired.append(node)
+        for name, top in zip(node.message.bottom, reads[i], strict=True):
+            if readers[top] > 1:
+                layer = nodes[top[0]].message.name
+                name = f"{_split_name(layer, name, top[1])}_{used.get(top, 0)}"
+                used[top] = used.get(top, 0) + 1
+            node.wired.append(name)
+        for j, name in enumerate(node.message.top):
+            top = (i, j)
+            if readers.get(top, 0) < 2:
+                continue
+            split = schema.LayerParameter()
+            split.name = _split_name(node.message.name, name, j)
+            split.type = "Split"
+            split.bottom.append(name)
+            split.top.extend(f"{split.name}_{k}" for k in range(readers[top]))
+            if losses.get(top):
+                split.loss_weight.extend([losses[top]] + [0.0] * (readers[top] - 1))
+                node.loss_moved = True
+                used[top] = used.get(top, 0) + 1
+            wired.append(Node(split, node.origin, [name], inserted=True))
+    return wired

@@ -1,0 +1,225 @@
+"""Solver: a train net and its test nets, seeded and drawn in Caffe's order on one stream."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import fillers, schema
+from ._core import RNG
+from .errors import CaffeError
+from .layers.rule import need
+from .net import Net, Source, read_source
+
+__all__ = ["Solver"]
+
+TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
+
+
+class Solver:
+    """The nets of a solver prototxt, as Caffe's solver would have set them up.
+
+    Parameters
+    ----------
+    source : str, PathLike or SolverParameter
+        The solver's prototxt. Nets that it names are looked for from the working directory, then beside it.
+    rng : RNG, int or None, optional
+        Wins over the file's random_seed. With None that seed counts, and without one fresh entropy.
+    weights : str, PathLike or sequence of them, optional
+        Files to copy into the nets; wins over the solver's own `weights`.
+    inputs, dtype, boost, caffe, strict, fill, max_bytes, threads : optional
+        As for `Net`; `inputs` may tell the phases apart with ``NAME@TEST``.
+
+    Attributes
+    ----------
+    message : SolverParameter
+        In today's form.
+    net : Net
+        The train net, drawn first.
+    test_nets : list of Net
+        One per test_iter, drawn after it. They hold their own fills, as in Caffe until the first test; see `share`.
+    seed : int or None
+        The seed that counted.
+
+    Raises
+    ------
+    CaffeError
+        Where Caffe would stop. A stream that was passed in is then as it was.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> solver = cf.Solver("examples/mnist/lenet_solver.prototxt", inputs={"data": (1, 28, 28)})
+    >>> solver.seed, len(solver.test_nets)
+    (1701, 1)
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        weights: Any = None,
+        rng: RNG | int | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        dtype: Any = np.float32,
+        boost: str | None = None,
+        caffe: str = "master",
+        strict: bool = False,
+        fill: bool = True,
+        max_bytes: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.message, self.path = _read(source, strict)
+        message = self.message
+        where = f"{self.path}: " if self.path else ""
+        try:
+            trains, tests = _planned_nets(message)
+            if message.type not in TYPES:
+                raise CaffeError(
+                    "Check failed: registry.count(type) == 1 (0 vs. 1) "
+                    f"Unknown solver type: {message.type}\nthere are {', '.join(TYPES)}"
+                )
+            need(message.average_loss >= 1, f"param_.average_loss() >= 1 ({message.average_loss} vs. 1)")
+        except CaffeError as error:
+            raise CaffeError(f"{where}{error}") from None
+        stream = self._stream(rng, boost)
+        self.seed, before = stream.seed, stream.copy()
+        options = {
+            "inputs": inputs,
+            "dtype": dtype,
+            "caffe": caffe,
+            "strict": strict,
+            "fill": fill,
+            "max_bytes": max_bytes,
+            "threads": threads,
+            "weights": list(message.weights) if weights is None and message.weights else weights,
+            "readers": set(),
+        }
+        try:
+            self.net = self._build(trains[0], "TRAIN", message.train_state, stream, options)
+            self.test_nets: list[Net] = []
+            for i, test in enumerate(tests):
+                state = message.test_state[i] if message.test_state else schema.NetState()
+                self.test_nets.append(self._build(test, "TEST", state, stream, options))
+            _check_class(message)
+        except CaffeError:
+            stream.become(before)
+            raise
+
+    def _stream(self, rng: RNG | int | None, boost: str | None) -> RNG:
+        if rng is None and self.message.random_seed >= 0:
+            # the field is an int64 that Caffe hands to a 32-bit generator
+            rng = self.message.random_seed % 2**32
+        return fillers.as_rng(rng, boost)
+
+    def _build(self, given: Any, phase: str, own: Any, stream: RNG, options: dict[str, Any]) -> Net:
+        if isinstance(given, str):
+            source = read_source(_find(given, self.path), options["strict"])
+        else:
+            # a net written inside the solver is never upgraded
+            source = Source(given, self.path or "")
+        state = schema.NetState(phase=schema.enum("Phase")[phase])
+        state.MergeFrom(source.message.state)
+        state.MergeFrom(own)
+        return Net.of_state(source, state, stream, **options)
+
+    def share(self) -> None:
+        """Let every test net use the train net's weights, layer by layer of the same name, as Caffe does at a test.
+
+        Raises
+        ------
+        CaffeError
+            If a layer of one name has other blobs in the test net.
+        """
+        for net in self.test_nets:
+            pairs = []
+            for layer in net.layers:
+                trained = self.net.layer_dict.get(layer.name)
+                if trained is None:
+                    continue
+                mine, theirs = ([blob.shape for blob in each.blobs] for each in (layer, trained))
+                if mine != theirs:
+                    raise CaffeError(
+                        f"layer '{layer.name}' has blobs of shapes {mine} in the test net, {theirs} in the train net"
+                    )
+                pairs += zip(layer.blobs, trained.blobs, strict=True)
+            for blob, owner in pairs:
+                blob.share_data(owner)
+
+    def __repr__(self) -> str:
+        return f"<Solver {self.message.type} {self.path or ''}: {self.net!r} and {len(self.test_nets)} test nets>"
+
+
+def _read(source: Any, strict: bool) -> tuple[Any, str | None]:
+    from . import prototxt
+    from .upgrade import upgrade_solver
+
+    if isinstance(source, (str, os.PathLike)):
+        text = prototxt.read(source, schema.SolverParameter, strict=strict)
+        return upgrade_solver(text.message), os.fspath(source)
+    if getattr(getattr(source, "DESCRIPTOR", None), "name", None) != "SolverParameter":
+        raise CaffeError(f"a solver is the path of a prototxt or a SolverParameter, got {type(source).__name__}")
+    message = schema.SolverParameter()
+    message.MergeFromString(source.SerializeToString())
+    return upgrade_solver(message), None
+
+
+def _find(name: str, solver: str | None) -> str:
+    beside = Path(solver).parent / name if solver else None
+    if not Path(name).exists() and beside is not None and beside.exists():
+        return str(beside)
+    if not Path(name).exists():
+        places = f"in the working directory, {Path.cwd()}" + (f", and beside {solver}" if solver else "")
+        raise CaffeError(f"{solver or 'the solver'} names {name!r}, which is not there: looked {places}")
+    return name
+
+
+def _planned_nets(message: Any) -> tuple[list[Any], list[Any]]:
+    """What the train nets and the test nets are, a path or a message each, in the order in which Caffe builds them."""
+    has = message.HasField
+    trains = [
+        getattr(message, name) for name in ("train_net_param", "train_net", "net_param", "net") if has(name)
+    ]
+    fields = "these fields specifying a train_net: net, net_param, train_net, train_net_param"
+    need(len(trains) >= 1, f"num_train_nets >= 1 ({len(trains)} vs. 1) SolverParameter must specify a train net using one of {fields[:12]}: {fields.split(': ')[1]}")
+    need(len(trains) <= 1, f"num_train_nets <= 1 ({len(trains)} vs. 1) SolverParameter must not contain more than one of {fields}")
+    tests: list[Any] = [*message.test_net_param, *message.test_net]
+    generic = [getattr(message, name) for name in ("net_param", "net") if has(name)]
+    iterations = len(message.test_iter)
+    compare = ">=" if generic else "=="
+    need(
+        iterations >= len(tests) if generic else iterations == len(tests),
+        f"param_.test_iter_size() {compare} num_test_nets ({iterations} vs. {len(tests)}) "
+        "test_iter must be specified for each test network.",
+    )
+    tests += generic * (iterations - len(tests))
+    states = len(message.test_state)
+    need(
+        states in (0, len(tests)),
+        f"param_.test_state_size() == num_test_net_instances ({states} vs. {len(tests)}) "
+        "test_state must be unspecified or specified once per test net.",
+    )
+    need(
+        not tests or message.test_interval > 0,
+        f"param_.test_interval() > 0 ({message.test_interval} vs. 0)",
+        "a solver with test nets needs test_interval",
+    )
+    return trains, tests
+
+
+def _check_class(message: Any) -> None:
+    """What the solver's class refuses, once all nets are built."""
+    if message.type in ("AdaGrad", "RMSProp"):
+        need(
+            message.momentum == 0,
+            f"0 == this->param_.momentum() (0 vs. {message.momentum:g})",
+            f"Momentum cannot be used with {message.type}.",
+        )
+    if message.type == "RMSProp":
+        decay = message.rms_decay
+        need(decay >= 0, f"this->param_.rms_decay() >= 0 ({decay:g} vs. 0)", "rms_decay should lie between 0 and 1.")
+        need(decay < 1, f"this->param_.rms_decay() < 1 ({decay:g} vs. 1) rms_decay should lie between 0 and 1.")
