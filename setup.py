@@ -8,9 +8,9 @@ setup(
     ext_modules=[
         Extension(
             "caffe_fillers._core",
-            sources=["caffe_fillers/_core.pyx", *sorted(glob("csrc/*.c"))],
+            sources=["caffe_fillers/_core.pyx", *sorted(glob("csrc/**/*.c", recursive=True))],
             include_dirs=["csrc"],
-            depends=sorted(glob("csrc/*.h")),
+            depends=sorted(glob("csrc/**/*.h", recursive=True)),
             # a fused multiply-add rounds once where Caffe rounded twice
             extra_compile_args=["-O3", "-std=c11", "-ffp-contract=off"],
         )

@@ -28,11 +28,14 @@ from libc.string cimport memcpy
 
 cdef extern from "mt19937.h" nogil:
     enum: CF_MT_N
+    ctypedef struct cf_simd:
+        const char *name
     ctypedef struct cf_mt:
-        uint32_t key[624]
+        uint32_t key[640]
         uint32_t pos
         uint64_t drawn
-    void cf_mt_seed(cf_mt *mt, uint32_t seed)
+    const cf_simd *cf_simd_find(const char *name)
+    void cf_mt_seed(cf_mt *mt, uint32_t seed, const cf_simd *simd)
     void cf_mt_raw(cf_mt *mt, uint32_t *out, size_t n)
     void cf_mt_skip(cf_mt *mt, uint64_t n)
 
@@ -52,7 +55,25 @@ cdef extern from "distributions.h" nogil:
 
 __all__ = ["RNG", "normalize_rows", "simd"]
 
-simd = "portable"
+
+cdef const cf_simd *_find_simd() except NULL:
+    name = os.environ.get("CAFFE_FILLERS_SIMD")
+    cdef bytes encoded = os.fsencode(name or "")
+    cdef const char *wanted = NULL
+    if name:
+        wanted = encoded
+    cdef const cf_simd *found = cf_simd_find(wanted)
+    if found is NULL:
+        known = ("portable", "avx2", "avx512", "neon")
+        raise CaffeError(
+            f"CAFFE_FILLERS_SIMD={name} is " + ("not supported by this processor" if name in known else "unknown")
+            + ": give one of portable, avx2, avx512, neon, or leave it unset."
+        )
+    return found
+
+
+cdef const cf_simd *SIMD = _find_simd()
+simd = SIMD.name.decode()
 
 cdef uint64_t MOST = 0xFFFFFFFFFFFFFFFF
 
@@ -230,7 +251,7 @@ cdef class RNG:
         self.profile = _boost(boost)
         self.boost = boost
         self._seed = int.from_bytes(os.urandom(4), "little") if seed is None else _seed(seed)
-        cf_mt_seed(&self.mt, self._seed)
+        cf_mt_seed(&self.mt, self._seed, SIMD)
 
     def __dealloc__(self):
         if self.lock is not NULL:
@@ -275,7 +296,7 @@ cdef class RNG:
         cdef cf_mt mt = self.snapshot()
         key = np.empty(CF_MT_N, np.uint32)
         cdef uint32_t[::1] words = key
-        memcpy(&words[0], mt.key, sizeof(mt.key))
+        memcpy(&words[0], mt.key, CF_MT_N * sizeof(uint32_t))
         return {"bit_generator": "MT19937", "state": {"key": key, "pos": int(mt.pos)}}
 
     @state.setter
@@ -296,9 +317,9 @@ cdef class RNG:
         if not (key[1:].any() or int(key[0]) >> 31):
             raise CaffeError("a key of zeros is no state: it would give zeros for ever")
         words = np.ascontiguousarray(key, np.uint32)
-        memcpy(mt.key, &words[0], sizeof(mt.key))
-        mt.pos = pos
-        mt.drawn = 0
+        mt = self.snapshot()
+        memcpy(mt.key, &words[0], CF_MT_N * sizeof(uint32_t))
+        mt.pos, mt.drawn = pos, 0
         with nogil:
             self.acquire()
             self.mt = mt
@@ -337,7 +358,7 @@ cdef class RNG:
 
     def __reduce__(self):
         cdef cf_mt mt = self.snapshot()
-        key = (<char *>mt.key)[:sizeof(mt.key)]
+        key = (<char *>mt.key)[:CF_MT_N * sizeof(uint32_t)]
         return _restore, (self.boost, self._seed, np.frombuffer(key, np.uint32), int(mt.pos), int(mt.drawn))
 
     def random_raw(self, size=None):

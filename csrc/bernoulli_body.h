@@ -12,36 +12,33 @@ static uint32_t NAME(last_success)(R p) {
     return good;
 }
 
-/* One loop for both: `keep` says whether what is there counts. */
-static void NAME(bernoulli)(cf_mt *mt, R *out, size_t n, R p, int keep) {
-    cf_block block;
-    uint32_t last = NAME(last_success)(p);
-    if (p == 0) {
+#define CF_EACH_BLOCK(loop) \
+    for (uint32_t last = NAME(last_success)(p); n > 0;) { \
+        size_t k = cf_mt_available(mt, n); \
+        mt->simd->NAME(loop)(out, mt->key + mt->pos, k, last); \
+        mt->pos += (uint32_t)k; \
+        mt->drawn += k; \
+        out += k; \
+        n -= k; \
+    }
+
+void NAME(cf_bernoulli)(cf_mt *mt, R *out, size_t n, R p) {
+    if (p > 0)
+        CF_EACH_BLOCK(bernoulli)
+    else
         for (size_t i = 0; i < n; ++i)
-            out[i] = keep ? out[i] * 0 : 0;
-        return;
-    }
-    cf_block_open(&block, mt);
-    while (n > 0) {
-        cf_block_more(&block, n);
-        size_t k = block.end - block.at;
-        const uint32_t *word = block.word + block.at;
-        if (keep)
-            for (size_t i = 0; i < k; ++i)
-                out[i] *= (R)(word[i] <= last);
-        else
-            for (size_t i = 0; i < k; ++i)
-                out[i] = (R)(word[i] <= last);
-        block.at = block.end;
-        out += k;
-        n -= k;
-    }
-    cf_block_close(&block);
+            out[i] = 0;
 }
 
-void NAME(cf_bernoulli)(cf_mt *mt, R *out, size_t n, R p) { NAME(bernoulli)(mt, out, n, p, 0); }
+void NAME(cf_mask)(cf_mt *mt, R *out, size_t n, R p) {
+    if (p > 0)
+        CF_EACH_BLOCK(mask)
+    else
+        for (size_t i = 0; i < n; ++i)
+            out[i] *= 0;
+}
 
-void NAME(cf_mask)(cf_mt *mt, R *out, size_t n, R p) { NAME(bernoulli)(mt, out, n, p, 1); }
+#undef CF_EACH_BLOCK
 
 void NAME(cf_normalize_rows)(R *out, size_t rows, size_t columns) {
     for (; rows > 0; --rows, out += columns) {

@@ -5,26 +5,41 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CF_MT_N = 624, CF_MT_M = 397 };
+#include "simd/simd.h"
+
+enum {
+    CF_MT_N = 624,
+    CF_MT_PAD = 16 /* so that a vector may reach past the last word */
+};
 
 typedef struct {
-    uint32_t key[CF_MT_N]; /* untempered, so that it is NumPy's state too */
-    uint32_t pos;          /* of the next word to draw; CF_MT_N: the block is used up */
-    uint64_t drawn;        /* since seeding */
+    uint32_t key[CF_MT_N + CF_MT_PAD]; /* untempered, so that it is NumPy's state too */
+    uint32_t pos;                      /* of the next word to draw; CF_MT_N: the block is used up */
+    uint64_t drawn;                    /* since seeding */
+    const cf_simd *simd;
 } cf_mt;
 
-void cf_mt_seed(cf_mt *mt, uint32_t seed);
-void cf_mt_twist(uint32_t key[CF_MT_N]);
-void cf_mt_temper(uint32_t *out, const uint32_t *key, size_t n);
+void cf_mt_seed(cf_mt *mt, uint32_t seed, const cf_simd *simd);
 void cf_mt_raw(cf_mt *mt, uint32_t *out, size_t n);
 void cf_mt_skip(cf_mt *mt, uint64_t n);
+
+/* How many of n words the current block still has; makes a new block where it has none. */
+static inline size_t cf_mt_available(cf_mt *mt, uint64_t n) {
+    if (mt->pos == CF_MT_N) {
+        mt->simd->twist(mt->key);
+        mt->pos = 0;
+    }
+    size_t left = CF_MT_N - mt->pos;
+    return n < left ? (size_t)n : left;
+}
 
 /* The tempered words of the current block, for code that cannot know how many it will draw. Index i of `word` is
    index i of the key; only those from `at` to `end` are filled. */
 typedef struct {
     cf_mt *mt;
     uint32_t at, end;
-    uint32_t word[CF_MT_N];
+    uint32_t turns; /* how often a new block was made */
+    uint32_t word[CF_MT_N + CF_MT_PAD];
 } cf_block;
 
 void cf_block_open(cf_block *block, cf_mt *mt);

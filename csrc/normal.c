@@ -1,5 +1,6 @@
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "distributions.h"
 #include "ziggurat_tables.h"

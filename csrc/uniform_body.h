@@ -1,17 +1,12 @@
 /* uniform_real for one type R; included once for each by uniform.c. */
 
-typedef struct {
-    R low, width, factor;
-    uint32_t last; /* the largest draw that is accepted */
-} NAME(range);
-
-static inline R NAME(before_factor)(const NAME(range) * range, uint32_t u) {
-    return (R)u * (R)0x1p-32 * range->width + range->low;
+static inline int NAME(accepted)(const NAME(cf_range) * range, uint32_t u, R high) {
+    return (R)u * (R)0x1p-32 * range->width + range->low < high;
 }
 
 /* Boost asks of every value whether it lies below the upper bound. The value never falls as the draw rises, so one
    search for the largest draw that passes answers for all. */
-static cf_status NAME(make_range)(NAME(range) * range, R a, R b, cf_boost boost) {
+static cf_status NAME(make_range)(NAME(cf_range) * range, R a, R b, cf_boost boost) {
     R high = NEXTAFTER(b, R_MAX);
     range->factor = 1;
     if (boost >= CF_BOOST_156 && high / 2 - a / 2 > R_MAX / 2) {
@@ -21,49 +16,43 @@ static cf_status NAME(make_range)(NAME(range) * range, R a, R b, cf_boost boost)
     }
     range->low = a;
     range->width = high - a;
-    if (!(NAME(before_factor)(range, 0) < high))
+    range->last = UINT32_MAX;
+    if (!NAME(accepted)(range, 0, high))
         return CF_ENDLESS;
-    uint32_t good = 0, step = 0x80000000u;
-    if (NAME(before_factor)(range, UINT32_MAX) < high)
-        good = UINT32_MAX;
-    else
-        for (; step; step >>= 1)
-            if (NAME(before_factor)(range, good + step) < high)
-                good += step;
-    range->last = good;
+    if (NAME(accepted)(range, UINT32_MAX, high))
+        return CF_OK;
+    range->last = 0;
+    for (uint32_t step = 0x80000000u; step; step >>= 1)
+        if (NAME(accepted)(range, range->last + step, high))
+            range->last += step;
     return CF_OK;
 }
 
+/* Closes the gaps that rejected draws left; returns how many values stay. */
+static size_t NAME(drop_rejected)(R *out, const cf_mt *mt, size_t n, uint32_t last) {
+    uint32_t word[CF_MT_N];
+    size_t kept = 0;
+    mt->simd->temper(word, mt->key + mt->pos, n);
+    for (size_t i = 0; i < n; ++i) {
+        out[kept] = out[i];
+        kept += word[i] <= last;
+    }
+    return kept;
+}
+
 cf_status NAME(cf_uniform)(cf_mt *mt, R *out, size_t n, R a, R b, cf_boost boost) {
-    NAME(range) range;
+    NAME(cf_range) range;
     cf_status status = NAME(make_range)(&range, a, b, boost);
     if (status != CF_OK)
         return status;
-    cf_block block;
-    cf_block_open(&block, mt);
     while (n > 0) {
-        if (block.at == block.end)
-            cf_block_more(&block, n);
-        size_t k = block.end - block.at;
-        k = k < n ? k : n;
-        const uint32_t *word = block.word + block.at;
-        uint32_t rejected = 0;
-        for (size_t i = 0; i < k; ++i) {
-            rejected |= word[i] > range.last;
-            out[i] = range.factor * NAME(before_factor)(&range, word[i]);
-        }
-        block.at += (uint32_t)k;
-        size_t kept = k;
-        if (rejected) {
-            kept = 0;
-            for (size_t i = 0; i < k; ++i) {
-                out[kept] = out[i];
-                kept += word[i] <= range.last;
-            }
-        }
+        size_t k = cf_mt_available(mt, n), kept = k;
+        if (mt->simd->NAME(uniform)(out, mt->key + mt->pos, k, &range))
+            kept = NAME(drop_rejected)(out, mt, k, range.last);
+        mt->pos += (uint32_t)k;
+        mt->drawn += k;
         out += kept;
         n -= kept;
     }
-    cf_block_close(&block);
     return CF_OK;
 }

@@ -5,7 +5,9 @@ so v = r f(r) + tail(r); going up, each layer's height is v over its width. The 
 layer ends exactly at f(0) = 1.
 """
 
+import struct
 from decimal import Decimal, getcontext
+from itertools import pairwise
 
 getcontext().prec = 80
 ONE = Decimal(1)
@@ -55,8 +57,27 @@ def solve(low, high, *curve):
     return layers(high, *curve)[:2]
 
 
-def table(name, values):
-    numbers = ", ".join(repr(float(v)) for v in values)
+def as_float32(value):
+    return struct.unpack("f", struct.pack("f", value))[0]
+
+
+def first_outside(x, inner):
+    """The smallest 24-bit fraction f for which f * x, rounded to float32, is not below the next edge.
+
+    The product of two 24-bit numbers is exact in a Python float, so there is one rounding, as in C.
+    """
+    low, high = 0, 1 << 24
+    while low < high:
+        middle = (low + high) // 2
+        if as_float32(middle * 2.0**-24 * as_float32(x)) < inner:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def table(kind, name, values):
+    numbers = ", ".join(map(repr, values))
     lines, line = [], "   "
     for number in numbers.split(" "):
         if len(line) + len(number) > 116:
@@ -64,7 +85,7 @@ def table(name, values):
             line = "   "
         line += " " + number
     body = "\n".join([*lines, line])
-    return f"static const double {name}[{len(values)}] = {{\n{body}}};\n"
+    return f"static const {kind} {name}[{len(values)}] = {{\n{body}}};\n"
 
 
 def main():
@@ -72,12 +93,15 @@ def main():
         Decimal(3), Decimal(4), 128, lambda x: (-x * x / 2).exp(), lambda y: (-2 * y.ln()).sqrt(), normal_tail
     )
     exponential = solve(Decimal(7), Decimal(8), 256, lambda x: (-x).exp(), lambda y: -y.ln(), lambda r: (-r).exp())
+    x, y, ex, ey = ([float(v) for v in edges] for edges in (*normal, *exponential))
     print("/* Written by ziggurat_tables.py: the edges of the layers, from the widest up. */")
-    print("#ifndef CF_ZIGGURAT_TABLES_H\n#define CF_ZIGGURAT_TABLES_H\n")
-    print(table("cf_normal_x", normal[0]))
-    print(table("cf_normal_y", normal[1]))
-    print(table("cf_exponential_x", exponential[0]))
-    print(table("cf_exponential_y", exponential[1]))
+    print("#ifndef CF_ZIGGURAT_TABLES_H\n#define CF_ZIGGURAT_TABLES_H\n\n#include <stdint.h>\n")
+    print(table("double", "cf_normal_x", x))
+    print(table("double", "cf_normal_y", y))
+    print(table("double", "cf_exponential_x", ex))
+    print(table("double", "cf_exponential_y", ey))
+    print("/* For a draw as a whole in float32: draw < inside[i] is the same as f * x[i] < x[i + 1]. */")
+    print(table("uint32_t", "cf_normal_inside", [first_outside(*pair) << 8 for pair in pairwise(x)]))
     print("#endif")
 
 

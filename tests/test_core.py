@@ -213,7 +213,7 @@ def test_numpy_integers_are_seeds():
     "boost", ["1.46", "1.4", "1.5", "2.0", "1.74-1", "", "1.74.", "1_74", 1.74, None, "0.47", " 1.74"]
 )
 def test_a_bad_boost(boost):
-    with pytest.raises(CaffeError, match="(?i)boost"):
+    with pytest.raises(CaffeError, match=r"(?i)boost"):
         RNG(1, boost=boost)
 
 

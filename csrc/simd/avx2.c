@@ -1,0 +1,63 @@
+#include "simd.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+#include "../ziggurat_tables.h"
+
+#define TARGET __attribute__((target("avx2")))
+#include "loops.h"
+
+TARGET static void ziggurat_f32(float *z, uint32_t *word, uint8_t *open, const uint32_t *key, size_t n, float mean,
+                                float sigma) {
+    float x[128];
+    for (int i = 0; i < 128; ++i)
+        x[i] = (float)cf_normal_x[i] * 0x1p-24f;
+    const __m256i top = _mm256_set1_epi32(INT32_MIN);
+    temper(word, key, n);
+    for (size_t at = 0; at < n; at += 8) {
+        __m256i u = _mm256_loadu_si256((const __m256i *)(word + at));
+        __m256i layer = _mm256_and_si256(_mm256_srli_epi32(u, 1), _mm256_set1_epi32(127));
+        __m256i inside = _mm256_i32gather_epi32((const int *)cf_normal_inside, layer, 4);
+        __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(u, 8)), _mm256_i32gather_ps(x, layer, 4));
+        __m256i negative = _mm256_xor_si256(_mm256_slli_epi32(u, 31), top);
+        value = _mm256_xor_ps(value, _mm256_castsi256_ps(negative));
+        _mm256_storeu_ps(z + at, _mm256_add_ps(_mm256_mul_ps(value, _mm256_set1_ps(sigma)), _mm256_set1_ps(mean)));
+        __m256i below = _mm256_cmpgt_epi32(_mm256_xor_si256(inside, top), _mm256_xor_si256(u, top));
+        open[at / 8] = (uint8_t)~_mm256_movemask_ps(_mm256_castsi256_ps(below));
+    }
+}
+
+/* Pairs of words to values, up to the first that is open; none past the last whole vector. */
+TARGET static size_t ziggurat_f64(double *out, const uint32_t *word, size_t pairs, double mean, double sigma) {
+    const __m256d two52 = _mm256_set1_pd(0x1p52);
+    size_t at = 0;
+    for (; at + 4 <= pairs; at += 4) {
+        __m256i both = _mm256_loadu_si256((const __m256i *)(word + 2 * at));
+        __m256i layer = _mm256_and_si256(_mm256_srli_epi64(both, 1), _mm256_set1_epi64x(127));
+        __m256i fine = _mm256_and_si256(_mm256_srli_epi64(both, 8), _mm256_set1_epi64x(0xffffff));
+        __m256i coarse = _mm256_and_si256(_mm256_srli_epi64(both, 32), _mm256_set1_epi64x(0x1fffffff));
+        /* there is no conversion from 64 bits: put each part under the exponent of 2^52 and take that away again */
+        __m256d low = _mm256_sub_pd(_mm256_or_pd(_mm256_castsi256_pd(fine), two52), two52);
+        __m256d high = _mm256_sub_pd(_mm256_or_pd(_mm256_castsi256_pd(coarse), two52), two52);
+        __m256d fraction = _mm256_mul_pd(_mm256_add_pd(_mm256_mul_pd(low, _mm256_set1_pd(0x1p-24)), high),
+                                         _mm256_set1_pd(0x1p-29));
+        __m256d value = _mm256_mul_pd(fraction, _mm256_i64gather_pd(cf_normal_x, layer, 8));
+        __m256d below = _mm256_cmp_pd(value, _mm256_i64gather_pd(cf_normal_x + 1, layer, 8), _CMP_LT_OQ);
+        __m256i negative = _mm256_xor_si256(_mm256_slli_epi64(both, 63), _mm256_set1_epi64x(INT64_MIN));
+        value = _mm256_xor_pd(value, _mm256_castsi256_pd(negative));
+        _mm256_storeu_pd(out + at, _mm256_add_pd(_mm256_mul_pd(value, _mm256_set1_pd(sigma)), _mm256_set1_pd(mean)));
+        int inside = _mm256_movemask_pd(below);
+        if (inside != 15)
+            return at + (size_t)__builtin_ctz(~inside);
+    }
+    return at;
+}
+
+const cf_simd cf_simd_avx2 = {
+    .name = "avx2",
+    CF_LOOPS,
+    .ziggurat_f32 = ziggurat_f32,
+    .ziggurat_f64 = ziggurat_f64,
+};
+#endif

@@ -1,0 +1,89 @@
+/* AVX-512 as of Ice Lake and Zen 4: look-ups in registers want its byte permutations. */
+#include "simd.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+#include "../ziggurat_tables.h"
+
+#ifdef __clang__
+#define TARGET __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi"), min_vector_width(512)))
+#else
+#define TARGET __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi,prefer-vector-width=512")))
+#endif
+#include "loops.h"
+
+TARGET static inline __m512i temper_vector(__m512i y) {
+    const int xor_and = 0x78; /* a ^ (b & c) */
+    y = _mm512_xor_si512(y, _mm512_srli_epi32(y, 11));
+    y = _mm512_ternarylogic_epi32(y, _mm512_slli_epi32(y, 7), _mm512_set1_epi32((int)0x9d2c5680u), xor_and);
+    y = _mm512_ternarylogic_epi32(y, _mm512_slli_epi32(y, 15), _mm512_set1_epi32((int)0xefc60000u), xor_and);
+    return _mm512_xor_si512(y, _mm512_srli_epi32(y, 18));
+}
+
+/* The widths of all 128 layers stay in eight registers. The test compares the top byte alone, so it leaves a few open
+   that are inside: the walk looks at those exactly. */
+TARGET static void ziggurat_f32(float *z, uint32_t *word, uint8_t *open, const uint32_t *key, size_t n, float mean,
+                                float sigma) {
+    __m512 x[8];
+    __m128i byte[8];
+    for (int i = 0; i < 8; ++i) {
+        __m512 low = _mm512_castpd_ps(_mm512_castps_pd(_mm512_castps256_ps512(_mm512_cvtpd_ps(_mm512_loadu_pd(cf_normal_x + 16 * i)))));
+        __m256 high = _mm512_cvtpd_ps(_mm512_loadu_pd(cf_normal_x + 16 * i + 8));
+        x[i] = _mm512_mul_ps(_mm512_insertf32x8(low, high, 1), _mm512_set1_ps(0x1p-24f));
+        byte[i] = _mm512_cvtepi32_epi8(_mm512_srli_epi32(_mm512_loadu_si512(cf_normal_inside + 16 * i), 24));
+    }
+    __m512i inside_low = _mm512_loadu_si512(byte), inside_high = _mm512_loadu_si512(byte + 4);
+    for (size_t at = 0; at < n; at += 16) {
+        __m512i u = temper_vector(_mm512_loadu_si512(key + at));
+        _mm512_storeu_si512(word + at, u);
+        __m512i layer = _mm512_srli_epi32(u, 1);
+        __mmask16 bit5 = _mm512_test_epi32_mask(u, _mm512_set1_epi32(1 << 6));
+        __mmask16 bit6 = _mm512_test_epi32_mask(u, _mm512_set1_epi32(1 << 7));
+        __m512 first = _mm512_permutex2var_ps(x[0], layer, x[1]), second = _mm512_permutex2var_ps(x[2], layer, x[3]);
+        __m512 third = _mm512_permutex2var_ps(x[4], layer, x[5]), fourth = _mm512_permutex2var_ps(x[6], layer, x[7]);
+        __m512 width = _mm512_mask_blend_ps(bit6, _mm512_mask_blend_ps(bit5, first, second),
+                                            _mm512_mask_blend_ps(bit5, third, fourth));
+        __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(u, 8)), width);
+        __m512i sign = _mm512_slli_epi32(u, 31);
+        value = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(value), sign,
+                                                              _mm512_set1_epi32(INT32_MIN), 0x96)); /* a ^ b ^ c */
+        _mm512_storeu_ps(z + at, _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(sigma)), _mm512_set1_ps(mean)));
+        __m512i inside = _mm512_maskz_permutex2var_epi8(0x8888888888888888u, inside_low, _mm512_slli_epi32(u, 23),
+                                                        inside_high);
+        __mmask16 mask = _mm512_cmpge_epu32_mask(u, inside);
+        open[at / 8] = (uint8_t)mask;
+        open[at / 8 + 1] = (uint8_t)(mask >> 8);
+    }
+}
+
+/* Pairs of words to values, up to the first that is open; none past the last whole vector. */
+TARGET static size_t ziggurat_f64(double *out, const uint32_t *word, size_t pairs, double mean, double sigma) {
+    size_t at = 0;
+    for (; at + 8 <= pairs; at += 8) {
+        __m512i both = _mm512_loadu_si512(word + 2 * at);
+        __m512i layer = _mm512_and_si512(_mm512_srli_epi64(both, 1), _mm512_set1_epi64(127));
+        __m512i fine = _mm512_and_si512(_mm512_srli_epi64(both, 8), _mm512_set1_epi64(0xffffff));
+        __m512i coarse = _mm512_and_si512(_mm512_srli_epi64(both, 32), _mm512_set1_epi64(0x1fffffff));
+        /* 24 and 29 bits: the fraction is exact, so it may as well be put together as a whole number */
+        __m512d fraction = _mm512_cvtepi64_pd(_mm512_or_si512(_mm512_slli_epi64(coarse, 24), fine));
+        __m512d edge = _mm512_i64gather_pd(layer, cf_normal_x, 8), inner = _mm512_i64gather_pd(layer, cf_normal_x + 1, 8);
+        __m512d value = _mm512_mul_pd(_mm512_mul_pd(fraction, _mm512_set1_pd(0x1p-53)), edge);
+        __mmask8 open = _mm512_cmp_pd_mask(value, inner, _CMP_NLT_UQ);
+        __m512i sign = _mm512_slli_epi64(both, 63);
+        value = _mm512_castsi512_pd(_mm512_ternarylogic_epi64(_mm512_castpd_si512(value), sign,
+                                                              _mm512_set1_epi64(INT64_MIN), 0x96));
+        _mm512_storeu_pd(out + at, _mm512_add_pd(_mm512_mul_pd(value, _mm512_set1_pd(sigma)), _mm512_set1_pd(mean)));
+        if (open)
+            return at + (size_t)__builtin_ctz(open);
+    }
+    return at;
+}
+
+const cf_simd cf_simd_avx512 = {
+    .name = "avx512",
+    CF_LOOPS,
+    .ziggurat_f32 = ziggurat_f32,
+    .ziggurat_f64 = ziggurat_f64,
+};
+#endif

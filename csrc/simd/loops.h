@@ -1,0 +1,75 @@
+/* The loops that compilers vectorise by themselves; included by each instruction set's file, which defines TARGET. */
+
+static inline uint32_t mix(uint32_t high, uint32_t low, uint32_t far) {
+    uint32_t y = (high & 0x80000000u) | (low & 0x7fffffffu);
+    return far ^ (y >> 1) ^ ((0u - (low & 1u)) & 0x9908b0dfu);
+}
+
+static inline uint32_t temper_word(uint32_t y) {
+    y ^= y >> 11;
+    y ^= (y << 7) & 0x9d2c5680u;
+    y ^= (y << 15) & 0xefc60000u;
+    return y ^ (y >> 18);
+}
+
+/* In parts, none of which reads what it writes less than 227 words later: each vectorises at any width. */
+TARGET static void twist(uint32_t *key) {
+    for (int i = 0; i < 227; ++i)
+        key[i] = mix(key[i], key[i + 1], key[i + 397]);
+    for (int i = 227; i < 454; ++i)
+        key[i] = mix(key[i], key[i + 1], key[i - 227]);
+    for (int i = 454; i < 623; ++i)
+        key[i] = mix(key[i], key[i + 1], key[i - 227]);
+    key[623] = mix(key[623], key[0], key[396]);
+}
+
+TARGET static void temper(uint32_t *restrict out, const uint32_t *restrict key, size_t n) {
+    for (size_t i = 0; i < n; ++i)
+        out[i] = temper_word(key[i]);
+}
+
+TARGET static uint32_t uniform_f32(float *restrict out, const uint32_t *restrict key, size_t n, const cf_range_f32 *range) {
+    const cf_range_f32 r = *range;
+    uint32_t rejected = 0;
+    for (size_t i = 0; i < n; ++i) {
+        uint32_t u = temper_word(key[i]);
+        rejected |= u > r.last;
+        out[i] = r.factor * ((float)u * 0x1p-32f * r.width + r.low);
+    }
+    return rejected;
+}
+
+TARGET static uint32_t uniform_f64(double *restrict out, const uint32_t *restrict key, size_t n, const cf_range_f64 *range) {
+    const cf_range_f64 r = *range;
+    uint32_t rejected = 0;
+    for (size_t i = 0; i < n; ++i) {
+        uint32_t u = temper_word(key[i]);
+        rejected |= u > r.last;
+        out[i] = r.factor * ((double)u * 0x1p-32 * r.width + r.low);
+    }
+    return rejected;
+}
+
+TARGET static void bernoulli_f32(float *restrict out, const uint32_t *restrict key, size_t n, uint32_t last) {
+    for (size_t i = 0; i < n; ++i)
+        out[i] = temper_word(key[i]) <= last;
+}
+
+TARGET static void bernoulli_f64(double *restrict out, const uint32_t *restrict key, size_t n, uint32_t last) {
+    for (size_t i = 0; i < n; ++i)
+        out[i] = temper_word(key[i]) <= last;
+}
+
+TARGET static void mask_f32(float *restrict out, const uint32_t *restrict key, size_t n, uint32_t last) {
+    for (size_t i = 0; i < n; ++i)
+        out[i] *= (float)(temper_word(key[i]) <= last);
+}
+
+TARGET static void mask_f64(double *restrict out, const uint32_t *restrict key, size_t n, uint32_t last) {
+    for (size_t i = 0; i < n; ++i)
+        out[i] *= (double)(temper_word(key[i]) <= last);
+}
+
+#define CF_LOOPS \
+    .twist = twist, .temper = temper, .uniform_f32 = uniform_f32, .uniform_f64 = uniform_f64, \
+    .bernoulli_f32 = bernoulli_f32, .bernoulli_f64 = bernoulli_f64, .mask_f32 = mask_f32, .mask_f64 = mask_f64

@@ -1,0 +1,178 @@
+"""Every instruction set that this machine has, held to the portable path: the same bits, the same number of draws.
+
+The set is chosen at import, so each one lives in an interpreter of its own that answers over pipes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import platform
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caffe_fillers._core import RNG, simd
+
+SETS = ("neon",) if platform.machine() in ("aarch64", "arm64") else ("avx512", "avx2")
+LENGTHS = [*range(51), *range(220, 231), *range(390, 401), *range(610, 661), *range(1240, 1261)]
+WORKER = f"""
+import pickle, sys
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from test_core_simd import answer
+while True:
+    pickle.dump(answer(*pickle.load(sys.stdin.buffer)), sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+"""
+
+
+def answer(boost, seed, skip, fills):
+    """What a stream gives: a digest of all arrays, the draws used and the next one."""
+    rng, digest = RNG(seed, boost=boost), hashlib.sha256()
+    rng.skip(skip)
+    for kind, dtype, n, offset, first, second in fills:
+        room = np.full(n + offset + 32, 7, dtype)
+        out = room[offset : offset + n]
+        if kind in ("uniform", "gaussian"):
+            getattr(rng, "fill_" + kind)(out, first, second)
+        else:
+            getattr(rng, kind)(out, first)
+        digest.update(room)
+    return digest.hexdigest(), rng.position, rng.random_raw()
+
+
+class Interpreter:
+    def __init__(self, name):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WORKER],
+            env=os.environ | {"CAFFE_FILLERS_SIMD": name},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def __call__(self, *request):
+        pickle.dump(request, self.process.stdin)
+        self.process.stdin.flush()
+        return pickle.load(self.process.stdout)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.kill()
+        self.process.wait()
+
+
+def supported(name):
+    env = os.environ | {"CAFFE_FILLERS_SIMD": name}
+    return not subprocess.run(
+        [sys.executable, "-c", "import caffe_fillers._core"], env=env, capture_output=True
+    ).returncode
+
+
+@pytest.fixture(scope="module")
+def portable():
+    interpreter = Interpreter("portable")
+    yield interpreter
+    interpreter.close()
+
+
+@pytest.fixture(scope="module", params=SETS)
+def fast(request):
+    if not supported(request.param):
+        pytest.skip(f"NOT RUN: this machine has no {request.param}")
+    interpreter = Interpreter(request.param)
+    yield interpreter
+    interpreter.close()
+
+
+KINDS = [
+    ("uniform", -1, 1),
+    ("uniform", 0.5, 0.5),  # half of all draws are rejected
+    ("gaussian", 0, 1),
+    ("gaussian", 0.1, 0.01),
+    ("fill_bernoulli", 0.3, None),
+    ("mask_bernoulli", 0.3, None),
+]
+
+
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("boost", ["1.54", "1.58", "1.74"])
+def test_lengths_at_the_edges_of_the_recurrence(fast, portable, boost, dtype):
+    for kind, first, second in KINDS:
+        request = boost, 1701, 0, [(kind, dtype, n, n % 17, first, second) for n in LENGTHS]
+        assert fast(*request) == portable(*request), kind
+        for n in LENGTHS:
+            request = boost, n, n, [(kind, dtype, n, 1, first, second)]
+            assert fast(*request) == portable(*request), (kind, n)
+
+
+fills = st.one_of(
+    st.tuples(
+        st.just("uniform"),
+        st.sampled_from("fd"),
+        st.integers(0, 3000),
+        st.integers(0, 31),
+        st.floats(-10, 0, width=32),
+        st.sampled_from([0, 1, 3e-3, 2.0**100]),
+    ),
+    st.tuples(
+        st.just("gaussian"),
+        st.sampled_from("fd"),
+        st.integers(0, 3000),
+        st.integers(0, 31),
+        st.floats(-10, 10, width=32),
+        st.floats(2.0**-100, 2.0**100, width=32),
+    ),
+    st.tuples(
+        st.sampled_from(["fill_bernoulli", "mask_bernoulli"]),
+        st.sampled_from("fd"),
+        st.integers(0, 2000),
+        st.integers(0, 31),
+        st.floats(0, 1),
+        st.none(),
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["1.54", "1.58", "1.74"]),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2000),
+    st.lists(fills, max_size=4),
+)
+def test_random_fills(fast, portable, boost, seed, skip, fills):
+    assert fast(boost, seed, skip, fills) == portable(boost, seed, skip, fills)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("boost", ["1.54", "1.58", "1.74"])
+def test_millions(fast, portable, boost, dtype):
+    request = boost, 20140620, 3, [("gaussian", dtype, 5_000_003, 1, 0, 1), ("uniform", dtype, 5_000_003, 1, 0, 1)]
+    assert fast(*request) == portable(*request)
+
+
+def test_the_live_set_is_named():
+    assert simd in (*SETS, "portable")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("sse9", "unknown"), ("neon" if simd != "neon" else "avx2", "not supported")]
+)
+def test_a_bad_choice_fails_at_import(name, text):
+    done = subprocess.run(
+        [sys.executable, "-c", "import caffe_fillers._core"],
+        env=os.environ | {"CAFFE_FILLERS_SIMD": name},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "CaffeError" in last
+    assert text in last
