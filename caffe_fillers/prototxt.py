@@ -1,0 +1,669 @@
+"""Reads prototxt: text to message, with the line of everything, and what was skipped is known.
+
+``strict=True`` accepts what the C++ text reader under BVLC Caffe (protobuf 3.21) accepts, and refuses the rest at the
+same line and column (a tab moves to the next multiple of eight) and with the same first line. Otherwise fields, enum
+values and extensions that BVLC Caffe does not know are skipped with one warning.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from .errors import CaffeError, CaffeWarning
+
+__all__ = ["MAX_BYTES", "Path", "Text", "format_text", "parse", "read"]
+
+Path = tuple[str | int, ...]
+
+# the largest net of the zoo has 0.3 MB; with weights written as text some reach tens
+MAX_BYTES = 64 << 20
+_MAX_DEPTH = 100  # known messages nest seven deep, so this only bounds what is skipped
+
+_ESCAPED = rb"""\\(?:[abfnrtv\\?'"0-7]|x[0-9A-Fa-f]|u[0-9A-Fa-f]{4}|U00[01][0-9A-Fa-f]{5})"""
+_TOKEN = re.compile(
+    rb"""(?:[ \t\n\v\f\r]++|\#[^\n\0]*+)*+
+    (?:([A-Za-z_][A-Za-z0-9_]*+)
+    |("(?:[^"\\\n\0]++|%b)*+" | '(?:[^'\\\n\0]++|%b)*+')
+    |((?:0[xX][0-9A-Fa-f]++|0[0-7]*+|[1-9][0-9]*+)(?![0-9A-Za-z_.]))
+    |((?:(?:0|[1-9][0-9]*+)(?:\.[0-9]*+)?+|(?<![A-Za-z0-9_])\.[0-9]++)(?:[eE][+-]?[0-9]++)?+(?:[fF]|(?![0-9]))(?![A-Za-z_.]))
+    |([!$%%&()*+,\-/:;<=>?@\[\\\]^`{|}~\x7f]|\.(?![0-9]))
+    |(\Z)
+    |([\s\S]))"""
+    % (_ESCAPED, _ESCAPED),
+    re.VERBOSE,
+)
+_IDENTIFIER, _STRING, _INTEGER, _FLOAT, _SYMBOL, _END, _BAD = range(1, 8)
+
+_ESCAPE = re.compile(
+    rb"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(?:u|U0000)([Dd][89ABab]..)\\u([Dd][C-Fc-f]..)|u(.{4})|U(.{8})|(.))"
+)
+_PLAIN_ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+_LIST_MEND = "the elements of a list stand between commas, and ] ends it"
+_BOOLS = {b"true": True, b"True": True, b"t": True, b"false": False, b"False": False, b"f": False}
+_FLOAT_MAX, _ROUNDS_TO_FLOAT_MAX = 3.4028234663852886e38, 3.4028235677973366e38
+_NON_FINITE = {b"inf": float("inf"), b"infinity": float("inf"), b"nan": float("nan")}
+
+
+@dataclass(slots=True)
+class Text:
+    """A message and where in the text it came from.
+
+    Attributes
+    ----------
+    message : Message
+    name : str
+        The file, as errors show it.
+    lines : dict
+        From a path like ``("layer", 3, "bottom", 0)`` to the line of the field's name, from 1. Repeated fields carry
+        their index, singular ones only the name. Of weights written as text only the first number is listed.
+    skipped : list of (int, str)
+        The line and the name of what lenient reading skipped.
+    extras : dict
+        From the path of the enclosing message to the values of its skipped fields, as plain Python values.
+    """
+
+    message: Any
+    name: str = "<text>"
+    lines: dict[Path, int] = field(default_factory=dict)
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+    extras: dict[Path, dict[str, list[Any]]] = field(default_factory=dict)
+
+
+def read(path: str | PathLike[str], message_class: type[Message], *, strict: bool = False) -> Text:
+    """Read a message from a prototxt file; see `parse`.
+
+    Raises
+    ------
+    CaffeError
+        If the file can't be opened, is larger than 64 MB or does not read as `message_class`.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise CaffeError(f"can't read {path}: {getattr(error, 'strerror', None) or error}") from None
+    return parse(data, message_class, name=str(path), strict=strict)
+
+
+def parse(text: str | bytes, message_class: type[Message], *, name: str = "<text>", strict: bool = False) -> Text:
+    """Read a message from prototxt text.
+
+    Parameters
+    ----------
+    text : str or bytes
+    message_class : type
+        What the text describes, e.g. ``schema.NetParameter``.
+    name : str
+        What errors call the text.
+    strict : bool
+        Refuse what BVLC Caffe refuses. Otherwise fields, enum values and extensions that it does not know are skipped
+        with one warning.
+
+    Returns
+    -------
+    Text
+
+    Raises
+    ------
+    CaffeError
+        If the text does not read as `message_class`. The error says ``NAME:LINE:COLUMN``, what was expected, and
+        the mend.
+
+    Examples
+    --------
+    >>> from caffe_fillers import prototxt, schema
+    >>> text = prototxt.parse('type: "gaussian"  # as in AlexNet\\n std: 0.01', schema.FillerParameter)
+    >>> text.message.type, text.lines["std",]
+    ('gaussian', 2)
+    """
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
+    if len(data) > MAX_BYTES:
+        raise CaffeError(f"{name}: larger than {MAX_BYTES >> 20} MB: not a prototxt\nwas a weights file meant?")
+    result = Text(message_class(), name)
+    reader = _Reader(data, result, strict)
+    reader.message(result.message, _fields(message_class.DESCRIPTOR), (), b"")
+    if not result.message.IsInitialized():
+        missing = result.message.FindInitializationErrors()
+        parts = [int(part) if part.isdigit() else part for part in re.findall(r"\w+", missing[0])[:-1]]
+        line = result.lines.get(tuple(parts), 1)
+        what = f"Message missing required fields: {', '.join(missing)}"
+        raise CaffeError(f"{name}:{line}: {what}\nadd {missing[0].rpartition('.')[2]} there")
+    if result.skipped:
+        warnings.warn(f"{name}: {_summary(result.skipped)}", CaffeWarning, stacklevel=2)
+    if reader.not_utf8:
+        where = ", ".join(map(str, reader.not_utf8[:5]))
+        warnings.warn(f"{name}: text that is not UTF-8 is read as Latin-1, line {where}", CaffeWarning, stacklevel=2)
+    return result
+
+
+def format_text(message: Message) -> str:
+    """Return a message as prototxt text, which reads back to an equal message.
+
+    Examples
+    --------
+    >>> from caffe_fillers import prototxt, schema
+    >>> prototxt.format_text(schema.FillerParameter(type="xavier"))
+    'type: "xavier"\\n'
+    """
+    from google.protobuf import text_format
+
+    return str(text_format.MessageToString(message, as_utf8=True))
+
+
+def _summary(skipped: list[tuple[int, str]]) -> str:
+    lines: dict[str, list[int]] = {}
+    for line, what in skipped:
+        lines.setdefault(what, []).append(line)
+    parts = []
+    for what, where in lines.items():
+        shown = ", ".join(map(str, where[:3])) + (", ..." if len(where) > 3 else "")
+        parts.append(f"{what} (line {shown})" if len(where) == 1 else f"{what} ({len(where)} times: lines {shown})")
+    return "skipped what BVLC Caffe does not know: " + "; ".join(parts)
+
+
+@functools.lru_cache(maxsize=256)
+def _suggestion(word: str, descriptor: Descriptor) -> str:
+    import difflib
+
+    # nearly all names of messages end so, which makes them look alike
+    names = {field.name.removesuffix("_param"): field.name for field in descriptor.fields}
+    close = difflib.get_close_matches(word[:64].removesuffix("_param"), names, 1, 0.75)
+    return f"did you mean {names[close[0]]}?" if close else ""
+
+
+@dataclass(slots=True)
+class _Field:
+    name: str
+    repeated: bool
+    value: Callable[[_Reader, _Field, Path], Any]
+    limit: int  # largest integer
+    message: Descriptor | None
+    inner: dict[bytes, _Field] | None  # the fields of that message, once one was read
+    enum: dict[bytes, int]
+    every_line: bool
+
+
+@functools.cache
+def _fields(descriptor: Descriptor | None) -> dict[bytes, _Field]:
+    """Return what the reader needs of each field, by name; asking descriptors each time is slow."""
+    fields: dict[bytes, _Field] = {}
+    if descriptor is None:
+        return fields
+    for each in descriptor.fields:
+        value, limit = _VALUES[each.cpp_type]
+        if each.type == FieldDescriptor.TYPE_BYTES:
+            value = _Reader.string
+        repeated = each.is_repeated if hasattr(each, "is_repeated") else each.label == FieldDescriptor.LABEL_REPEATED
+        enum: EnumDescriptor | None = each.enum_type
+        fields[each.name.encode()] = _Field(
+            name=each.name,
+            repeated=repeated,
+            value=value,
+            limit=limit,
+            message=each.message_type,
+            inner=None,
+            enum={v.name.encode(): v.number for v in enum.values} if enum else {},
+            every_line=descriptor.name != "BlobProto",
+        )
+    return fields
+
+
+class _Reader:
+    """One pass over a text. The current token is the first that is not yet consumed, as in C++: errors show it."""
+
+    __slots__ = ("at", "data", "kind", "line", "lines", "match", "not_utf8", "result", "strict", "text", "tokens")
+
+    def __init__(self, data: bytes, result: Text, strict: bool) -> None:
+        self.data = data
+        self.result = result
+        self.lines = result.lines
+        self.strict = strict
+        self.not_utf8: list[int] = []
+        self.at, self.line = 0, 1  # where lines were last counted
+        self.tokens: Iterator[re.Match[bytes]] = _TOKEN.finditer(data)
+        self.advance()
+
+    def advance(self) -> None:
+        match = self.match = next(self.tokens)
+        kind = self.kind = match.lastindex or _BAD
+        self.text = match[kind]
+        if kind == _BAD:
+            raise self.error(*_lexical_error(self.data, match.start(kind)))
+
+    def take(self, text: bytes) -> bool:
+        if self.text == text:
+            self.advance()
+            return True
+        return False
+
+    def expect(self, text: bytes, mend: str) -> None:
+        if self.text != text:
+            raise self.error(f'Expected "{text.decode()}", found "{self.shown()}".', mend)
+        self.advance()
+
+    def line_here(self) -> int:
+        start = self.match.start(self.kind)
+        self.line += self.data.count(b"\n", self.at, start)
+        self.at = start
+        return self.line
+
+    # ---- the grammar
+
+    def message(self, message: Any, fields: dict[bytes, _Field], path: Path, close: bytes) -> None:
+        seen: set[bytes] = set()
+        counts: dict[bytes, int] = {}
+        while True:
+            text = self.text
+            if text == b"}" or text == b">":
+                if close:
+                    return self.expect(close, f"the message was opened with {'{' if close == b'}' else '<'}")
+            elif self.kind == _END and not close:
+                return None
+            line = self.line_here()
+            if self.kind != _IDENTIFIER:
+                if text != b"[":
+                    raise self.error(f"Expected identifier, got: {self.shown()}", self.no_field_mend(path))
+                self.extension(message, path, line)
+                continue
+            self.advance()
+            entry = fields.get(text)
+            if entry is None:
+                self.unknown_field(text.decode(), message, path, line)
+                continue
+            name = entry.name
+            if entry.repeated:
+                container = getattr(message, name)
+                index = counts.get(text, 0)
+                if entry.message is not None:
+                    self.take(b":")
+                else:
+                    self.expect(b":", f"write {name}: VALUE")
+                if self.text == b"[":
+                    self.advance()
+                    more = not self.take(b"]")
+                    while more:
+                        index += self.element(container, entry, path, index, line)
+                        more = not self.take(b"]")
+                        if more:
+                            self.expect(b",", _LIST_MEND)
+                else:
+                    index += self.element(container, entry, path, index, line)
+                counts[text] = index
+            else:
+                here = (*path, name)
+                if text in seen:
+                    first = self.lines[here]
+                    raise self.error(
+                        f'Non-repeated field "{name}" is specified multiple times.',
+                        f"line {first} and line {line} both give it: keep one",
+                    )
+                self.lines[here] = line
+                if entry.message is not None:
+                    self.take(b":")
+                    inner = getattr(message, name)
+                    inner.SetInParent()
+                    self.body(inner, entry, here)
+                    seen.add(text)
+                else:
+                    self.expect(b":", f"write {name}: VALUE")
+                    value = entry.value(self, entry, path)
+                    if value is not None:
+                        setattr(message, name, value)
+                        seen.add(text)
+            text = self.text
+            if text == b";" or text == b",":
+                self.advance()
+
+    def element(self, container: Any, entry: _Field, path: Path, index: int, line: int) -> int:
+        """Read one element of a repeated field and return how many it gave: none if its value was skipped."""
+        here = (*path, entry.name, index)
+        if entry.every_line or not index:
+            self.lines[here] = line
+        if entry.message is not None:
+            self.body(container.add(), entry, here)
+            return 1
+        value = entry.value(self, entry, path)
+        if value is None:
+            return 0
+        container.append(value)
+        return 1
+
+    def body(self, message: Any, entry: _Field, path: Path) -> None:
+        close = self.open()
+        if entry.inner is None:
+            entry.inner = _fields(entry.message)
+        self.message(message, entry.inner, path, close)
+
+    def open(self) -> bytes:
+        if self.take(b"<"):
+            return b">"
+        self.expect(b"{", "a message stands in braces: NAME { ... }")
+        return b"}"
+
+    # ---- values
+
+    def signed(self, entry: _Field, path: Path) -> int:
+        negative = self.take(b"-")
+        value = self.integer(entry.limit + negative)
+        return -value if negative else value
+
+    def unsigned(self, entry: _Field, path: Path) -> int:
+        return self.integer(entry.limit)
+
+    def integer(self, limit: int) -> int:
+        if self.kind != _INTEGER:
+            raise self.error(f"Expected integer, got: {self.shown()}", "a whole number belongs here")
+        value = _integer(self.text)
+        if value > limit:
+            raise self.error(f"Integer out of range ({self.shown()})", f"{limit} is the largest that fits")
+        self.advance()
+        return value
+
+    def single(self, entry: _Field, path: Path) -> float:
+        value = self.double(entry, path)
+        # C++ rounds the tie above the largest float32 down, a plain conversion up
+        if _FLOAT_MAX < abs(value) <= _ROUNDS_TO_FLOAT_MAX:
+            return _FLOAT_MAX if value > 0 else -_FLOAT_MAX
+        return value
+
+    def double(self, entry: _Field, path: Path) -> float:
+        negative = self.take(b"-")
+        kind, text = self.kind, self.text
+        if kind == _FLOAT:
+            value = float(text.rstrip(b"fF"))
+        elif kind == _INTEGER:
+            if len(text) > 1 and text[0] == 48:
+                raise self.error(f"Expect a decimal number, got: {self.shown()}", "no leading zero and no 0x here")
+            value = float(text)
+        else:
+            named = _NON_FINITE.get(text.lower()) if kind == _IDENTIFIER else None
+            if named is None:
+                shown = self.shown().lower() if kind == _IDENTIFIER else self.shown()
+                raise self.error(f"Expected double, got: {shown}", "a number belongs here")
+            value = named
+        self.advance()
+        return -value if negative else value
+
+    def boolean(self, entry: _Field, path: Path) -> bool:
+        if self.kind == _INTEGER:
+            return bool(self.integer(1))
+        text = self.text
+        if self.kind != _IDENTIFIER:
+            raise self.error(f"Expected identifier, got: {self.shown()}", "true or false belongs here")
+        self.advance()
+        if text not in _BOOLS:
+            what = f'Invalid value for boolean field "{entry.name}". Value: "{text.decode()}".'
+            raise self.error(what, "write true or false")
+        return _BOOLS[text]
+
+    def string(self, entry: _Field, path: Path) -> bytes:
+        if self.kind != _STRING:
+            text = self.shown() if self.kind in (_IDENTIFIER, _INTEGER, _FLOAT) else "TEXT"
+            raise self.error(f"Expected string, got: {self.shown()}", f'text stands in quotes: {entry.name}: "{text}"')
+        return self.strings()
+
+    def unicode(self, entry: _Field, path: Path) -> str:
+        return self.decoded(self.string(entry, path))
+
+    def strings(self) -> bytes:
+        parts = []
+        while self.kind == _STRING:
+            inside = self.text[1:-1]
+            parts.append(_ESCAPE.sub(_unescape, inside) if b"\\" in inside else inside)
+            self.advance()
+        return b"".join(parts)
+
+    def decoded(self, value: bytes) -> str:
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            # C++ keeps any bytes, but Python's messages hold nothing but UTF-8
+            self.not_utf8.append(self.line)
+            return value.decode("latin-1")
+
+    def enumerated(self, entry: _Field, path: Path) -> int | None:
+        line, number = self.line, None
+        text = self.text
+        if self.kind == _IDENTIFIER:
+            self.advance()
+            number = entry.enum.get(text)
+            if number is not None:
+                return number
+            written: str | int = text.decode()
+        elif text == b"-" or self.kind == _INTEGER:
+            written = self.signed(entry, path)
+            if written in entry.enum.values():
+                return written
+        else:
+            mend = f"one of {_listed(entry.enum)} belongs here, without quotes"
+            if entry.name == "type":
+                mend = "the type of layers { } is a name without quotes; with a type in quotes write layer { }"
+            raise self.error(f"Expected integer or identifier, got: {self.shown()}", mend)
+        if self.strict:
+            what = f'Unknown enumeration value of "{written}" for field "{entry.name}".'
+            raise self.error(what, f"BVLC Caffe knows {_listed(entry.enum)}")
+        self.skip(path, entry.name, written, f"value {written} of {entry.name}", line)
+        return None
+
+    # ---- what BVLC Caffe does not know
+
+    def skip(self, path: Path, name: str, value: Any, what: str, line: int) -> None:
+        values = self.result.extras.setdefault(path, {}).setdefault(name, [])
+        values.extend(value if isinstance(value, list) else [value])
+        self.result.skipped.append((line, what))
+
+    def extension(self, message: Any, path: Path, line: int) -> None:
+        name = self.bracketed()
+        full_name = message.DESCRIPTOR.full_name
+        if self.strict:
+            what = f'Extension "{name}" is not defined or is not an extension of "{full_name}".'
+            raise self.error(what, "BVLC Caffe has no extensions: read with strict=False to skip it")
+        self.skip(path, f"[{name}]", self.any_value(0), f"extension [{name}] of {message.DESCRIPTOR.name}", line)
+
+    def unknown_field(self, name: str, message: Any, path: Path, line: int) -> None:
+        descriptor = message.DESCRIPTOR
+        hint = _suggestion(name, descriptor)
+        if self.strict or self.text not in (b":", b"{", b"<"):
+            what = f'Message type "{descriptor.full_name}" has no field named "{name}".'
+            raise self.error(what, hint or "if a fork of Caffe added it, read with strict=False to skip it")
+        what = f"field {name} of {descriptor.name}" + (f", {hint}" if hint else "")
+        self.skip(path, name, self.any_value(0), what, line)
+
+    def bracketed(self) -> str:
+        """Read the ``[a.b]`` that stands for a name."""
+        self.advance()
+        parts = b""
+        while True:
+            if self.kind != _IDENTIFIER:
+                raise self.error(f"Expected identifier, got: {self.shown()}", "the name of an extension: [a.b]")
+            parts += self.text
+            self.advance()
+            if not self.take(b"."):
+                break
+            parts += b"."
+        self.expect(b"]", "] ends the name of an extension")
+        return parts.decode()
+
+    def any_value(self, depth: int) -> Any:
+        """Read and return the value after an unknown name, colon included."""
+        if self.text not in (b"{", b"<"):
+            self.expect(b":", "a value stands after a colon, a message in braces")
+        value = self.plain_value(depth)
+        if self.text in (b";", b","):
+            self.advance()
+        return value
+
+    def plain_value(self, depth: int) -> Any:
+        if depth > _MAX_DEPTH:
+            raise self.error("Message is too deep", f"nothing that Caffe reads nests more than {_MAX_DEPTH} deep")
+        if self.text in (b"{", b"<"):
+            close = self.open()
+            values: dict[str, list[Any]] = {}
+            while self.text not in (b"}", b">"):
+                if self.text == b"[":
+                    name = f"[{self.bracketed()}]"
+                elif self.kind == _IDENTIFIER:
+                    name = self.text.decode()
+                    self.advance()
+                else:
+                    raise self.error(f"Expected identifier, got: {self.shown()}", self.no_field_mend(()))
+                value = self.any_value(depth + 1)
+                values.setdefault(name, []).extend(value if isinstance(value, list) else [value])
+            self.expect(close, f"the message was opened with {'{' if close == b'}' else '<'}")
+            return values
+        if self.take(b"["):
+            elements: list[Any] = []
+            while not self.take(b"]"):
+                if elements:
+                    self.expect(b",", _LIST_MEND)
+                elements.append(self.plain_value(depth + 1))
+            return elements
+        if self.kind == _STRING:
+            return self.decoded(self.strings())
+        negative = self.take(b"-")
+        text = self.text
+        if self.kind == _IDENTIFIER and not (negative and text.lower() not in _NON_FINITE):
+            self.advance()
+            return -_NON_FINITE[text.lower()] if negative else text.decode()
+        if self.kind == _INTEGER:
+            number: float = _integer(text)
+        elif self.kind == _FLOAT:
+            number = float(text.rstrip(b"fF"))
+        else:
+            raise self.error(f"Cannot skip field value, unexpected token: {self.shown()}", "a value belongs here")
+        self.advance()
+        return -number if negative else number
+
+    # ---- errors
+
+    def shown(self) -> str:
+        return self.text.decode("utf-8", "backslashreplace")
+
+    def no_field_mend(self, path: Path) -> str:
+        if self.kind == _END:
+            opened = f", opened in line {self.lines[path]}," if path else ""
+            return f"the text ends but a message{opened} does not: a }} is missing"
+        if self.text in (b"}", b">"):
+            return "nothing is open here: one closing brace too many"
+        return "the name of a field belongs here"
+
+    def error(self, what: str, mend: str, start: int | None = None) -> CaffeError:
+        data = self.data
+        start = self.match.start(self.kind) if start is None else start
+        begin = data.rfind(b"\n", 0, start) + 1
+        column = len(data[begin:start].expandtabs(8)) + 1
+        line = data.count(b"\n", 0, start) + 1
+        here = data[begin : begin + 8]
+        if data.startswith(b"\xef\xbb\xbf") and not start:
+            mend = "the file begins with a byte order mark: save it as UTF-8 without BOM"
+        elif b"\0" in data[:4096]:
+            mend = (
+                "this is a binary file or UTF-16, no prototxt: weights are read as .caffemodel, text is saved as UTF-8"
+            )
+        elif here.startswith((b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")):
+            mend = "a merge conflict was left in the file: keep one of the two sides"
+        elif len(data) < 1000 and re.fullmatch(rb"[\w./-]+\.prototxt\s*", data):
+            mend = f"the file holds only a path, which is how git writes a symbolic link: read {data.decode().strip()}"
+        if len(what) > 500:
+            what = f"{what[:500]}..."
+        return CaffeError(f"{self.result.name}:{line}:{column}: {what}\n{mend}")
+
+
+def _integer(text: bytes) -> int:
+    if text[:1] == b"0":
+        return int(text[2:], 16) if text[1:2] in (b"x", b"X") else int(text, 8)
+    # Python refuses to convert thousands of decimal digits, and none so long fits
+    return int(text[:100])
+
+
+def _listed(enum: dict[bytes, int]) -> str:
+    names = [name.decode() for name in enum]
+    return ", ".join(names if len(names) < 10 else [*names[:5], "...", names[-1]])
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    octal, hexadecimal, head, trail, short, long, plain = match.groups()
+    if plain is not None:
+        return _PLAIN_ESCAPES.get(plain, plain)
+    if octal or hexadecimal:
+        return bytes([int(octal, 8) & 255 if octal else int(hexadecimal, 16)])
+    point = int(short or long or head, 16)
+    if head:
+        point = 0x10000 + ((point - 0xD800) << 10 | (int(trail, 16) - 0xDC00))
+    if point > 0x10FFFF:
+        return b"\\U%08x" % point
+    return chr(point).encode("utf-8", "surrogatepass")
+
+
+def _lexical_error(data: bytes, start: int) -> tuple[str, str, int]:
+    """Return what C++ says of the characters at `start`, which make no token, the mend, and the place it names."""
+    first = data[start]
+    if first in b"\"'":
+        return _string_error(data, start)
+    if first >= 128:
+        return f"Interpreting non ascii codepoint {first}.", "only text in quotes and comments may hold it", start
+    if first < 32:
+        return "Invalid control characters encountered in text.", "remove them", start
+    if first == ord(".") and re.compile(rb"\w").match(data, start - 1):
+        return "Need space between identifier and decimal point.", "is text without its quotes meant?", start
+    number = re.compile(rb"(0[xX])[0-9A-Fa-f]*|(0(?=[0-9])[0-7]*)|[0-9]*(?:\.[0-9]*)?(?:([eE][+-]?)[0-9]*)?[fF]?")
+    match = number.match(data, start)
+    assert match is not None
+    end = match.end()
+    after = data[end : end + 1]
+    if match[1] and end == match.end(1):
+        return '"0x" must be followed by hex digits.', "write 0x1F or a decimal number", end
+    if match[2] and after.isdigit():
+        return "Numbers starting with leading zero must be in octal.", "remove the leading zeros", end
+    if match[3] and not data[match.end(3) : match.end(3) + 1].isdigit():
+        return '"e" must be followed by exponent.', "write 1e5 or 1e-5", match.end(3)
+    if after != b".":
+        return "Need space between number and identifier.", "is text without its quotes meant?", end
+    if match[1] or match[2]:
+        return "Hex and octal numbers must be integers.", "write a decimal number", end
+    return "Already saw decimal point or exponent; can't have another one.", "a number has one decimal point", end
+
+
+def _string_error(data: bytes, start: int) -> tuple[str, str, int]:
+    quote = data[start : start + 1]
+    match = re.compile(rb"%b(?:[^%b\\\n\0]++|%b)*+" % (quote, quote, _ESCAPED)).match(data, start)
+    assert match is not None
+    end = match.end()
+    after = data[end : end + 1]
+    if after == b"\n":
+        return "String literals cannot cross line boundaries.", f"the {quote.decode()} that ends it is missing", end
+    if after != b"\\":
+        return "Unexpected end of string.", f"the {quote.decode()} that ends it is missing", end
+    digits = re.compile(rb"\\(?:(x)|(u)[0-9A-Fa-f]{0,3}|(U)(?:0(?:0(?:[01][0-9A-Fa-f]{0,4})?)?)?|)").match(data, end)
+    assert digits is not None
+    mend = r"a backslash is written \\"
+    if digits[1]:
+        return "Expected hex digits for escape sequence.", mend, digits.end()
+    if digits[2]:
+        return "Expected four hex digits for \\u escape sequence.", mend, digits.end()
+    if digits[3]:
+        return "Expected eight hex digits up to 10ffff for \\U escape sequence", mend, digits.end()
+    return "Invalid escape sequence in string literal.", mend, digits.end()
+
+
+_VALUES: dict[int, tuple[Callable[[_Reader, _Field, Path], Any], int]] = {
+    FieldDescriptor.CPPTYPE_INT32: (_Reader.signed, 2**31 - 1),
+    FieldDescriptor.CPPTYPE_INT64: (_Reader.signed, 2**63 - 1),
+    FieldDescriptor.CPPTYPE_UINT32: (_Reader.unsigned, 2**32 - 1),
+    FieldDescriptor.CPPTYPE_UINT64: (_Reader.unsigned, 2**64 - 1),
+    FieldDescriptor.CPPTYPE_FLOAT: (_Reader.single, 0),
+    FieldDescriptor.CPPTYPE_DOUBLE: (_Reader.double, 0),
+    FieldDescriptor.CPPTYPE_BOOL: (_Reader.boolean, 0),
+    FieldDescriptor.CPPTYPE_STRING: (_Reader.unicode, 0),
+    FieldDescriptor.CPPTYPE_ENUM: (_Reader.enumerated, 2**31 - 1),
+    FieldDescriptor.CPPTYPE_MESSAGE: (_Reader.string, 0),  # never used: a message is no value
+}
