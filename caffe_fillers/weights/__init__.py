@@ -1,0 +1,215 @@
+"""Weights in every format: read by content, written by suffix, compared bit for bit."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any, overload
+
+from ..errors import CaffeError, CaffeWarning
+from ._set import Array, LayerBlobs, Weights, WeightSet, as_mapping, as_set
+from .compare import Comparison, Difference, compare
+from .files import as_path, check_readable
+from .mean import load_mean, save_mean
+
+__all__ = [
+    "Comparison",
+    "Difference",
+    "LayerBlobs",
+    "WeightSet",
+    "Weights",
+    "compare",
+    "load_mean",
+    "load_weights",
+    "read",
+    "save_mean",
+    "save_weights",
+]
+
+_SUFFIXES = {
+    ".npz": "npz",
+    ".caffemodel": "caffemodel",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".safetensors": "safetensors",
+}
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+# what people hand over instead of a .caffemodel
+_MISTAKEN = [
+    ((b"version https://git-lfs",), "is a Git LFS pointer, not the file itself: run `git lfs pull`"),
+    ((b"\x93NUMPY",), "is a single array (.npy), not a net's weights: a mean file? use load_mean"),
+    ((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "is a pickle, which could run code: refused"),
+    ((b"\x1f\x8b", b"BZh", b"\xfd7zXZ"), "is compressed: unpack it first"),
+    ((b"<", b"\r\n<", b"\n<"), "is a web page or XML, not weights: download the file itself"),
+    ((b"name", b"layer", b"input", b"#", b"\nname", b"\nlayer", b"\n#"), "is text (a prototxt?), not weights"),
+]
+
+
+@overload
+def load_weights(path: str | os.PathLike[str], names: None = None) -> Weights: ...
+@overload
+def load_weights(path: str | os.PathLike[str], names: str) -> OrderedDict[str, Array]: ...
+def load_weights(path: str | os.PathLike[str], names: str | None = None) -> Any:
+    """Read a net's weights from a file of any format.
+
+    The format is told by the content, not the suffix: ``.caffemodel`` of every age, ``.npz``, Caffe's HDF5,
+    ``.safetensors``. Nothing in a file can run code, and sizes are checked before memory is taken for them.
+
+    Parameters
+    ----------
+    path : str or PathLike
+    names : {None, "torch"}, optional
+        ``"torch"`` gives the arrays the names and shapes of PyTorch's ``state_dict``: see Notes.
+
+    Returns
+    -------
+    OrderedDict of str to list of ndarray
+        Layer name -> its blobs, float32 or float64 as stored, for every layer that has some, in the net's order.
+        With ``names="torch"``: OrderedDict of str to ndarray.
+
+    Raises
+    ------
+    CaffeError
+        If the file cannot be read, is damaged, is of no known format, or (``names="torch"``) a layer has no
+        counterpart in PyTorch.
+
+    Warns
+    -----
+    CaffeWarning
+        If two layers have one name: the last one counts, as in pycaffe.
+
+    Notes
+    -----
+    ``names="torch"`` maps, for a layer called ``NAME``:
+
+    ============================ =============================================================================
+    Convolution, Deconvolution   ``NAME.weight``, ``NAME.bias`` of ConvNd, ConvTransposeNd
+    InnerProduct                 ``NAME.weight`` (out, in), ``NAME.bias`` of Linear
+    Embed                        ``NAME.weight`` of Embedding (no bias)
+    PReLU                        ``NAME.weight`` of PReLU
+    BatchNorm                    ``NAME.running_mean``, ``NAME.running_var``: both divided by the stored factor,
+                                 0 where that is 0
+    Scale right after BatchNorm  ``NAME.weight``, ``NAME.bias``, ``NAME`` the BatchNorm's
+    ============================ =============================================================================
+
+    Everything else with weights is refused by name.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> cf.save_weights("w.npz", {"ip": [np.zeros((2, 3), np.float32), np.ones(2, np.float32)]})
+    >>> weights = cf.load_weights("w.npz")
+    >>> [array.shape for array in weights["ip"]]
+    [(2, 3), (2,)]
+    """
+    _check_names(names)
+    source = read(path)
+    if names == "torch":
+        from .torch import to_torch
+
+        return to_torch(as_path(path), source)
+    weights = as_mapping(source)
+    seen = [layer.name for layer in source.layers if layer.arrays]
+    if len(seen) > len(weights):
+        twice = ", ".join(f"'{name}'" for name in weights if seen.count(name) > 1)
+        warnings.warn(f"{path}: several layers are named {twice}: the last counts", CaffeWarning, stacklevel=2)
+    return weights
+
+
+def save_weights(
+    path: str | os.PathLike[str], weights: WeightSet | Mapping[str, Sequence[Any]], names: str | None = None
+) -> None:
+    """Write a net's weights in the format that the suffix names, whole or not at all.
+
+    The same weights give the same file, byte for byte. Every bit is kept, NaN payloads and -0.0 included.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        ``.npz``, ``.caffemodel``, ``.h5``, ``.hdf5`` or ``.safetensors``. An existing file is replaced only once
+        the new one is complete.
+    weights : mapping of str to sequence of ndarray or Blob
+        Layer name -> its blobs, float32 or float64. What `load_weights` returned keeps its layers' types, layers
+        without blobs and provenance.
+    names : {None, "torch"}, optional
+        ``"torch"`` writes the arrays under the names and in the shapes of PyTorch's ``state_dict``, as in
+        `load_weights`; to ``.npz`` and ``.safetensors``. It needs the layers' types: weights that were loaded from a
+        ``.caffemodel`` or saved by a Net have them.
+
+    Raises
+    ------
+    CaffeError
+        If the suffix is unknown, the format cannot hold the weights (a ``.caffemodel`` over 2 GB, two layers of one
+        name in ``.npz``, ...) or the file cannot be written; the old file is then as it was.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> cf.save_weights("w.caffemodel", {"ip": [np.zeros((2, 3), np.float32)]})
+    >>> cf.save_weights("w.txt", {})
+    Traceback (most recent call last):
+        ...
+    caffe_fillers.errors.CaffeError: w.txt: the suffix names no format: use .npz, .caffemodel, .h5, .hdf5, .safetensors
+    """
+    _check_names(names)
+    target = as_path(path)
+    kind = _SUFFIXES.get(target.suffix.lower())
+    if kind is None:
+        raise CaffeError(f"{target}: the suffix names no format: use {', '.join(_SUFFIXES)}")
+    if names == "torch":
+        from .torch import write as write_torch
+
+        write_torch(target, kind, as_set(weights))
+    else:
+        _module(kind).write(target, as_set(weights))
+
+
+def read(path: str | os.PathLike[str]) -> WeightSet:
+    """Read a file of any format with all it holds: layers without blobs, equal names, headers, provenance.
+
+    Raises
+    ------
+    CaffeError
+        As `load_weights`.
+    """
+    source = as_path(path)
+    size = check_readable(source)
+    if size == 0:
+        raise CaffeError(f"{source}: is empty")
+    with open(source, "rb") as file:
+        head = file.read(32)
+        # HDF5 may stand behind a user's block of 512 bytes or twice, four times ... as many
+        offsets = [0] + [512 << n for n in range(16) if 512 << n < size]
+        is_hdf5 = any(file.seek(offset) == offset and file.read(8) == _HDF5 for offset in offsets)
+    if is_hdf5:
+        kind = "hdf5"
+    elif head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        kind = "npz"
+    elif size > 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
+        kind = "safetensors"
+    else:
+        kind = "caffemodel"
+    try:
+        result: WeightSet = _module(kind).read(source)
+    except CaffeError:
+        for starts, what in _MISTAKEN if kind == "caffemodel" else []:
+            if head.startswith(starts):
+                raise CaffeError(f"{source}: {what}") from None
+        raise
+    result.format = kind
+    return result
+
+
+def _check_names(names: str | None) -> None:
+    if names not in (None, "torch"):
+        raise CaffeError(f"names must be None or 'torch', got {names!r}")
+
+
+def _module(kind: str) -> ModuleType:
+    # each format's libraries are imported only when a file of that format is met
+    from importlib import import_module
+
+    return import_module(f".{kind}", __name__)

@@ -1,0 +1,177 @@
+"""``.caffemodel``: Caffe's own binary NetParameter, of every age, written as the real Caffe writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+
+from .. import schema
+from ..errors import CaffeError
+from ._set import MAX_COUNT, Array, LayerBlobs, WeightSet, layer_entries, stored, text
+from ._wire import BYTES, Wire, blob_parts, encode_varint
+from .files import replacing
+
+__all__ = ["read", "write"]
+
+_LAYER, _V1_LAYERS, _V0_LAYER = 100, 2, 1
+_BLOBS = 7  # of today's layers
+_Blobs = list[tuple[Array, bool]]
+
+
+def read(path: Path) -> WeightSet:
+    """Read a model of any age (V0, V1, today's); its layers are those of its net in today's form.
+
+    Raises
+    ------
+    CaffeError
+        If the file is truncated, damaged, no NetParameter, or mixes ages. Sizes are checked against what the file
+        holds before memory is taken for them.
+    """
+    blobs: dict[tuple[str, int], _Blobs] = {}
+    with Wire(path) as wire:
+        header = _walk(wire, blobs)
+    net: Any = schema.NetParameter()
+    try:
+        net.ParseFromString(header)
+    except DecodeError as error:
+        raise CaffeError(f"{path}: is no NetParameter, or is damaged ({error})") from None
+    del header
+    if not net.layer and not net.layers and not net.name:
+        raise CaffeError(f"{path}: holds no layers and no net's name, so it is no .caffemodel (a mean file? load_mean)")
+    net, origins = _in_todays_form(path, net)
+
+    layers = []
+    for message, origin in zip(net.layer, origins, strict=True):
+        found = blobs.pop(origin, []) if origin else []
+        layers.append(
+            LayerBlobs(text(message.name), [array for array, _ in found], message, legacy=[old for _, old in found])
+        )
+    return WeightSet(layers, text(net.name))
+
+
+def _walk(wire: Wire, blobs: dict[tuple[str, int], _Blobs]) -> bytes:
+    """Read all blobs into arrays; return the message that is left without them."""
+    header = bytearray()
+    counts = {_LAYER: 0, _V1_LAYERS: 0}
+    for field in wire.fields(0, wire.size):
+        if field.kind != BYTES or field.number not in counts:
+            header += wire.bytes(field.tag, field.stop - field.tag)
+            continue
+        index = counts[field.number]
+        counts[field.number] += 1
+        if field.number == _LAYER:
+            rest, found = _layer(wire, field.start, field.stop, _BLOBS, f"layer {index}")
+            blobs["layer", index] = found
+        else:
+            rest, found = _v1_layer(wire, field.start, field.stop, f"layer {index}")
+            blobs["layers", index] = found
+        header += encode_varint(field.number << 3 | BYTES) + encode_varint(len(rest)) + rest
+    return bytes(header)
+
+
+def _layer(wire: Wire, at: int, end: int, number: int, where: str) -> tuple[bytes, _Blobs]:
+    rest = bytearray()
+    found: _Blobs = []
+    kept = at  # what lies between two blobs is taken over in one piece
+    for field in wire.fields(at, end):
+        if field.number == number and field.kind == BYTES:
+            rest += wire.bytes(kept, field.tag - kept)
+            kept = field.stop
+            found.append(wire.blob(field.start, field.stop, f"blob {len(found)} of {where}"))
+    rest += wire.bytes(kept, end - kept)
+    return bytes(rest), found
+
+
+def _v1_layer(wire: Wire, at: int, end: int, where: str) -> tuple[bytes, _Blobs]:
+    v0 = [field for field in wire.fields(at, end) if field.number == _V0_LAYER and field.kind == BYTES]
+    if not v0:
+        return _layer(wire, at, end, 6, where)
+    # a V0 connection's own blobs count for nothing: Caffe takes those of the record in it
+    rest = bytearray()
+    found: _Blobs = []
+    kept = at
+    for field in v0:
+        rest += _layer(wire, kept, field.tag, 6, where)[0]
+        inner, more = _layer(wire, field.start, field.stop, 50, where)
+        rest += encode_varint(_V0_LAYER << 3 | BYTES) + encode_varint(len(inner)) + inner
+        found += more
+        kept = field.stop
+    rest += _layer(wire, kept, end, 6, where)[0]
+    return bytes(rest), found
+
+
+def _in_todays_form(path: Path, net: Any) -> tuple[Message, list[Any]]:
+    from ..upgrade import upgrade_net
+
+    try:
+        upgraded = upgrade_net(net)
+    except CaffeError as error:
+        raise CaffeError(f"{path}: {error}") from None
+    return upgraded.message, upgraded.origin
+
+
+def write(path: Path, weights: WeightSet) -> None:
+    """Write what the real Caffe would: every layer, its blobs between its other fields by number, shapes in `shape`.
+
+    float32 arrays become `data`, float64 ones `double_data`.
+
+    Raises
+    ------
+    CaffeError
+        Before anything is written, if the file would pass protobuf's limit of 2^31 - 1 bytes.
+    """
+    types = {entry["name"]: entry.get("type") for entry in layer_entries(weights.provenance)}
+    name = weights.name.encode("utf-8", "backslashreplace")
+    parts: list[Any] = [b"\x0a" + encode_varint(len(name)) + name]
+    total = len(parts[0])
+    for layer in weights.layers:
+        before, after = _around_blobs(_message(path, layer, types.get(layer.name)))
+        blobs = []
+        for index, array in enumerate(layer.arrays):
+            pieces, length = blob_parts(stored(path, layer.name, index, array))
+            blobs += [encode_varint(_BLOBS << 3 | BYTES) + encode_varint(length), *pieces]
+        length = len(before) + sum(map(len, blobs)) + len(after)
+        head = encode_varint(_LAYER << 3 | BYTES) + encode_varint(length) + before
+        parts += [head, *blobs, after]
+        total += len(head) + length - len(before)
+    if total > MAX_COUNT:
+        raise CaffeError(
+            f"{path}: the weights need {total} bytes, but a .caffemodel ends at protobuf's limit of {MAX_COUNT}: "
+            "save as .npz, .h5 or .safetensors"
+        )
+    with replacing(path, total) as made, open(made, "wb") as file:
+        for part in parts:
+            file.write(part)
+
+
+def _message(path: Path, layer: LayerBlobs, kind: Any) -> Any:
+    """Return the layer's header: its own message, else a new one of name and type."""
+    message = layer.message
+    if message is not None and text(message.name) == layer.name:
+        return message
+    fresh: Any = schema.LayerParameter()
+    if message is not None:
+        fresh.CopyFrom(message)
+    elif isinstance(kind, str):
+        fresh.type = kind
+    try:
+        fresh.name = layer.name
+    except ValueError:
+        raise CaffeError(f"{path}: the layer name {layer.name[:60]!a} is no Unicode text: rename it") from None
+    return fresh
+
+
+def _around_blobs(message: Any) -> tuple[bytes, bytes]:
+    """Serialize a header in two halves: the fields whose numbers are below the blobs', and those above."""
+    low, high = type(message)(), type(message)()
+    low.CopyFrom(message)
+    high.CopyFrom(message)
+    for field, _ in message.ListFields():
+        if field.number >= _BLOBS:
+            low.ClearField(field.name)
+        if field.number <= _BLOBS:
+            high.ClearField(field.name)
+    low.DiscardUnknownFields()  # those come last
+    return low.SerializeToString(deterministic=True), high.SerializeToString(deterministic=True)

@@ -1,0 +1,159 @@
+"""Files are replaced whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import CaffeError
+
+__all__ = ["as_path", "check_readable", "replacing"]
+
+_PORTION = 16 << 20
+_FLUSH = getattr(os, "fdatasync", os.fsync)
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path, or raise where it cannot be one."""
+    try:
+        name = os.fspath(path)
+    except TypeError:
+        raise CaffeError(f"a path must be a str or PathLike, got {type(path).__name__}") from None
+    if not isinstance(name, str):
+        raise CaffeError(f"a path must be a str or PathLike, got {name!r}")
+    if not name or "\0" in name:
+        raise CaffeError(f"{name!r} is not a path")
+    return Path(name)
+
+
+def check_readable(path: Path) -> int:
+    """Return the size of a regular file that can be opened; raise CaffeError for everything else."""
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+    except IsADirectoryError:
+        raise CaffeError(f"{path}: is a directory, not a file of weights") from None
+    except OSError as error:
+        raise CaffeError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise CaffeError(f"{path}: is not a regular file: copy it to one first")
+    return status.st_size
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    # opening a FIFO that nobody writes to would otherwise never return
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
+    """Give the name of a file to make beside `path`, which becomes `path` when the block ends well.
+
+    When the block raises, the new file is removed and the old one stays as it was. An existing file is replaced only
+    once its successor is on the disk, so that not even a power failure takes both; a first file is left to the system
+    to write out, which it does as fast as `ndarray.tofile`.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        The file to write. A symbolic link is followed; permissions of an existing file are kept.
+    size : int
+        About how many bytes are to come: a large file is brought to the disk while it is written.
+
+    Raises
+    ------
+    CaffeError
+        If the folder or the file cannot be written, the disk is full, or `path` is no regular file.
+    """
+    target = as_path(path)
+    made = None
+    try:
+        real = Path(os.path.realpath(target))
+        mode = _mode(target, real)
+        # a short name of its own: the target's may already be as long as the file system allows
+        made = real.parent / f".caffe_fillers-{os.getpid()}-{secrets.token_hex(6)}.tmp"
+        # tried, but not kept: ext4 holds up the closing of a file that was there and was cut to nothing
+        os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        os.unlink(made)
+        with _flushing(made, size if mode is not None else 0):
+            yield made
+        if mode is not None:
+            _settle(made, mode)
+        os.replace(made, real)
+        made = None
+    except OSError as error:
+        raise CaffeError(f"{target}: cannot be written: {error.strerror or error}") from error
+    finally:
+        if made is not None:
+            with suppress(OSError):
+                os.unlink(made)
+
+
+def _mode(target: Path, real: Path) -> int | None:
+    try:
+        status = os.stat(real)
+    except FileNotFoundError:
+        if not real.parent.is_dir():
+            raise CaffeError(f"{target}: cannot be written: the folder {real.parent} does not exist") from None
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        raise CaffeError(f"{target}: cannot be written: it is a directory; give a file's name")
+    if not stat.S_ISREG(status.st_mode):
+        raise CaffeError(f"{target}: cannot be written: it is not a regular file")
+    if not os.access(real, os.W_OK):
+        # a rename would not ask
+        raise CaffeError(f"{target}: cannot be written: the file there is read-only")
+    return stat.S_IMODE(status.st_mode)
+
+
+@contextmanager
+def _flushing(made: Path, size: int) -> Iterator[None]:
+    """Bring a large file to the disk while it grows, so that the final wait for the disk is short."""
+    if size < 4 * _PORTION:
+        yield
+        return
+    stop = threading.Event()
+    failures: list[OSError] = []
+
+    def flush() -> None:
+        flushed = 0
+        try:
+            while not made.exists():
+                if stop.wait(0.003):
+                    return
+            handle = os.open(made, os.O_RDWR)
+            try:
+                while not stop.wait(0.003):
+                    grown = os.fstat(handle).st_size
+                    if grown - flushed >= _PORTION:
+                        _FLUSH(handle)
+                        flushed = grown
+            finally:
+                os.close(handle)
+        except OSError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=flush, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _settle(made: Path, mode: int) -> None:
+    """Have the bytes on the disk before the name points to them."""
+    handle = os.open(made, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    os.chmod(made, mode)

@@ -1,0 +1,119 @@
+"""Mean files: one blob in a ``.binaryproto``, as Caffe's compute_image_mean writes it, or a ``.npy``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+from ..errors import CaffeError
+from ._set import Array, check_count, stored
+from ._wire import BYTES, VARINT, Wire, blob_parts, encode_varint
+from .files import as_path, check_readable, replacing
+
+__all__ = ["load_mean", "save_mean"]
+
+
+def load_mean(path: str | os.PathLike[str]) -> Array:
+    """Read a mean image.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        A ``.binaryproto`` of Caffe's, or a ``.npy``; told by content.
+
+    Returns
+    -------
+    ndarray, shape (channels, height, width)
+        float32 or float64, as stored.
+
+    Raises
+    ------
+    CaffeError
+        If the file cannot be read, is damaged, or holds no single image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from caffe_fillers.weights import load_mean, save_mean
+    >>> save_mean("mean.binaryproto", np.full((3, 2, 2), 104, np.float32))
+    >>> load_mean("mean.binaryproto").shape
+    (3, 2, 2)
+    """
+    source = as_path(path)
+    if check_readable(source) == 0:
+        raise CaffeError(f"{source}: is empty")
+    with open(source, "rb") as file:
+        is_npy = file.read(6) == b"\x93NUMPY"
+    array = _read_npy(source) if is_npy else _read_blob(source)
+    shape = array.shape[1:] if array.ndim == 4 and array.shape[0] == 1 else array.shape
+    if len(shape) != 3:
+        raise CaffeError(f"{source}: a mean image has the shape (channels, height, width), but this has {array.shape}")
+    return array.reshape(shape)
+
+
+def _read_blob(path: Path) -> Array:
+    with Wire(path) as wire:
+        # a blob is only told from other messages by what its fields are
+        kinds = {field.number: field.kind for field in wire.fields(0, wire.size)}
+        if kinds.get(1, VARINT) != VARINT or kinds.get(7, BYTES) != BYTES or not kinds.keys() & {5, 8}:
+            raise CaffeError(f"{path}: is no mean file (a BlobProto): weights are read with load_weights")
+        array, _ = wire.blob(0, wire.size, "the blob")
+    return array
+
+
+def _read_npy(path: Path) -> Array:
+    size = os.path.getsize(path)
+    try:
+        with open(path, "rb") as file:
+            version = npy.read_magic(file)
+            header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, _, dtype = header(file)
+            if dtype.kind != "f" or dtype.itemsize not in (4, 8):
+                raise CaffeError(f"{path}: holds {dtype}, but a mean is float32 or float64")
+            if check_count(shape) * dtype.itemsize != size - file.tell():
+                raise CaffeError(f"{path}: declares the shape {shape}, but {size - file.tell()} bytes follow: damaged")
+        array: Array = np.load(path, allow_pickle=False)
+    except CaffeError:
+        raise
+    except (OSError, ValueError, SyntaxError, TypeError, EOFError, RecursionError) as error:
+        raise CaffeError(f"{path}: is a damaged .npy ({error})") from None
+    return np.asarray(array, dtype=dtype.newbyteorder("="), order="C")
+
+
+def save_mean(path: str | os.PathLike[str], mean: Array) -> None:
+    """Write a mean image, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        ``.binaryproto`` (num 1, channels, height, width, as Caffe writes it) or ``.npy``.
+    mean : ndarray, shape (channels, height, width)
+        float32 or float64.
+
+    Raises
+    ------
+    CaffeError
+        If the shape, the dtype or the suffix is another, or the file cannot be written.
+    """
+    target = as_path(path)
+    if not isinstance(mean, np.ndarray) or mean.ndim != 3:
+        raise CaffeError(
+            f"{target}: a mean image has the shape (channels, height, width), got {getattr(mean, 'shape', mean)!r}"
+        )
+    array = stored(target, "mean", 0, mean)
+    suffix = target.suffix.lower()
+    if suffix == ".npy":
+        with replacing(target) as made, open(made, "wb") as file:
+            npy.write_array(file, array, allow_pickle=False)
+    elif suffix == ".binaryproto":
+        old = b"".join(bytes([number << 3]) + encode_varint(dim) for number, dim in enumerate((1, *array.shape), 1))
+        values, _ = blob_parts(array.reshape(-1))
+        with replacing(target) as made, open(made, "wb") as file:
+            file.write(old)
+            for part in values[:-1] if array.itemsize == 4 else values[1:]:
+                file.write(part)
+    else:
+        raise CaffeError(f"{target}: the suffix names no format of mean files: use .binaryproto or .npy")

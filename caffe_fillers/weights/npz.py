@@ -1,0 +1,150 @@
+"""``.npz``: NumPy's own archive, arrays named ``<layer>/<index>``, uncompressed, beside one JSON entry.
+
+The same weights and provenance give the same bytes. Nothing in a file read here can run code: pickles are refused.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from ..errors import CaffeError
+from ._set import Array, WeightSet, check_count, describe, from_json, from_keys, stored, to_json, unique_names
+from .files import check_readable, replacing
+
+__all__ = ["read", "write"]
+
+RECORD = "provenance.json"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can state
+_SPARE = 256 << 20  # what a small file may unpack to: weights that are mostly zero shrink a thousandfold
+_RATIO = 100
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+
+
+def write(path: Path, weights: WeightSet) -> None:
+    """Write the arrays, and the provenance as the entry ``provenance.json``."""
+    unique_names(path, weights, "an .npz")
+    arrays = {
+        f"{layer.name}/{index}": stored(path, layer.name, index, array)
+        for layer in weights.layers
+        for index, array in enumerate(layer.arrays)
+    }
+    write_arrays(path, arrays, describe(weights))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array], record: dict[str, Any]) -> None:
+    """Write named arrays and a record."""
+    text = to_json(record).encode()
+    size = sum(array.nbytes for array in arrays.values())
+    with replacing(path, size) as made, zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(_entry(f"{name}.npy", array.nbytes), "w", force_zip64=True) as file:
+                npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(array))
+                if array.size:
+                    file.write(array.reshape(-1).view(np.uint8).data)
+        archive.writestr(_entry(RECORD, len(text)), text)
+
+
+def _entry(name: str, size: int) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.create_system = 3  # the same bytes on every system
+    info.external_attr = 0o644 << 16
+    info.file_size = size
+    return info
+
+
+def read(path: Path) -> WeightSet:
+    """Read an archive of arrays; its sizes are checked before anything is allocated."""
+    size = check_readable(path)
+    arrays: dict[str, Array] = {}
+    record: dict[str, Any] | None = None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_sizes(path, archive, size)
+            for info in archive.infolist():
+                if info.filename == RECORD:
+                    record = from_json(path, archive.read(info))
+                    continue
+                if not info.filename.endswith(".npy"):
+                    raise CaffeError(f"{path}: {_foreign(info.filename)}")
+                key = info.filename.removesuffix(".npy")
+                if key in arrays:
+                    raise CaffeError(f"{path}: holds the array {key[:80]!a} twice")
+                with archive.open(info) as file:
+                    arrays[key] = _array(path, key, file, info.file_size)
+    except CaffeError:
+        raise
+    except _DAMAGED as error:
+        raise CaffeError(f"{path}: is a damaged .npz: {error or type(error).__name__}") from None
+    return from_keys(path, arrays, record)
+
+
+def _foreign(name: str) -> str:
+    if name.endswith(("data.pkl", ".pkl", ".pickle")):
+        return (
+            f"holds pickled objects ({name[:80]!a}), which could run code and are never read; "
+            "a PyTorch checkpoint: save its tensors with safetensors"
+        )
+    return f"holds {name[:80]!a}, which is no array: not an .npz of weights"
+
+
+def _check_sizes(path: Path, archive: zipfile.ZipFile, size: int) -> None:
+    members = archive.infolist()
+    flat = sum(info.file_size for info in members if info.compress_type == zipfile.ZIP_STORED)
+    whole = sum(info.file_size for info in members)
+    if flat > size or whole > _RATIO * size + _SPARE:
+        raise CaffeError(f"{path}: its {size} bytes claim to hold {whole} bytes of arrays: refused as a zip bomb")
+
+
+def _array(path: Path, key: str, file: IO[bytes], size: int) -> Array:
+    # headers of arrays are short; a bound keeps a hostile one from being parsed at length
+    head = file.read(min(size, 16 << 10))
+    stream = io.BytesIO(head)
+    try:
+        version = npy.read_magic(stream)
+        reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = reader(stream)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise CaffeError(f"{path}: the array {key[:80]!a} has no readable header ({_first(error)})") from None
+    if dtype.hasobject:
+        raise CaffeError(f"{path}: the array {key[:80]!a} holds pickled objects, which could run code: refused")
+    if dtype.kind != "f" or dtype.itemsize not in (4, 8):
+        raise CaffeError(f"{path}: the array {key[:80]!a} holds {dtype}, but blobs are float32 or float64")
+    try:
+        count = check_count(shape)
+    except ValueError as error:
+        raise CaffeError(f"{path}: the array {key[:80]!a} {error}") from None
+    if count * dtype.itemsize != size - stream.tell():
+        raise CaffeError(
+            f"{path}: the array {key[:80]!a} declares {math.prod(shape)} values of {dtype}, "
+            f"but {size - stream.tell()} bytes follow: the file is damaged"
+        )
+    values = np.empty(count, dtype)
+    into = values.view(np.uint8).data
+    rest = head[stream.tell() :]
+    into[: len(rest)] = rest
+    into = into[len(rest) :]
+    while len(into):
+        block = file.read(min(len(into), 1 << 20))
+        if not block:
+            raise CaffeError(f"{path}: the array {key[:80]!a} is cut off: the file is damaged")
+        into[: len(block)] = block
+        into = into[len(block) :]
+    if file.read(1):
+        raise CaffeError(f"{path}: the array {key[:80]!a} is longer than declared: the file is damaged")
+    ordered = (
+        np.ascontiguousarray(values.reshape(shape, order="F")) if fortran and len(shape) > 1 else values.reshape(shape)
+    )
+    return ordered.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _first(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
