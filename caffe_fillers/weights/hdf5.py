@@ -1,0 +1,360 @@
+"""``.caffemodel.h5``, ``.h5``: Caffe's own HDF5 layout, ``/data/<layer>/<index>``, a group for every layer.
+
+What the record beside the arrays holds stands in attributes, which Caffe does not look at: the file's on the root, a
+layer's on its group, a blob's on its dataset.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import CaffeError, CaffeWarning
+from ._set import Array, LayerBlobs, WeightSet, check_count, describe, from_json, restore, stored, to_json, unique_names
+from .files import check_readable, replacing
+
+__all__ = ["read", "write"]
+
+_DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
+_SPARE = 256 << 20
+_RATIO = 100
+_DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
+_RESERVED = ("name", "order", "shared")
+
+
+def _h5py(path: Path) -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise CaffeError(f"{path}: HDF5 needs h5py: pip install 'caffe_fillers[hdf5]'") from None
+    return h5py
+
+
+# ---------------------------------------------------------------------------------------------------------- writing
+
+
+class _Outlet(io.RawIOBase):
+    """A file for HDF5 to write to that never fails: libhdf5 crashes when it cannot write out what it holds back."""
+
+    def __init__(self, path: Path) -> None:
+        self.error: OSError | None = None
+        self._file = open(path, "w+b", buffering=0)  # noqa: SIM115
+        self._at = 0
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        count = len(rest)
+        try:
+            self._file.seek(self._at)
+            while len(rest) and self.error is None:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self.error = error
+        self._at += count
+        return count
+
+    def readinto(self, into: Any) -> int:
+        self._file.seek(self._at)
+        view = memoryview(into).cast("B")
+        count = self._file.readinto(view) or 0
+        if self.error is not None:
+            count = len(view)
+        self._at += count
+        return count
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        base = {0: 0, 1: self._at, 2: self._file.seek(0, 2)}[whence]
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def truncate(self, size: int | None = None) -> int:
+        size = self._at if size is None else size
+        try:
+            self._file.truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+        return size
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def write(path: Path, weights: WeightSet) -> None:
+    """Write as Caffe does: float32 or float64 datasets, empty groups too, a shared blob only at its owner.
+
+    Warns
+    -----
+    CaffeWarning
+        For layer names with ``/``, which become nested groups: read back here, but Caffe itself cannot.
+    """
+    h5py = _h5py(path)
+    unique_names(path, weights, "HDF5")
+    _check_names(path, weights)
+    size = sum(array.nbytes for layer in weights.layers for array in layer.arrays if array is not None)
+    record = describe(weights)
+    entries, blobs = record.pop("layers"), record.pop("blobs", {})
+    with replacing(path, size) as made, _Outlet(made) as outlet:
+        try:
+            with h5py.File(outlet, "w", track_order=False) as file:
+                for key, value in sorted(record.items()):
+                    _attribute(file, key, value)
+                data = file.create_group("data")
+                homes: dict[tuple[int, int], str] = {}
+                for order, (layer, entry) in enumerate(zip(weights.layers, entries, strict=True)):
+                    group = data.require_group(layer.name)
+                    group.attrs["order"] = order
+                    for key, value in sorted(entry.items()):
+                        if key not in _RESERVED:
+                            _attribute(group, key, value)
+                    _write_layer(path, group, layer, homes, blobs)
+                    if outlet.error is not None:
+                        break
+        except _DAMAGED as error:
+            if outlet.error is None:
+                raise CaffeError(f"{path}: cannot be written as HDF5: {_line(error)}") from error
+        if outlet.error is not None:
+            raise outlet.error
+    nested = [layer.name for layer in weights.layers if "/" in layer.name]
+    if nested:
+        warnings.warn(
+            f"{path}: {len(nested)} layer names hold a '/' ('{nested[0]}' ...): written as nested groups, which are "
+            "read back here, but which Caffe itself cannot read; a .caffemodel has no such limit",
+            CaffeWarning,
+            stacklevel=3,
+        )
+
+
+def _check_names(path: Path, weights: WeightSet) -> None:
+    blobs = {f"{layer.name}/{index}" for layer in weights.layers for index in range(len(layer.arrays))}
+    for layer in weights.layers:
+        parts = layer.name.split("/")
+        if "" in parts or "." in parts:
+            raise CaffeError(
+                f"{path}: HDF5 cannot hold a layer named '{layer.name}' (an empty or '.' part between slashes): "
+                "save as .caffemodel or .npz"
+            )
+        stems = ("/".join(parts[:end]) for end in range(1, len(parts) + 1))
+        taken = next((stem for stem in stems if stem in blobs), None)
+        if taken:
+            raise CaffeError(
+                f"{path}: HDF5 cannot hold layer '{layer.name}' beside the blob {taken}: save as .caffemodel or .npz"
+            )
+
+
+def _write_layer(path: Path, group: Any, layer: LayerBlobs, homes: dict[tuple[int, int], str], blobs: Any) -> None:
+    shared = {}
+    for index, array in enumerate(layer.arrays):
+        key = f"{layer.name}/{index}"
+        if layer.owned and not layer.owned[index] and array is not None:
+            home = homes.get((array.__array_interface__["data"][0], array.nbytes))
+            if home is not None:
+                shared[str(index)] = {"blob": home, "shape": list(array.shape)}
+                continue
+        values = stored(path, layer.name, index, array)
+        if values.size:
+            homes.setdefault((array.__array_interface__["data"][0], array.nbytes), key)
+        dataset = group.create_dataset(str(index), data=values, track_times=False)
+        if key in blobs:
+            _attribute(dataset, "provenance", blobs[key])
+    if shared:
+        _attribute(group, "shared", shared)
+
+
+def _attribute(owner: Any, key: str, value: Any) -> None:
+    text = to_json(value)
+    if len(text) < 60_000:  # HDF5 ends at 64 KB; only the bottoms of an enormous Concat are as long
+        owner.attrs[key] = text
+
+
+# ---------------------------------------------------------------------------------------------------------- reading
+
+
+def read(path: Path) -> WeightSet:
+    """Read Caffe's layout. Links out of the file are refused, and sizes held against it before memory is taken.
+
+    Warns
+    -----
+    CaffeWarning
+        If Caffe left out a shared blob: ``None`` stands in its place.
+    """
+    h5py = _h5py(path)
+    size = check_readable(path)
+    try:
+        with h5py.File(path, "r") as file:
+            return _Reader(h5py, path, file, size).weights()
+    except CaffeError:
+        raise
+    except _DAMAGED as error:
+        raise CaffeError(f"{path}: is a damaged HDF5 file: {_line(error)}") from None
+
+
+class _Reader:
+    def __init__(self, h5py: Any, path: Path, file: Any, size: int) -> None:
+        self.h5py = h5py
+        self.path = path
+        self.file = file
+        self.budget = _RATIO * size + _SPARE
+        self.size = size
+        self.blobs: dict[str, Any] = {}
+        self.seen: set[Any] = set()
+
+    def weights(self) -> WeightSet:
+        data = self.child(self.file, "data") if "data" in self.file else None
+        if not isinstance(data, self.h5py.Group):
+            raise CaffeError(f"{self.path}: is HDF5, but not Caffe's weights: there is no group /data")
+        found = list(self.layers(data, "", 0))
+        if all("order" in group.attrs for _, group, _ in found):
+            found.sort(key=lambda item: int(item[1].attrs["order"]))
+        layers, entries, arrays = [], [], {}
+        shared = []
+        for name, group, datasets in found:
+            layer = LayerBlobs(name, self.arrays(name, datasets))
+            arrays.update({f"{name}/{index}": array for index, array in enumerate(layer.arrays)})
+            if "shared" in group.attrs:
+                shared.append((layer, self.attribute(group, "shared")))
+            layers.append(layer)
+            entries.append(
+                {key: self.attribute(group, key) for key in group.attrs if key not in _RESERVED} | {"name": name}
+            )
+        for layer, where in shared:
+            self.share(layer, where, arrays)
+        self.warn_of_gaps(layers)
+        record = {key: self.attribute(self.file, key) for key in self.file.attrs}
+        record |= {"layers": entries} | ({"blobs": self.blobs} if self.blobs else {})
+        return restore(layers, from_json(self.path, to_json(record)))
+
+    def child(self, group: Any, name: str) -> Any:
+        link = group.get(name, getlink=True)
+        if not isinstance(link, self.h5py.HardLink):
+            raise CaffeError(
+                f"{self.path}: {group.name}/{name} is a {type(link).__name__}, which could lead elsewhere: not followed"
+            )
+        return group[name]
+
+    def layers(self, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any, dict[int, Any]]]:
+        """Yield the groups that are layers: those with blobs, those that we marked, and empty ones right below."""
+        for name in group:
+            child = self.child(group, name)
+            full = prefix + name
+            if not isinstance(child, self.h5py.Group):
+                if not prefix:
+                    raise CaffeError(f"{self.path}: /data/{full} should be a layer's group, but is no group")
+                continue
+            mark = self.h5py.h5o.get_info(child.id)
+            address = getattr(mark, "token", None) or mark.addr
+            if address in self.seen or depth > 2000:
+                raise CaffeError(f"{self.path}: /data/{full} leads in a circle: the file is damaged")
+            self.seen.add(address)
+            datasets = {}
+            groups = 0
+            for key in child:
+                inner = self.child(child, key)
+                if isinstance(inner, self.h5py.Dataset):
+                    if not (key.isascii() and key.isdigit() and str(int(key)) == key):
+                        raise CaffeError(
+                            f"{self.path}: /data/{full}/{key} is no blob of Caffe's: blobs are named 0, 1, ..."
+                        )
+                    datasets[int(key)] = inner
+                else:
+                    groups += 1
+            if datasets or "order" in child.attrs or not groups:
+                yield full, child, datasets
+            if groups:
+                yield from self.layers(child, full + "/", depth + 1)
+
+    def arrays(self, name: str, datasets: dict[int, Any]) -> list[Any]:
+        if datasets and max(datasets) >= 1000:
+            raise CaffeError(f"{self.path}: layer '{name}' has a blob {max(datasets)}: no layer of Caffe's has so many")
+        arrays: list[Any] = [None] * (max(datasets) + 1 if datasets else 0)
+        for index, dataset in datasets.items():
+            key = f"{name}/{index}"
+            arrays[index] = self.array(key, dataset)
+            if "provenance" in dataset.attrs:
+                self.blobs[key] = self.attribute(dataset, "provenance")
+        return arrays
+
+    def array(self, key: str, dataset: Any) -> Array:
+        what = f"{self.path}: the dataset /data/{key}"
+        if dataset.dtype.kind != "f" or dataset.dtype.itemsize not in (4, 8) or dataset.shape is None:
+            raise CaffeError(f"{what} holds {dataset.dtype}, but blobs are float32 or float64")
+        if dataset.external or dataset.is_virtual:
+            raise CaffeError(f"{what} keeps its values in another file, which is not followed")
+        properties = dataset.id.get_create_plist()
+        filters = {properties.get_filter(number)[0] for number in range(properties.get_nfilters())}
+        if filters - {_DEFLATE, _SHUFFLE, _FLETCHER32}:
+            raise CaffeError(f"{what} needs a plug-in to be read (filter {max(filters)}), which is not loaded")
+        try:
+            count = check_count(dataset.shape)
+        except ValueError as error:
+            raise CaffeError(f"{what} {error}") from None
+        held = dataset.id.get_storage_size()
+        nbytes = count * dataset.dtype.itemsize
+        packed = _DEFLATE in filters
+        if held > self.size or (held < nbytes if not packed else nbytes and not held):
+            raise CaffeError(f"{what} declares {count} values, but {held} bytes of them are there: the file is damaged")
+        self.budget -= nbytes
+        if self.budget < 0:
+            raise CaffeError(f"{what}: the file's {self.size} bytes would unpack to far more: refused")
+        array = np.empty(dataset.shape, dataset.dtype)
+        if count:
+            dataset.read_direct(array)
+        return array.astype(dataset.dtype.newbyteorder("="), copy=False)
+
+    def attribute(self, owner: Any, key: str) -> Any:
+        kind = owner.attrs.get_id(key).dtype
+        if self.h5py.check_string_dtype(kind) is None:
+            return None
+        value = owner.attrs[key]
+        try:
+            return json.loads(value)
+        except (ValueError, TypeError, RecursionError):
+            return value if isinstance(value, str) else None
+
+    def share(self, layer: LayerBlobs, where: Any, arrays: dict[str, Any]) -> None:
+        """Put back the blobs that another layer owns."""
+        items = where.items() if isinstance(where, dict) else []
+        for index, place in items:
+            owner = arrays.get(place["blob"])
+            if owner is None or not index.isdigit() or int(index) >= 1000:
+                raise CaffeError(f"{self.path}: layer '{layer.name}' shares a blob that is not there: it is damaged")
+            layer.arrays += [None] * (int(index) + 1 - len(layer.arrays))
+            layer.arrays[int(index)] = owner.reshape(place["shape"])
+        shared = {int(index) for index, _ in items}
+        layer.owned = [index not in shared for index in range(len(layer.arrays))]
+
+    def warn_of_gaps(self, layers: list[LayerBlobs]) -> None:
+        gaps = [
+            f"{layer.name}/{index}" for layer in layers for index, array in enumerate(layer.arrays) if array is None
+        ]
+        for layer in layers:
+            if any(array is None for array in layer.arrays):
+                layer.owned = [array is not None for array in layer.arrays]
+        if gaps:
+            warnings.warn(
+                f"{self.path}: the file leaves out {', '.join(gaps)}, which another layer shares: None in their place",
+                CaffeWarning,
+                stacklevel=6,
+            )
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
