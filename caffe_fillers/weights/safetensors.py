@@ -1,0 +1,79 @@
+"""``.safetensors``: arrays named ``<layer>/<index>``, the record as one entry of the metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import CaffeError
+from ._set import Array, WeightSet, check_count, describe, from_json, from_keys, stored, to_json, unique_names
+from .files import check_readable, replacing
+
+__all__ = ["read", "write"]
+
+_RECORD = "caffe_fillers"  # a single entry: the library writes several in no certain order
+
+
+def _library(path: Path) -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise CaffeError(
+            f"{path}: safetensors files need a library: pip install 'caffe_fillers[safetensors]'"
+        ) from None
+    return safetensors
+
+
+def write(path: Path, weights: WeightSet) -> None:
+    """Write the arrays, and the provenance as the metadata ``caffe_fillers``, in JSON."""
+    unique_names(path, weights, ".safetensors")
+    arrays = {
+        f"{layer.name}/{index}": stored(path, layer.name, index, array)
+        for layer in weights.layers
+        for index, array in enumerate(layer.arrays)
+    }
+    write_arrays(path, arrays, describe(weights))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array], record: dict[str, Any]) -> None:
+    """Write named arrays and a record."""
+    library = _library(path)
+    size = sum(array.nbytes for array in arrays.values())
+    with replacing(path, size) as made:
+        try:
+            library.numpy.save_file(dict(arrays), made, metadata={_RECORD: to_json(record)})
+        except library.SafetensorError as error:
+            raise CaffeError(f"{path}: cannot be written: {error}") from error
+
+
+def read(path: Path) -> WeightSet:
+    """Read arrays that are float32 or float64; the library checks that the header and the data agree."""
+    arrays, record = read_arrays(path)
+    return from_keys(path, arrays, record)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
+    """Return the named arrays and the record, if there is one."""
+    library = _library(path)
+    check_readable(path)
+    arrays = {}
+    try:
+        with library.safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            for key in file.keys():  # noqa: SIM118
+                part = file.get_slice(key)
+                if part.get_dtype() not in ("F32", "F64"):
+                    raise CaffeError(
+                        f"{path}: the array {key[:80]!a} holds {part.get_dtype()}, but blobs are float32 or float64"
+                    )
+                try:
+                    check_count(part.get_shape())
+                except ValueError as error:
+                    raise CaffeError(f"{path}: the array {key[:80]!a} {error}") from None
+                arrays[key] = file.get_tensor(key)
+    except CaffeError:
+        raise
+    except (library.SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+        raise CaffeError(f"{path}: is a damaged .safetensors file: {error}") from None
+    return arrays, from_json(path, metadata[_RECORD]) if _RECORD in metadata else None
