@@ -43,12 +43,14 @@ class Spec(NamedTuple):
     std: float = 1.0
     sparse: int = -1
     variance_norm: int = 0
+    minus_zero: tuple[str, ...] = ()
+    """Fields that are -0.0, which equals 0.0: a cache must not take one for the other."""
 
     def fields(self) -> dict[str, Any]:
         """The fields that say something, as `fill` takes them."""
         said = {"type": self.type}
-        for name in self._fields[1:]:
-            if getattr(self, name) != self._field_defaults[name]:
+        for name in self._fields[1:-1]:
+            if getattr(self, name) != self._field_defaults[name] or name in self.minus_zero:
                 said[name] = getattr(self, name)
         if self.variance_norm:
             said["variance_norm"] = NORMS[self.variance_norm]
@@ -90,17 +92,12 @@ def as_rng(rng: RNG | int | None, boost: str | None = None) -> RNG:
 
 
 def _from_message(message: Any) -> Spec:
-    return Spec(
-        message.type,
-        message.value,
-        message.min,
-        message.max,
-        message.mean,
-        message.std,
-        message.sparse,
-        # a fork's FillerParameter may lack it
-        getattr(message, "variance_norm", 0),
-    )
+    numbers = [getattr(message, name) for name in ("value", "min", "max", "mean", "std")]
+    zeros = ()
+    if 0 in numbers:
+        zeros = tuple(name for name, x in zip(Spec._fields[1:], numbers, strict=False) if math.copysign(1, x) < 0 == x)
+    # a fork's FillerParameter may lack variance_norm
+    return Spec(message.type, *numbers, message.sparse, getattr(message, "variance_norm", 0), zeros)
 
 
 def _from_dict(fields: Mapping[str, Any]) -> Spec:

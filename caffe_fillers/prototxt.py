@@ -8,6 +8,7 @@ values and extensions that BVLC Caffe does not know are skipped with one warning
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -69,6 +70,8 @@ class Text:
         The line and the name of what lenient reading skipped.
     extras : dict
         From the path of the enclosing message to the values of its skipped fields, as plain Python values.
+    sha256 : str
+        Of the bytes of the file, where it was read from one.
     """
 
     message: Any
@@ -76,6 +79,7 @@ class Text:
     lines: dict[Path, int] = field(default_factory=dict)
     skipped: list[tuple[int, str]] = field(default_factory=list)
     extras: dict[Path, dict[str, list[Any]]] = field(default_factory=dict)
+    sha256: str = ""
 
 
 def read(path: str | PathLike[str], message_class: type[Message], *, strict: bool = False) -> Text:
@@ -91,7 +95,9 @@ def read(path: str | PathLike[str], message_class: type[Message], *, strict: boo
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise CaffeError(f"can't read {path}: {getattr(error, 'strerror', None) or error}") from None
-    return parse(data, message_class, name=str(path), strict=strict)
+    text = parse(data, message_class, name=str(path), strict=strict)
+    text.sha256 = hashlib.sha256(data).hexdigest()
+    return text
 
 
 def parse(text: str | bytes, message_class: type[Message], *, name: str = "<text>", strict: bool = False) -> Text:

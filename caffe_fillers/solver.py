@@ -31,6 +31,8 @@ class Solver:
         Wins over the file's random_seed. With None that seed counts, and without one fresh entropy.
     weights : str, PathLike or sequence of them, optional
         Files to copy into the nets; wins over the solver's own `weights`.
+    beside : str or PathLike, optional
+        The file that a message was read from, for the nets that it names.
     inputs, dtype, boost, caffe, strict, fill, max_bytes, threads : optional
         As for `Net`; `inputs` may tell the phases apart with ``NAME@TEST``.
 
@@ -72,8 +74,11 @@ class Solver:
         fill: bool = True,
         max_bytes: int | None = None,
         threads: int | None = None,
+        beside: str | os.PathLike[str] | None = None,
     ) -> None:
         self.message, self.path = _read(source, strict)
+        if beside is not None:
+            self.path = os.fspath(beside)
         message = self.message
         where = f"{self.path}: " if self.path else ""
         try:

@@ -1,0 +1,464 @@
+"""The command line: caffe-fillers, over the public names alone."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import caffe_fillers as cf
+
+__all__ = ["main"]
+
+FINE, DIFFERS, USAGE = 0, 1, 2
+
+
+# --- what the commands share ---------------------------------------------------------------------------------------
+
+
+class _Dims(click.ParamType):
+    """NAME=1x28x28"""
+
+    name = "NAME=DIMS"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, tuple[int, ...]]:
+        name, equals, dims = value.rpartition("=")
+        try:
+            shape = tuple(int(dim) for dim in dims.split("x")) if dims else ()
+        except ValueError:
+            self.fail(f"{value!r}: DIMS is whole numbers with x between them, such as 1x28x28", param, ctx)
+        if not equals or not name:
+            self.fail(f"{value!r}: write NAME=DIMS, such as data=1x28x28", param, ctx)
+        return name, shape
+
+
+class _Commands(click.Group):
+    """A group whose commands turn what a user can cause into one message and an exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except BrokenPipeError:
+            # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(FINE)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", cf.CaffeWarning)
+            warnings.showwarning = _show_warning
+            try:
+                return super().invoke(ctx)
+            except cf.CaffeError as error:
+                _fail(str(error))
+            except MemoryError:
+                _fail("out of memory")
+            except OSError as error:
+                if isinstance(error, BrokenPipeError):
+                    raise
+                _fail(str(error))
+
+
+def _fail(text: str) -> None:
+    click.echo(f"{click.style('error:', fg='red')} {text}", err=True)
+    sys.exit(DIFFERS)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    click.echo(f"{click.style('warning:', fg='yellow')} {message}", err=True)
+
+
+def _print(rows: Iterable[dict[str, Any]], columns: Sequence[tuple[str, str, str]], title: str = "") -> None:
+    """An aligned table. Columns are (key, heading, "left" or "right")."""
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for _, heading, justify in columns:
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*(_cell(row.get(key)) for key, _, _ in columns))
+    console = Console(highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        # a pipe has no width; nothing may be cut off or folded there
+        console = Console(highlight=False, width=10_000, no_color=True)
+        with console.capture() as capture:
+            console.print(table)
+        click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+        return
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (tuple, list)):
+        return "x".join(str(dim) for dim in value) or "()"
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold of a value; NaN and infinities become null."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def _json(value: Any) -> None:
+    click.echo(json.dumps(_plain(value), indent=1))
+
+
+def _filler_text(filler: dict[str, Any] | None) -> str:
+    if filler is None:
+        return "-"
+    rest = (f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in filler.items())
+    next(rest)
+    return " ".join((filler["type"], *rest))
+
+
+def _std(values: np.ndarray) -> float:
+    """The standard deviation, in pieces, so that no copy of large weights is made."""
+    flat = values.reshape(-1)
+    if not flat.size:
+        return math.nan
+    pieces = [flat[i : i + (1 << 20)].astype(np.float64) for i in (0,)] if flat.size <= 1 << 20 else None
+    if pieces is not None:
+        return float(pieces[0].std())
+    total = square = 0.0
+    for i in range(0, flat.size, 1 << 20):
+        piece = flat[i : i + (1 << 20)].astype(np.float64)
+        total += float(piece.sum())
+        square += float(piece @ piece)
+    return math.sqrt(max(square / flat.size - (total / flat.size) ** 2, 0.0))
+
+
+def _is_solver(path: str) -> bool:
+    """Whether a prototxt is a solver's: it names or holds a train net."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            message = cf.read_solver(path)
+        except cf.CaffeError:
+            return False
+    return any(message.HasField(name) for name in ("net", "net_param", "train_net", "train_net_param"))
+
+
+def _seed(given: int | None, message: Any = None) -> cf.RNG | int | None:
+    if given is not None and not 0 <= given < 2**32:
+        raise click.BadParameter(f"{given} is not in 0..4294967295; Caffe would use {given % 2**32}", param_hint="--seed")
+    return given
+
+
+_net_options = [
+    click.option("--seed", type=int, help="Caffe's random_seed, 0 to 4294967295. Without it a solver's own counts."),
+    click.option("--input", "inputs", type=_Dims(), multiple=True, help="A shape the prototxt does not hold: data=1x28x28."),
+    click.option("--phase", type=click.Choice(["TRAIN", "TEST"]), default="TRAIN", show_default=True),
+    click.option("--level", type=int, default=0, show_default=True, help="The level of the net's state."),
+    click.option("--stage", "stages", multiple=True, help="A stage of the net's state; may be given again."),
+    click.option("--weights", multiple=True, help="Weights to copy by layer name; a,b.h5 or given again."),
+    click.option("--boost", default="1.74", show_default=True, help="The Boost that Caffe was built with, 1.47 or later."),
+    click.option("--caffe", default="master", show_default=True, help="v0.9999, rc, rc2, rc3, 1.0 or master."),
+    click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True),
+    click.option("--strict", is_flag=True, help="Refuse what BVLC Caffe refuses."),
+    click.option("--threads", type=click.IntRange(1), help="Threads to fill with; the values are the same."),
+]
+
+
+def _with_net_options(command: Any) -> Any:
+    for option in reversed(_net_options):
+        command = option(command)
+    return command
+
+
+def _inputs(given: Sequence[tuple[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
+    inputs = dict(given)
+    if len(inputs) < len(given):
+        raise click.BadParameter("one name is given twice", param_hint="--input")
+    return inputs
+
+
+def _build(path: str, options: dict[str, Any], fill: bool = True) -> tuple[Any, list[Any]]:
+    """The net of a prototxt, a solver's train net, and a solver's test nets."""
+    common = {
+        "inputs": _inputs(options["inputs"]),
+        "weights": list(options["weights"]) or None,
+        "boost": options["boost"],
+        "caffe": options["caffe"],
+        "dtype": np.dtype(options["dtype"]),
+        "strict": options["strict"],
+        "threads": options["threads"],
+        "rng": _seed(options["seed"]),
+        "fill": fill,
+    }
+    if not _is_solver(path):
+        return cf.Net(path, options["phase"], level=options["level"], stages=options["stages"], **common), []
+    message = cf.read_solver(path, strict=options["strict"])
+    # as `caffe train` does before it builds the solver
+    message.train_state.level = options["level"]
+    message.train_state.stage.extend(options["stages"])
+    solver = cf.Solver(message, beside=path, **common)
+    return solver.net, solver.test_nets
+
+
+@contextmanager
+def _progress(text: str) -> Iterator[None]:
+    """Show `text` on a terminal while something long goes on."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status(text):
+            yield
+    else:
+        yield
+
+
+# --- the commands ----------------------------------------------------------------------------------------------------
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(cf.__version__, prog_name="caffe-fillers")
+def main() -> None:
+    """The weights Caffe would have started training from, bit for bit.
+
+    Exit codes: 0 fine, 1 the files differ or the input is refused, 2 wrong usage.
+
+    Shell completion: eval "$(_CAFFE_FILLERS_COMPLETE=bash_source caffe-fillers)", or zsh_source, fish_source.
+    """
+
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@main.command()
+@click.argument("net", type=click.Path())
+@click.option("-o", "--output", type=click.Path(), help=".npz, .caffemodel, .h5 or .safetensors; a solver's train net is written.")
+@_with_net_options
+@click.option("--draws", is_flag=True, help="Show the ledger: where in the stream each layer stood, and what it drew.")
+@_as_json
+def init(net: str, output: str | None, draws: bool, as_json: bool, **options: Any) -> None:
+    """Fill the weights of NET, a net's or a solver's prototxt.
+
+    Example: caffe-fillers init lenet_solver.prototxt --input data=1x28x28 -o lenet.npz
+    """
+    with _progress(f"filling {net}"):
+        built, tests = _build(net, options)
+        if output is not None:
+            built.save(output)
+    rows = built.fills()
+    if as_json:
+        _json(
+            {
+                "net": built.name,
+                "phase": built.phase,
+                "seed": built.seed,
+                "boost": built.boost,
+                "caffe": built.caffe,
+                "blobs": rows,
+                "draws": _ledger(built),
+                "test_nets": [{"net": test.name, "draws": _ledger(test)} for test in tests],
+                "output": output,
+            }
+        )
+        return
+    for row in rows:
+        row["filler"] = f"= {row['shared_with']}" if row["shared_with"] else _filler_text(row["filler"])
+        row["blob"] = f"{row['index']} {row['name']}"
+    columns = [
+        ("layer", "layer", "left"),
+        ("blob", "blob", "left"),
+        ("shape", "shape", "right"),
+        ("filler", "filler", "left"),
+        ("fan_in", "fan_in", "right"),
+        ("fan_out", "fan_out", "right"),
+        ("std", "std", "right"),
+    ]
+    _print(rows, columns)
+    if draws:
+        click.echo()
+        ledger = [("left", each) for each in (built, *tests)]
+        for _, each in ledger:
+            _print(
+                _ledger(each),
+                [("layer", "layer", "left"), ("start", "first draw", "right"), ("count", "draws", "right"), ("what", "for", "left")],
+                f"{each.name or net} {each.phase}",
+            )
+    values = sum(math.prod(row["shape"]) for row in rows if not row["shared_with"])
+    click.echo(f"\nseed {built.seed}, Boost {built.boost}, Caffe {built.caffe}: {values:,} values in {len(rows)} blobs")
+    if built.report is not None:
+        click.echo(str(built.report))
+    if output is not None:
+        click.echo(f"wrote {output}")
+
+
+def _ledger(net: Any) -> list[dict[str, Any]]:
+    return [
+        {"layer": layer.name, "start": draw.start, "count": draw.count, "what": draw.what}
+        for layer in net.layers
+        for draw in layer.draws
+    ]
+
+
+@main.command()
+@click.argument("source", metavar="NET|WEIGHTS", type=click.Path())
+@_with_net_options
+@_as_json
+def show(source: str, as_json: bool, **options: Any) -> None:
+    """Show the blobs of a net's prototxt (filled with --seed, or with one from entropy), or of a file of weights.
+
+    Example: caffe-fillers show lenet.caffemodel
+    """
+    if source.endswith((".prototxt", ".pbtxt", ".txt", ".pt")):
+        with _progress(f"filling {source}"):
+            net, _ = _build(source, options)
+        rows = net.fills()
+        arrays = {(layer.name, i): blob.data for layer in net.layers for i, blob in enumerate(layer.blobs)}
+        said = {"seed": net.seed, "boost": net.boost, "caffe": net.caffe}
+    else:
+        weights = cf.load_weights(source)
+        record = weights.source.provenance or {}
+        known = record.get("blobs", {})
+        types = {entry["name"]: entry.get("type") for entry in record.get("layers", ())}
+        types |= {layer.name: layer.message.type for layer in weights.source.layers if layer.message is not None}
+        arrays = {(name, i): array for name, blobs in weights.items() for i, array in enumerate(blobs)}
+        rows = []
+        for (name, i), array in arrays.items():
+            entry = known.get(f"{name}/{i}", {})
+            rows.append({"layer": name, "type": types.get(name), "index": i, "shape": array.shape, **entry})
+        said = {key: record[key] for key in ("seed", "boost", "caffe", "version", "prototxt_sha256") if key in record}
+    for row in rows:
+        array = arrays[row["layer"], row["index"]]
+        row["measured"] = _std(array)
+        row["dtype"] = str(array.dtype)
+    if as_json:
+        _json({"source": source, **said, "blobs": rows})
+        return
+    for row in rows:
+        row["filler"] = f"= {row['shared_with']}" if row.get("shared_with") else _filler_text(row.get("filler"))
+    columns = [
+        ("layer", "layer", "left"),
+        ("type", "type", "left"),
+        ("index", "blob", "right"),
+        ("shape", "shape", "right"),
+        ("filler", "filler", "left"),
+        ("fan_in", "fan_in", "right"),
+        ("fan_out", "fan_out", "right"),
+        ("std", "std expected", "right"),
+        ("measured", "measured", "right"),
+    ]
+    _print(rows, columns)
+    if said:
+        click.echo("\n" + ", ".join(f"{key} {value}" for key, value in said.items()))
+
+
+@main.command()
+@click.argument("weights", type=click.Path())
+@click.argument("out", type=click.Path())
+@click.option("--names", type=click.Choice(["torch"]), help="Write PyTorch's names and layouts.")
+@_as_json
+def convert(weights: str, out: str, names: str | None, as_json: bool) -> None:
+    """Convert WEIGHTS, of any format and age, to the format of OUT's suffix.
+
+    Example: caffe-fillers convert old.caffemodel new.safetensors
+    """
+    with _progress(f"converting {weights}"):
+        loaded = cf.load_weights(weights)
+        cf.save_weights(out, loaded.source, names=names)
+    blobs = sum(len(layer.arrays) for layer in loaded.source.layers)
+    if as_json:
+        _json({"weights": weights, "output": out, "layers": len(loaded), "blobs": blobs})
+    else:
+        click.echo(f"wrote {out}: {blobs} blobs of {len(loaded)} layers")
+
+
+@main.command()
+@click.argument("a", type=click.Path())
+@click.argument("b", type=click.Path())
+@_with_net_options
+@_as_json
+def compare(a: str, b: str, as_json: bool, **options: Any) -> None:
+    """Compare weights bit for bit, then by how far they are apart. B may be a prototxt, filled with --seed.
+
+    Example: caffe-fillers compare snapshot.caffemodel lenet_solver.prototxt --input data=1x28x28
+    """
+    sides: list[Any] = []
+    for path in (a, b):
+        if path.endswith((".prototxt", ".pbtxt")):
+            with _progress(f"filling {path}"):
+                sides.append(_build(path, options)[0].weight_set())
+        else:
+            sides.append(path)
+    report = cf.compare(*sides)
+    if as_json:
+        _json(report.to_dict())
+    else:
+        click.echo(str(report))
+    sys.exit(FINE if report else DIFFERS)
+
+
+@main.command()
+@click.argument("old", type=click.Path())
+@click.option("-o", "--output", type=click.Path(), required=True, help="Where to write today's form.")
+@click.option("--strict", is_flag=True, help="Refuse what BVLC Caffe refuses.")
+@_as_json
+def upgrade(old: str, output: str, strict: bool, as_json: bool) -> None:
+    """Write a V0 or V1 prototxt, of a net or a solver, in today's form.
+
+    Example: caffe-fillers upgrade old.prototxt -o new.prototxt
+    """
+    solver = _is_solver(old)
+    message = cf.read_solver(old, strict=strict) if solver else cf.read_net(old, strict=strict)
+    new = cf.upgrade(message)
+    cf.write_prototxt(output, new)
+    layers = None if solver else len(new.layer)
+    if as_json:
+        _json({"old": old, "output": output, "layers": layers})
+    else:
+        click.echo(f"wrote {output}" + ("" if solver else f": {layers} layers"))
+
+
+@main.command()
+@click.argument("weights", type=click.Path())
+@click.argument("net", type=click.Path())
+@_with_net_options
+@click.option("--seeds", type=(int, int), default=(0, 2**32), help="Search from the first up to, not including, the second.")
+@_as_json
+def seed(weights: str, net: str, seeds: tuple[int, int], as_json: bool, **options: Any) -> None:
+    """Find the seed whose fills of NET these WEIGHTS are.
+
+    Example: caffe-fillers seed lenet_iter_0.caffemodel lenet_train_test.prototxt --input data=1x28x28
+    """
+    with _progress(f"searching for the seed of {weights}"):
+        found = cf.find_seed(
+            weights,
+            net,
+            phase=options["phase"],
+            level=options["level"],
+            stages=options["stages"],
+            inputs=_inputs(options["inputs"]),
+            boost=options["boost"],
+            caffe=options["caffe"],
+            seeds=range(*seeds),
+        )
+    if as_json:
+        _json({"weights": weights, "net": net, "seed": found})
+    elif found is None:
+        click.echo(f"no seed in {seeds[0]}..{seeds[1] - 1} gives these weights with Boost {options['boost']}", err=True)
+    else:
+        click.echo(f"seed {found}")
+    sys.exit(DIFFERS if found is None else FINE)
+
+
+if __name__ == "__main__":
+    main()
