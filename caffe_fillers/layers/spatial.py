@@ -202,7 +202,7 @@ def pooled(bottom: Shape, kernel: Shape, pad: Shape, stride: Shape, up: bool = T
     return check_shape((*bottom[:2], *sizes))
 
 
-def _hw(param: Any, name: str) -> tuple[int, int]:
+def height_width(param: Any, name: str) -> tuple[int, int]:
     field = "kernel_size" if name == "kernel" else name
     if param.HasField(f"{name}_h"):
         return c_int(getattr(param, f"{name}_h")), c_int(getattr(param, f"{name}_w"))
@@ -247,10 +247,10 @@ def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
         )
     need_equal(4, len(bottoms[0]), "4 == bottom[0]->num_axes()", "Pooling takes (num, channels, height, width)")
     bottom = bottoms[0]
-    kernel = (bottom[2], bottom[3]) if param.global_pooling else _hw(param, "kernel")
+    kernel = (bottom[2], bottom[3]) if param.global_pooling else height_width(param, "kernel")
     for size, letter in zip(kernel, "hw", strict=True):
         need(size > 0, f"kernel_{letter}_ > 0 ({size} vs. 0) Filter dimensions cannot be zero.")
-    pad, stride = _hw(param, "pad"), _hw(param, "stride")
+    pad, stride = height_width(param, "pad"), height_width(param, "stride")
     if param.global_pooling:
         need(
             pad == (0, 0) and stride == (1, 1),
