@@ -144,13 +144,14 @@ def col2im(columns: Array, shape: Sequence[int], window: Window) -> Array:
     )
     columns = columns.reshape(images, channels, *window.kernel, *places)
     for offset in product(*map(range, window.kernel)):
-        at = tuple(
+        patches: Any = (slice(None), slice(None), *offset)
+        at: tuple[Any, ...] = tuple(
             slice(d * k, d * k + s * (o - 1) + 1, s)
             for k, o, s, d in zip(offset, places, window.stride, window.dilation, strict=True)
         )
-        padded[(..., *at)] += columns[(slice(None), slice(None), *offset)]
-    inner = tuple(slice(p, p + n) for n, p in zip(size, window.pad, strict=True))
-    return padded[(..., *inner)]
+        padded[:, :, *at] += columns[patches]
+    inner: tuple[Any, ...] = tuple(slice(p, p + n) for n, p in zip(size, window.pad, strict=True))
+    return padded[:, :, *inner]
 
 
 def convolution(
@@ -368,14 +369,17 @@ def average_pool(x: Array, window: Window, *, ceil: bool = True) -> Array:
     y = np.zeros((*x.shape[:2], *places), x.dtype)
     for at, pixels in _overlaps(window, x.shape[2:], places):
         y[at] += x[pixels]
-    y /= _window_sizes(window, x.shape[2:], places, x.dtype)
+    # a stride beyond the kernel can leave the last window without a pixel; Caffe gives 0 / 0 there, and so does this
+    with np.errstate(invalid="ignore"):
+        y /= _window_sizes(window, x.shape[2:], places, x.dtype)
     return y
 
 
 def average_pool_backward(dy: Array, shape: Sequence[int], window: Window) -> Array:
     """Gradient of `average_pool` for an input of `shape`: an equal share to every pixel of the window."""
     dx = np.zeros(shape, dy.dtype)
-    share = dy / _window_sizes(window, shape[2:], dy.shape[2:], dy.dtype)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = dy / _window_sizes(window, shape[2:], dy.shape[2:], dy.dtype)
     for at, pixels in _overlaps(window, shape[2:], dy.shape[2:]):
         dx[pixels] += share[at]
     return dx
@@ -483,7 +487,7 @@ def softmax(x: Array, axis: int = 1) -> Array:
     array([[0.5, 0.5]], dtype=float32)
     """
     # In float64, because C's expf rounds (nearly) as well as this and NumPy's exp of float32 doesn't.
-    y = np.exp(x - x.max(axis=axis, keepdims=True), dtype=np.float64).astype(x.dtype)
+    y: Array = np.exp(x - x.max(axis=axis, keepdims=True), dtype=np.float64).astype(x.dtype)
     y /= y.sum(axis=axis, keepdims=True)
     return y
 
@@ -509,9 +513,9 @@ def _normalizer(counted: Labels, normalization: Normalization) -> int:
         case "VALID":
             return max(1, int(counted.sum()))
         case "FULL":
-            return max(1, counted.size)
+            return max(1, int(counted.size))
         case "BATCH_SIZE":
-            return max(1, counted.shape[0])
+            return max(1, len(counted))
         case "NONE":
             return 1
     raise CaffeError(f"unknown normalization {normalization!r}; one of VALID, FULL, BATCH_SIZE, NONE")
