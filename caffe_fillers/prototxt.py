@@ -71,7 +71,7 @@ class Text:
     extras : dict
         From the path of the enclosing message to the values of its skipped fields, as plain Python values.
     sha256 : str
-        Of the bytes of the file, where it was read from one.
+        Of the text's bytes.
     """
 
     message: Any
@@ -95,9 +95,7 @@ def read(path: str | PathLike[str], message_class: type[Message], *, strict: boo
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise CaffeError(f"can't read {path}: {getattr(error, 'strerror', None) or error}") from None
-    text = parse(data, message_class, name=str(path), strict=strict)
-    text.sha256 = hashlib.sha256(data).hexdigest()
-    return text
+    return parse(data, message_class, name=str(path), strict=strict)
 
 
 def parse(text: str | bytes, message_class: type[Message], *, name: str = "<text>", strict: bool = False) -> Text:
@@ -134,7 +132,7 @@ def parse(text: str | bytes, message_class: type[Message], *, name: str = "<text
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
     if len(data) > MAX_BYTES:
         raise CaffeError(f"{name}: larger than {MAX_BYTES >> 20} MB: not a prototxt\nwas a weights file meant?")
-    result = Text(message_class(), name)
+    result = Text(message_class(), name, sha256=hashlib.sha256(data).hexdigest())
     reader = _Reader(data, result, strict)
     reader.message(result.message, _fields(message_class.DESCRIPTOR), (), b"")
     if not result.message.IsInitialized():
