@@ -9,7 +9,12 @@ from .blob import Blob
 from .errors import CaffeError, CaffeWarning
 from .fillers import fans, fill
 from .net import Net
+from .reading import read_net, read_solver, upgrade, write_prototxt
+from .seeds import find_seed
 from .solver import Solver
+from .weights import load_weights, save_weights
+from .weights.compare import compare
+from .weights.mean import load_mean
 
 __all__ = [
     "RNG",
@@ -19,8 +24,17 @@ __all__ = [
     "Net",
     "Solver",
     "__version__",
+    "compare",
     "fans",
     "fill",
+    "find_seed",
     "layers",
+    "load_mean",
+    "load_weights",
+    "read_net",
+    "read_solver",
+    "save_weights",
     "simd",
+    "upgrade",
+    "write_prototxt",
 ]

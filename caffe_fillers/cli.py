@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -401,7 +402,7 @@ def compare(a: str, b: str, as_json: bool, **options: Any) -> None:
             sides.append(path)
     report = cf.compare(*sides)
     if as_json:
-        _json(report.to_dict())
+        _json({"equal": bool(report), "close": report.close, "blobs": [dataclasses.asdict(blob) for blob in report]})
     else:
         click.echo(str(report))
     sys.exit(FINE if report else DIFFERS)

@@ -60,11 +60,12 @@ class _Step:
 
 def read_source(source: Any, strict: bool = False, upgrade: bool = True) -> Source:
     """Read a net from a prototxt, or take it from a NetParameter, and bring it into today's form."""
-    from . import prototxt, upgrade as upgrading
+    from . import prototxt
+    from .upgrade import upgrade_net
 
     if isinstance(source, (str, os.PathLike)):
         text = prototxt.read(source, schema.NetParameter, strict=strict)
-        new = upgrading.upgrade_net(text)
+        new = upgrade_net(text)
         paths = new.origin
         return Source(
             new.message,
@@ -77,7 +78,7 @@ def read_source(source: Any, strict: bool = False, upgrade: bool = True) -> Sour
         raise CaffeError(f"a net is the path of a prototxt or a NetParameter, got {type(source).__name__}")
     message = schema.NetParameter()
     message.MergeFromString(source.SerializeToString())
-    return Source(upgrading.upgrade_net(message).message if upgrade else message)
+    return Source(upgrade_net(message).message if upgrade else message)
 
 
 class Net:

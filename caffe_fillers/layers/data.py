@@ -26,7 +26,10 @@ def _transform_draws(layer: Layer) -> bool:
 
 
 def _draws(layer: Layer, *, reader: str = "", shuffle: bool = False, skip: bool = False, window: bool = False) -> list[str]:
-    """What a prefetching layer draws, in order: one raw draw for each entry."""
+    """What a prefetching layer draws, in order: one raw draw for each entry.
+
+    `reader` is the source of a database, `window` tells a WindowData layer.
+    """
     age, transform = layer.age, _transform_draws(layer)
     crop, mirror = layer.message.transform_param.crop_size > 0, layer.message.transform_param.mirror
     own = []
@@ -37,17 +40,16 @@ def _draws(layer: Layer, *, reader: str = "", shuffle: bool = False, skip: bool 
         own.append("rand_skip")
     if window and (mirror or crop):
         own.append("windows")
-    if age == 0:
-        transformed = shuffle or crop if not reader and not window else transform and not window
-        return own + ["transformer"] * transformed
+    if age < RC:
+        if reader:
+            return own + ["transformer"] * transform
+        return own if window else own + ["transformer"] * (shuffle or crop)
     if age < RC3:
         return own + ["transformer"] * (2 * transform)
     draws = []
-    if reader and age == RC3:
-        key = f"{layer.name}:{reader}"
-        if key not in layer.readers:
-            layer.readers.add(key)
-            draws.append("reader thread")
+    if age == RC3 and reader and f"{layer.name}:{reader}" not in layer.readers:
+        layer.readers.add(f"{layer.name}:{reader}")
+        draws.append("reader thread")
     return [*draws, *["transformer"] * transform, *own, *["transformer"] * transform, "prefetch thread"]
 
 
@@ -93,7 +95,13 @@ def data(layer: Layer, bottoms: list[Shape]) -> Setup:
     batch = c_int(param.batch_size)
     given = layer.given(*layer.tops)
     if given is None:
-        given = files.datum_shape(param.source, lmdb=param.backend == type(param).DB.Value("LMDB"))
+        transform = layer.message.transform_param
+        given = files.datum_shape(
+            param.source,
+            lmdb=param.backend == type(param).DB.Value("LMDB"),
+            force_color=transform.force_color,
+            force_gray=transform.force_gray,
+        )
     top = _cropped(layer, batch, _datum(layer, given, "a datum", param.source))
     draws = _draws(layer, reader=param.source or "-", skip=param.rand_skip > 0)
     return Setup([top, (batch,)][: len(layer.tops)], draws=draws)
