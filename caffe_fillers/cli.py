@@ -163,19 +163,32 @@ def _seed(given: int | None, message: Any = None) -> cf.RNG | int | None:
     return given
 
 
+_inputs_option = click.option(
+    "--input", "inputs", type=_Dims(), multiple=True, help="A shape the prototxt does not hold: data=1x28x28."
+)
+_phase_option = click.option("--phase", type=click.Choice(["TRAIN", "TEST"]), default="TRAIN", show_default=True)
+_level_option = click.option("--level", type=int, default=0, show_default=True, help="The level of the net's state.")
+_stages_option = click.option("--stage", "stages", multiple=True, help="A stage of the net's state; may be given again.")
+_boost_option = click.option(
+    "--boost", default="1.74", show_default=True, help="The Boost that Caffe was built with, 1.47 or later."
+)
+_caffe_option = click.option(
+    "--caffe", default="master", show_default=True, help="The Caffe to follow: v0.9999, rc, rc2, rc3, 1.0 or master."
+)
 _net_options = [
     click.option("--seed", type=int, help="Caffe's random_seed, 0 to 4294967295. Without it a solver's own counts."),
-    click.option("--input", "inputs", type=_Dims(), multiple=True, help="A shape the prototxt does not hold: data=1x28x28."),
-    click.option("--phase", type=click.Choice(["TRAIN", "TEST"]), default="TRAIN", show_default=True),
-    click.option("--level", type=int, default=0, show_default=True, help="The level of the net's state."),
-    click.option("--stage", "stages", multiple=True, help="A stage of the net's state; may be given again."),
-    click.option("--weights", multiple=True, help="Weights to copy by layer name; a,b.h5 or given again."),
-    click.option("--boost", default="1.74", show_default=True, help="The Boost that Caffe was built with, 1.47 or later."),
-    click.option("--caffe", default="master", show_default=True, help="v0.9999, rc, rc2, rc3, 1.0 or master."),
+    _inputs_option,
+    _phase_option,
+    _level_option,
+    _stages_option,
+    click.option("--weights", "pretrained", multiple=True, help="Weights to copy by layer name: a.caffemodel,b.h5."),
+    _boost_option,
+    _caffe_option,
     click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True),
     click.option("--strict", is_flag=True, help="Refuse what BVLC Caffe refuses."),
     click.option("--threads", type=click.IntRange(1), help="Threads to fill with; the values are the same."),
 ]
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _with_net_options(command: Any) -> Any:
@@ -195,7 +208,7 @@ def _build(path: str, options: dict[str, Any], fill: bool = True) -> tuple[Any, 
     """The net of a prototxt, a solver's train net, and a solver's test nets."""
     common = {
         "inputs": _inputs(options["inputs"]),
-        "weights": list(options["weights"]) or None,
+        "weights": list(options["pretrained"]) or None,
         "boost": options["boost"],
         "caffe": options["caffe"],
         "dtype": np.dtype(options["dtype"]),
@@ -237,9 +250,6 @@ def main() -> None:
 
     Shell completion: eval "$(_CAFFE_FILLERS_COMPLETE=bash_source caffe-fillers)", or zsh_source, fish_source.
     """
-
-
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @main.command()
@@ -432,26 +442,21 @@ def upgrade(old: str, output: str, strict: bool, as_json: bool) -> None:
 @main.command()
 @click.argument("weights", type=click.Path())
 @click.argument("net", type=click.Path())
-@_with_net_options
+@_inputs_option
+@_phase_option
+@_level_option
+@_stages_option
+@_boost_option
+@_caffe_option
 @click.option("--seeds", type=(int, int), default=(0, 2**32), help="Search from the first up to, not including, the second.")
 @_as_json
-def seed(weights: str, net: str, seeds: tuple[int, int], as_json: bool, **options: Any) -> None:
-    """Find the seed whose fills of NET these WEIGHTS are.
+def seed(weights: str, net: str, inputs: Any, seeds: tuple[int, int], as_json: bool, **options: Any) -> None:
+    """Find the seed whose fills of NET, a net's prototxt, these WEIGHTS are.
 
     Example: caffe-fillers seed lenet_iter_0.caffemodel lenet_train_test.prototxt --input data=1x28x28
     """
     with _progress(f"searching for the seed of {weights}"):
-        found = cf.find_seed(
-            weights,
-            net,
-            phase=options["phase"],
-            level=options["level"],
-            stages=options["stages"],
-            inputs=_inputs(options["inputs"]),
-            boost=options["boost"],
-            caffe=options["caffe"],
-            seeds=range(*seeds),
-        )
+        found = cf.find_seed(weights, net, inputs=_inputs(inputs), seeds=range(*seeds), **options)
     if as_json:
         _json({"weights": weights, "net": net, "seed": found})
     elif found is None:
