@@ -6,11 +6,14 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, overload
 
+import numpy as np
+
 from ..errors import CaffeError, CaffeWarning
-from ._set import Array, LayerBlobs, Weights, WeightSet, as_mapping, as_set
+from ._set import Array, LayerBlobs, Weights, WeightSet, as_mapping, as_set, describe, from_keys, stored
 from .compare import Comparison, Difference, compare
 from .files import as_path, check_readable
 from .mean import load_mean, save_mean
@@ -36,6 +39,7 @@ _SUFFIXES = {
     ".hdf5": "hdf5",
     ".safetensors": "safetensors",
 }
+_KEYED = ("npz", "safetensors")  # formats that name each array
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 # what people hand over instead of a .caffemodel
 _MISTAKEN = [
@@ -99,6 +103,7 @@ def load_weights(path: str | os.PathLike[str], names: str | None = None) -> Any:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import caffe_fillers as cf
     >>> cf.save_weights("w.npz", {"ip": [np.zeros((2, 3), np.float32), np.ones(2, np.float32)]})
     >>> weights = cf.load_weights("w.npz")
@@ -106,11 +111,9 @@ def load_weights(path: str | os.PathLike[str], names: str | None = None) -> Any:
     [(2, 3), (2,)]
     """
     _check_names(names)
-    source = read(path)
     if names == "torch":
-        from .torch import to_torch
-
-        return to_torch(as_path(path), source)
+        return _load_torch(as_path(path))
+    source = read(path)
     weights = as_mapping(source)
     seen = [layer.name for layer in source.layers if layer.arrays]
     if len(seen) > len(weights):
@@ -137,7 +140,8 @@ def save_weights(
     names : {None, "torch"}, optional
         ``"torch"`` writes the arrays under the names and in the shapes of PyTorch's ``state_dict``, as in
         `load_weights`; to ``.npz`` and ``.safetensors``. It needs the layers' types: weights that were loaded from a
-        ``.caffemodel`` or saved by a Net have them.
+        ``.caffemodel`` or saved by a Net have them. What ``load_weights(..., names="torch")`` returned is written as
+        it is.
 
     Raises
     ------
@@ -147,6 +151,7 @@ def save_weights(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import caffe_fillers as cf
     >>> cf.save_weights("w.caffemodel", {"ip": [np.zeros((2, 3), np.float32)]})
     >>> cf.save_weights("w.txt", {})
@@ -160,9 +165,7 @@ def save_weights(
     if kind is None:
         raise CaffeError(f"{target}: the suffix names no format: use {', '.join(_SUFFIXES)}")
     if names == "torch":
-        from .torch import write as write_torch
-
-        write_torch(target, kind, as_set(weights))
+        _save_torch(target, kind, weights)
     else:
         _module(kind).write(target, as_set(weights))
 
@@ -176,22 +179,7 @@ def read(path: str | os.PathLike[str]) -> WeightSet:
         As `load_weights`.
     """
     source = as_path(path)
-    size = check_readable(source)
-    if size == 0:
-        raise CaffeError(f"{source}: is empty")
-    with open(source, "rb") as file:
-        head = file.read(32)
-        # HDF5 may stand behind a user's block of 512 bytes or twice, four times ... as many
-        offsets = [0] + [512 << n for n in range(16) if 512 << n < size]
-        is_hdf5 = any(file.seek(offset) == offset and file.read(8) == _HDF5 for offset in offsets)
-    if is_hdf5:
-        kind = "hdf5"
-    elif head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        kind = "npz"
-    elif size > 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
-        kind = "safetensors"
-    else:
-        kind = "caffemodel"
+    kind, head = _kind(source)
     try:
         result: WeightSet = _module(kind).read(source)
     except CaffeError:
@@ -201,6 +189,51 @@ def read(path: str | os.PathLike[str]) -> WeightSet:
         raise
     result.format = kind
     return result
+
+
+def _kind(source: Path) -> tuple[str, bytes]:
+    """Tell the format by the content; return the file's first bytes too."""
+    size = check_readable(source)
+    if size == 0:
+        raise CaffeError(f"{source}: is empty")
+    with open(source, "rb") as file:
+        head = file.read(32)
+        # HDF5 may stand behind a user's block of 512 bytes or twice, four times ... as many
+        offsets = [0] + [512 << n for n in range(16) if 512 << n < size]
+        is_hdf5 = any(file.seek(offset) == offset and file.read(8) == _HDF5 for offset in offsets)
+    if is_hdf5:
+        return "hdf5", head
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "npz", head
+    if size > 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
+        return "safetensors", head
+    return "caffemodel", head
+
+
+def _load_torch(path: Path) -> OrderedDict[str, Array]:
+    from .torch import to_torch
+
+    kind, _ = _kind(path)
+    if kind not in _KEYED:
+        return to_torch(path, read(path))
+    arrays, record = _module(kind).read_arrays(path)
+    if record and record.get("names") == "torch":
+        return OrderedDict(arrays)
+    return to_torch(path, from_keys(path, arrays, record))
+
+
+def _save_torch(path: Path, kind: str, weights: Any) -> None:
+    from .torch import to_torch
+
+    if kind not in _KEYED:
+        raise CaffeError(f"{path}: names='torch' is for .npz and .safetensors: this format names layers, not arrays")
+    if isinstance(weights, Mapping) and weights and all(isinstance(array, np.ndarray) for array in weights.values()):
+        # what load_weights(..., names="torch") returned
+        arrays, record = {name: stored(path, name, 0, array) for name, array in weights.items()}, {}
+    else:
+        source = as_set(weights)
+        arrays, record = dict(to_torch(path, source)), describe(source)
+    _module(kind).write_arrays(path, arrays, record | {"names": "torch"})
 
 
 def _check_names(names: str | None) -> None:

@@ -206,6 +206,8 @@ def unique_names(path: Path, weights: WeightSet, holds: str) -> None:
 
 def from_keys(path: Path, arrays: Mapping[str, Array], record: dict[str, Any] | None) -> WeightSet:
     """Gather arrays named ``<layer>/<index>`` into layers, in the order of the record, else of the file."""
+    if record and record.get("names") == "torch":
+        raise CaffeError(f"{path}: its arrays have PyTorch's names: read it with names='torch'")
     found: dict[str, dict[int, Array]] = {}
     for key, array in arrays.items():
         match = _KEY.fullmatch(key)

@@ -40,7 +40,7 @@ def read(path: Path) -> WeightSet:
     del header
     if not net.layer and not net.layers and not net.name:
         raise CaffeError(f"{path}: holds no layers and no net's name, so it is no .caffemodel (a mean file? load_mean)")
-    net, origins = _in_todays_form(path, net)
+    net, origins = _in_todays_form(path, net, blobs)
 
     layers = []
     for message, origin in zip(net.layer, origins, strict=True):
@@ -102,9 +102,16 @@ def _v1_layer(wire: Wire, at: int, end: int, where: str) -> tuple[bytes, _Blobs]
     return bytes(rest), found
 
 
-def _in_todays_form(path: Path, net: Any) -> tuple[Message, list[Any]]:
+def _in_todays_form(path: Path, net: Any, blobs: dict[tuple[str, int], _Blobs]) -> tuple[Message, list[Any]]:
     from ..upgrade import upgrade_net
 
+    if not net.layers:
+        # what would change in it touches no weights, and a header that is left alone is written again as it was
+        return net, [("layer", index) for index in range(len(net.layer))]
+    if any(layer.HasField("layer") for layer in net.layers):
+        for index, layer in enumerate(net.layers):
+            if not layer.HasField("layer"):
+                blobs.pop(("layers", index))  # in a V0 net only the records' own count
     try:
         upgraded = upgrade_net(net)
     except CaffeError as error:

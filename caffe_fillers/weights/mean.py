@@ -9,9 +9,10 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..errors import CaffeError
-from ._set import Array, check_count, stored
+from ._set import Array, stored
 from ._wire import BYTES, VARINT, Wire, blob_parts, encode_varint
 from .files import as_path, check_readable, replacing
+from .npz import read_npy
 
 __all__ = ["load_mean", "save_mean"]
 
@@ -43,11 +44,13 @@ def load_mean(path: str | os.PathLike[str]) -> Array:
     (3, 2, 2)
     """
     source = as_path(path)
-    if check_readable(source) == 0:
+    size = check_readable(source)
+    if size == 0:
         raise CaffeError(f"{source}: is empty")
     with open(source, "rb") as file:
         is_npy = file.read(6) == b"\x93NUMPY"
-    array = _read_npy(source) if is_npy else _read_blob(source)
+        file.seek(0)
+        array = read_npy(f"{source}: the array", file, size) if is_npy else _read_blob(source)
     shape = array.shape[1:] if array.ndim == 4 and array.shape[0] == 1 else array.shape
     if len(shape) != 3:
         raise CaffeError(f"{source}: a mean image has the shape (channels, height, width), but this has {array.shape}")
@@ -62,25 +65,6 @@ def _read_blob(path: Path) -> Array:
             raise CaffeError(f"{path}: is no mean file (a BlobProto): weights are read with load_weights")
         array, _ = wire.blob(0, wire.size, "the blob")
     return array
-
-
-def _read_npy(path: Path) -> Array:
-    size = os.path.getsize(path)
-    try:
-        with open(path, "rb") as file:
-            version = npy.read_magic(file)
-            header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = header(file)
-            if dtype.kind != "f" or dtype.itemsize not in (4, 8):
-                raise CaffeError(f"{path}: holds {dtype}, but a mean is float32 or float64")
-            if check_count(shape) * dtype.itemsize != size - file.tell():
-                raise CaffeError(f"{path}: declares the shape {shape}, but {size - file.tell()} bytes follow: damaged")
-        array: Array = np.load(path, allow_pickle=False)
-    except CaffeError:
-        raise
-    except (OSError, ValueError, SyntaxError, TypeError, EOFError, RecursionError) as error:
-        raise CaffeError(f"{path}: is a damaged .npy ({error})") from None
-    return np.asarray(array, dtype=dtype.newbyteorder("="), order="C")
 
 
 def save_mean(path: str | os.PathLike[str], mean: Array) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from ..errors import CaffeError
 from ._set import Array, WeightSet, check_count, describe, from_json, from_keys, stored, to_json, unique_names
 from .files import check_readable, replacing
 
-__all__ = ["read", "write"]
+__all__ = ["read", "read_arrays", "read_npy", "write", "write_arrays"]
 
 RECORD = "provenance.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can state
@@ -63,6 +64,12 @@ def _entry(name: str, size: int) -> zipfile.ZipInfo:
 
 def read(path: Path) -> WeightSet:
     """Read an archive of arrays; its sizes are checked before anything is allocated."""
+    arrays, record = read_arrays(path)
+    return from_keys(path, arrays, record)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
+    """Return the named arrays and the record, if there is one."""
     size = check_readable(path)
     arrays: dict[str, Array] = {}
     record: dict[str, Any] | None = None
@@ -79,12 +86,12 @@ def read(path: Path) -> WeightSet:
                 if key in arrays:
                     raise CaffeError(f"{path}: holds the array {key[:80]!a} twice")
                 with archive.open(info) as file:
-                    arrays[key] = _array(path, key, file, info.file_size)
+                    arrays[key] = read_npy(f"{path}: the array {key[:80]!a}", file, info.file_size)
     except CaffeError:
         raise
     except _DAMAGED as error:
         raise CaffeError(f"{path}: is a damaged .npz: {error or type(error).__name__}") from None
-    return from_keys(path, arrays, record)
+    return arrays, record
 
 
 def _foreign(name: str) -> str:
@@ -104,27 +111,26 @@ def _check_sizes(path: Path, archive: zipfile.ZipFile, size: int) -> None:
         raise CaffeError(f"{path}: its {size} bytes claim to hold {whole} bytes of arrays: refused as a zip bomb")
 
 
-def _array(path: Path, key: str, file: IO[bytes], size: int) -> Array:
+def read_npy(what: str, file: IO[bytes], size: int) -> Array:
+    """Read the .npy in a stream of `size` bytes, after a check that they are as many as its header says."""
     # headers of arrays are short; a bound keeps a hostile one from being parsed at length
     head = file.read(min(size, 16 << 10))
     stream = io.BytesIO(head)
     try:
-        version = npy.read_magic(stream)
-        reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = reader(stream)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        raise CaffeError(f"{path}: the array {key[:80]!a} has no readable header ({_first(error)})") from None
+        shape, fortran, dtype = _header(stream)
+    except ValueError as error:
+        raise CaffeError(f"{what} has no readable header ({error})") from None
     if dtype.hasobject:
-        raise CaffeError(f"{path}: the array {key[:80]!a} holds pickled objects, which could run code: refused")
+        raise CaffeError(f"{what} holds pickled objects, which could run code: refused")
     if dtype.kind != "f" or dtype.itemsize not in (4, 8):
-        raise CaffeError(f"{path}: the array {key[:80]!a} holds {dtype}, but blobs are float32 or float64")
+        raise CaffeError(f"{what} holds {dtype}, but blobs are float32 or float64")
     try:
         count = check_count(shape)
     except ValueError as error:
-        raise CaffeError(f"{path}: the array {key[:80]!a} {error}") from None
+        raise CaffeError(f"{what} {error}") from None
     if count * dtype.itemsize != size - stream.tell():
         raise CaffeError(
-            f"{path}: the array {key[:80]!a} declares {math.prod(shape)} values of {dtype}, "
+            f"{what} declares {math.prod(shape)} values of {dtype}, "
             f"but {size - stream.tell()} bytes follow: the file is damaged"
         )
     values = np.empty(count, dtype)
@@ -135,16 +141,23 @@ def _array(path: Path, key: str, file: IO[bytes], size: int) -> Array:
     while len(into):
         block = file.read(min(len(into), 1 << 20))
         if not block:
-            raise CaffeError(f"{path}: the array {key[:80]!a} is cut off: the file is damaged")
+            raise CaffeError(f"{what} is cut off: the file is damaged")
         into[: len(block)] = block
         into = into[len(block) :]
     if file.read(1):
-        raise CaffeError(f"{path}: the array {key[:80]!a} is longer than declared: the file is damaged")
-    ordered = (
-        np.ascontiguousarray(values.reshape(shape, order="F")) if fortran and len(shape) > 1 else values.reshape(shape)
-    )
-    return ordered.astype(dtype.newbyteorder("="), copy=False)
+        raise CaffeError(f"{what} is longer than declared: the file is damaged")
+    shaped = values.reshape(shape, order="F" if fortran else "C")
+    return shaped.astype(dtype.newbyteorder("="), order="C", copy=False)
 
 
-def _first(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the shape, the order and the dtype that stand before an array's values; or raise ValueError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about headers that Python 2 wrote
+            version = npy.read_magic(stream)
+            read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, fortran, dtype = read_header(stream)
+    except Exception as error:  # a header is parsed as Python, and a damaged one can fail in any way
+        raise ValueError((str(error).splitlines() or [type(error).__name__])[0][:200]) from None
+    return shape, fortran, dtype

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import CaffeError
 from ._set import Array, LayerBlobs, WeightSet, describe, stored
 
-__all__ = ["to_torch", "write"]
+__all__ = ["to_torch"]
 
 _PLAIN = {"Convolution": 2, "Deconvolution": 2, "InnerProduct": 2, "Embed": 2, "PReLU": 1}
 
@@ -113,17 +113,3 @@ def _tail(path: Path, layer: LayerBlobs, index: int, array: Array, axes: int) ->
     if array.ndim < axes or any(dim != 1 for dim in array.shape[: array.ndim - axes]):
         raise CaffeError(f"{path}: blob {layer.name}/{index} has the shape {array.shape}, but {axes} axes are needed")
     return array.reshape(array.shape[array.ndim - axes :])
-
-
-def write(path: Path, kind: str, weights: WeightSet) -> None:
-    """Write the arrays under PyTorch's names, for ``load_state_dict``."""
-    if kind not in ("npz", "safetensors"):
-        raise CaffeError(
-            f"{path}: names='torch' is for .npz and .safetensors: the other formats name layers, not arrays"
-        )
-    arrays = to_torch(path, weights)
-    if kind == "npz":
-        from .npz import write_arrays
-    else:
-        from .safetensors import write_arrays
-    write_arrays(path, arrays, describe(weights) | {"names": "torch"})
