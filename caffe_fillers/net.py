@@ -71,7 +71,7 @@ def read_source(source: Any, strict: bool = False, upgrade: bool = True) -> Sour
             new.message,
             os.fspath(source),
             [None if path is None else text.lines.get(path) for path in paths],
-            [{} if path is None else text.extras.get(path, {}) for path in paths],
+            _extras(text.extras, paths),
             text.sha256,
         )
     if getattr(getattr(source, "DESCRIPTOR", None), "name", None) != "NetParameter":
@@ -79,6 +79,18 @@ def read_source(source: Any, strict: bool = False, upgrade: bool = True) -> Sour
     message = schema.NetParameter()
     message.MergeFromString(source.SerializeToString())
     return Source(upgrade_net(message).message if upgrade else message)
+
+
+def _extras(unknown: Mapping[Any, Mapping[str, Any]], paths: Iterable[Any]) -> list[Mapping[str, Any]]:
+    """The unknown fields of each layer, those inside its known messages under the names of these."""
+    by_layer: dict[Any, dict[str, Any]] = {}
+    for path, fields in sorted(unknown.items(), key=lambda item: len(item[0])):
+        inside = by_layer.setdefault(path[:2], {})
+        for name in path[2:]:
+            if isinstance(name, str):
+                inside = inside.setdefault(name, [{}])[-1]
+        inside.update(fields)
+    return [by_layer.get(path, {}) for path in paths]
 
 
 class Net:

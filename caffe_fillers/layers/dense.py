@@ -8,6 +8,7 @@ from typing import Any
 
 from ..blob import Blob, describe
 from ..fillers import Spec
+from .extras import Fields
 from .rule import (
     Layer,
     Param,
@@ -137,9 +138,32 @@ def prelu(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([bottom], [slope], text_blobs=text_blobs)
 
 
+def _scaled_batch_norm(layer: Layer, bottom: Shape) -> list[Param] | None:
+    """The parameters of a BatchNorm whose text asks for a scale and bias of its own, as in forks; else None."""
+    fields = Fields.of(layer, "batch_norm_param")
+    shape = (bottom[axis(bottom, 1)],) if len(bottom) > 1 else (1,)
+    mean, variance = Param(shape, None, "mean"), Param(shape, None, "variance")
+    if fields.flag("scale_bias") or "scale_filler" in fields:
+        # NVIDIA/caffe from 0.16 on, and caffe-jacinto after it: the factor begins with 1
+        scale = Param(shape, fields.filler("scale_filler", Spec(value=1.0)), "scale")
+        bias = Param(shape, fields.filler("bias_filler"), "bias")
+        return [mean, variance, Param((1,), Spec(value=1.0), "factor"), scale, bias]
+    # in intel/caffe only its own engines have them
+    if fields.text("engine") in ("MKL2017", "MKLDNN") and fields.flag("use_weight_bias", True):
+        params = [mean, variance, Param((1,), None, "factor")]
+        params.append(Param(shape, fields.filler("filler", Spec(value=1.0)), "scale"))
+        if fields.flag("bias_term", True):
+            params.append(Param(shape, fields.filler("bias_filler"), "bias"))
+        return params
+    return None
+
+
 @layer_type("BatchNorm", bottoms=ONE, tops=ONE, since="rc3")
 def batch_norm(layer: Layer, bottoms: list[Shape]) -> Setup:
     bottom = bottoms[0]
+    scaled = _scaled_batch_norm(layer, bottom) if layer.extras else None
+    if scaled is not None:
+        return Setup([bottom], scaled)
     for spec in layer.message.param[:3]:
         need(
             spec.lr_mult == 0,

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..blob import Blob, check_shape, describe
 from ..errors import CaffeError
+from .extras import Fields
 from .rule import (
     Layer,
     Param,
@@ -93,10 +94,23 @@ def exact_blobs(params: Sequence[Param]) -> Any:
     return check
 
 
+def _uneven_padding(layer: Layer, spatial: int) -> list[int] | None:
+    """What is padded on both sides of each axis, where a fork (synopsys-caffe) gives each side a number of its own."""
+    if "convolution_param" not in layer.extras:
+        return None
+    fields = Fields.of(layer, "convolution_param")
+    totals = [fields.integer("pad_t") + fields.integer("pad_b"), fields.integer("pad_l") + fields.integer("pad_r")]
+    if not any(f"pad_{side}" in fields for side in "tblr"):
+        return None
+    need_equal(2, spatial, "num_spatial_axes_ == 2", "pad_t, pad_b, pad_l and pad_r are for two spatial axes")
+    return totals
+
+
 def convolved(
     layer: Layer, bottoms: list[Shape], outputs: int, inputs_axis: int, window: Any, transposed: bool
 ) -> list[Shape]:
     kernel, stride, pad, dilation = window
+    padding = _uneven_padding(layer, len(pad)) or [2 * size for size in pad]
     for i, bottom in enumerate(bottoms):
         need(
             bottom == bottoms[0],
@@ -107,9 +121,9 @@ def convolved(
     for i, size in enumerate(bottoms[0][inputs_axis + 1 :]):
         extent = dilation[i] * (kernel[i] - 1) + 1
         if transposed:
-            out.append(stride[i] * (size - 1) + extent - 2 * pad[i])
+            out.append(stride[i] * (size - 1) + extent - padding[i])
         else:
-            out.append(c_div(size + 2 * pad[i] - extent, stride[i]) + 1)
+            out.append(c_div(size + padding[i] - extent, stride[i]) + 1)
     top = (*bottoms[0][:inputs_axis], outputs, *out)
     check_shape(top)
     return [top] * len(layer.tops)
@@ -271,6 +285,9 @@ def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
                 "the padding must be smaller than the kernel",
             )
     up = param.round_mode == type(param).RoundMode.Value("CEIL")
+    if not param.HasField("round_mode"):
+        # the name that it had in forks (caffe-rfcn) before BVLC Caffe had it
+        up = Fields.of(layer, "pooling_param").flag("ceil_mode", True)
     return Setup([pooled(bottom, kernel, pad, stride, up)] * len(layer.tops))
 
 

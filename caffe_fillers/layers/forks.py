@@ -1,0 +1,448 @@
+"""Layer types that BVLC Caffe lacks and its forks have, where their shapes and parameters are certain.
+
+Each entry names the fork whose set-up it follows. A fork's fields are not in the schema: a rule reads them from
+`layer.extras`, where the reader of prototxts leaves what BVLC Caffe does not know. What forks added to types that BVLC
+Caffe does have (a BatchNorm with a scale, uneven padding) stands with those types.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..errors import CaffeError
+from ..fillers import Spec
+from . import losses, spatial
+from .data import _datum, _draws, image_data
+from .extras import Fields
+from .rule import (
+    Layer,
+    Param,
+    Setup,
+    Shape,
+    axis,
+    c_div,
+    c_int,
+    check_counts,
+    count,
+    filler,
+    layer_type,
+    legacy,
+    need,
+    need_equal,
+    same,
+)
+
+NONE, ONE, TWO, SCALAR = (0, 0), (1, 1), (2, 2), losses.SCALAR
+
+SSD = "weiliu89/caffe (SSD)"
+RCNN = "rbgirshick/caffe-fast-rcnn"
+RFCN = "daijifeng001/caffe-rfcn"
+SEGNET = "alexgkendall/caffe-segnet"
+SEGNET_YOLO = f"{SEGNET}; with one bottom eric612/MobileNet-YOLO"
+SEGNET_PSPNET = f"{SEGNET} (scale_filler, shift_filler), hszhao/PSPNet (slope_filler, bias_filler)"
+YOLO = "eric612/MobileNet-YOLO"
+SYNOPSYS = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+
+
+layer_type("ReLU6", bottoms=ONE, tops=ONE, fork=YOLO)(same)
+layer_type("HardSwish", bottoms=ONE, tops=ONE, fork=SYNOPSYS)(same)
+
+
+# --- SSD -----------------------------------------------------------------------------------------------------------
+
+
+@layer_type("Permute", bottoms=ONE, tops=ONE, fork=SSD)
+def permute(layer: Layer, bottoms: list[Shape]) -> Setup:
+    bottom, order = bottoms[0], Fields.of(layer, "permute_param").integers("order")
+    for i in order:
+        need(
+            0 <= i < len(bottom),
+            f"order < num_axes_ ({i} vs. {len(bottom)}) order should be less than the input dimension.",
+        )
+    need(len(set(order)) == len(order), "there are duplicate orders", f"order names an axis twice: {order}")
+    # axes that order leaves out follow
+    order += [i for i in range(len(bottom)) if i not in order]
+    return Setup([tuple(bottom[i] for i in order)])
+
+
+@layer_type("Normalize", bottoms=ONE, tops=(1, 2), fork=f"{SSD}; with normalize_param happynear/caffe-windows")
+def normalize(layer: Layer, bottoms: list[Shape]) -> Setup:
+    bottom = bottoms[0]
+    num, channels, height, width = legacy(bottom)
+    if "normalize_param" in layer.extras or len(layer.tops) == 2:
+        tops: list[Shape] = [(num, channels, height, width), (num, 1, height, width)]
+        return Setup(tops[: len(layer.tops)])
+    need(
+        len(bottom) >= 2,
+        f"bottom[0]->num_axes() >= 2 ({len(bottom)} vs. 2) Number of axes of bottom blob must be >=2.",
+    )
+    fields = Fields.of(layer, "norm_param")
+    shape = () if fields.flag("channel_shared", True) else (channels,)
+    return Setup([bottom], [Param(shape, fields.filler("scale_filler", Spec(value=1.0)), "scale")])
+
+
+def _aspect_ratios(fields: Fields) -> int:
+    """How many aspect ratios there are: 1, and each that is told apart from those before it."""
+    ratios = [1.0]
+    for ratio in fields.numbers("aspect_ratio"):
+        if all(abs(ratio - other) >= 1e-6 for other in ratios):
+            ratios.append(ratio)
+            if fields.flag("flip", True):
+                need(ratio != 0, "aspect_ratio != 0 (0 vs. 0)", "flip needs the inverse of each aspect ratio")
+                ratios.append(float(np.float32(1.0 / ratio)))
+    return len(ratios)
+
+
+@layer_type("PriorBox", bottoms=TWO, tops=ONE, fork=SSD)
+def prior_box(layer: Layer, bottoms: list[Shape]) -> Setup:
+    fields = Fields.of(layer, "prior_box_param")
+    small, large, variance = (fields.numbers(name) for name in ("min_size", "max_size", "variance"))
+    need(len(small) > 0, "prior_box_param.min_size_size() > 0 (0 vs. 0) must provide min_size.")
+    need(min(small) > 0, f"min_sizes_.back() > 0 ({min(small):g} vs. 0) min_size must be positive.")
+    if large:
+        need_equal(len(small), len(large), "prior_box_param.min_size_size() == prior_box_param.max_size_size()")
+        for low, high in zip(small, large, strict=True):
+            need(
+                high > low,
+                f"max_sizes_[i] > min_sizes_[i] ({high:g} vs. {low:g}) max_size must be greater than min_size.",
+            )
+    need(len(variance) in (0, 1, 4), f"prior_box_param.variance_size() == 4 ({len(variance)} vs. 4)")
+    priors = _aspect_ratios(fields) * len(small) + len(large)
+    _, _, height, width = legacy(bottoms[0])
+    size = height * width * priors * 4
+    need(size > 0, f"top_shape[2] > 0 ({size} vs. 0)", f"the bottom, {bottoms[0]}, is empty")
+    return Setup([(1, 2, size)])
+
+
+def _boxes(layer: Layer, bottoms: list[Shape], name: str) -> None:
+    """Refuse predictions that don't fit the priors, as DetectionOutput and MultiBoxLoss do."""
+    fields = Fields.of(layer, name)
+    need("num_classes" in fields, f"{name}.has_num_classes() Must specify num_classes")
+    classes = fields.integer("num_classes")
+    located = 1 if fields.flag("share_location", True) else classes
+    location, confidence = legacy(bottoms[0]), legacy(bottoms[1])
+    priors = legacy(bottoms[2])[2] // 4
+    need_equal(location[0], confidence[0], "bottom[0]->num() == bottom[1]->num()")
+    for kind, per_prior, shape in (("loc", located * 4, location), ("conf", classes, confidence)):
+        need(
+            priors * per_prior == shape[1],
+            f"num_priors_ * {'num_loc_classes_ * 4' if kind == 'loc' else 'num_classes_'} == channels "
+            f"({priors * per_prior} vs. {shape[1]}) Number of priors must match number of "
+            f"{'location' if kind == 'loc' else 'confidence'} predictions.",
+        )
+
+
+@layer_type("DetectionOutput", bottoms=(3, 4), tops=ONE, fork=SSD)
+def detection_output(layer: Layer, bottoms: list[Shape]) -> Setup:
+    _boxes(layer, bottoms, "detection_output_param")
+    # one row until boxes have been found: image, label, confidence and four corners
+    return Setup([(1, 1, 1, 7)])
+
+
+@layer_type("MultiBoxLoss", bottoms=(4, 4), tops=ONE, automatic_top=True, fork=SSD)
+def multi_box_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
+    _boxes(layer, bottoms, "multibox_loss_param")
+    return Setup([SCALAR])
+
+
+# --- R-CNN and R-FCN -----------------------------------------------------------------------------------------------
+
+
+@layer_type("ROIPooling", bottoms=TWO, tops=ONE, fork=RCNN)
+def roi_pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
+    fields = Fields.of(layer, "roi_pooling_param")
+    height, width = fields.integer("pooled_h"), fields.integer("pooled_w")
+    need(height > 0, f"roi_pool_param.pooled_h() > 0 ({height} vs. 0) pooled_h must be > 0")
+    need(width > 0, f"roi_pool_param.pooled_w() > 0 ({width} vs. 0) pooled_w must be > 0")
+    return Setup([(legacy(bottoms[1])[0], legacy(bottoms[0])[1], height, width)])
+
+
+@layer_type("PSROIPooling", bottoms=TWO, tops=ONE, fork=RFCN)
+def psroi_pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
+    fields = Fields.of(layer, "psroi_pooling_param")
+    outputs, group, channels = fields.integer("output_dim"), fields.integer("group_size"), legacy(bottoms[0])[1]
+    need(outputs > 0, f"psroi_pooling_param.output_dim() > 0 ({outputs} vs. 0) output_dim must be > 0")
+    need(group > 0, f"psroi_pooling_param.group_size() > 0 ({group} vs. 0) group_size must be > 0")
+    need_equal(
+        channels,
+        outputs * group * group,
+        "channels_ == output_dim_*group_size_*group_size_",
+        "the bottom has output_dim channels for each of group_size x group_size parts",
+    )
+    return Setup([(legacy(bottoms[1])[0], outputs, group, group)])
+
+
+@layer_type("BoxAnnotatorOHEM", bottoms=(4, 4), tops=TWO, fork=RFCN)
+def box_annotator(layer: Layer, bottoms: list[Shape]) -> Setup:
+    rois, loss, labels, weights = (legacy(bottom) for bottom in bottoms)
+    need_equal(5, rois[1], "5 == bottom[0]->channels()", "bottom 0 holds regions: an image and four corners")
+    for i, shape in ((1, loss), (2, labels)):
+        need_equal(shape, (rois[0], 1, *rois[2:]), f"the shape of bottom[{i}] fits the regions")
+    need_equal((weights[0], *weights[2:]), (rois[0], *rois[2:]), "the shape of bottom[3] fits the regions")
+    return Setup([(rois[0], 1, *rois[2:]), (rois[0], weights[1], *rois[2:])])
+
+
+def _smooth_l1(layer: Layer, bottoms: list[Shape]) -> tuple[int, int, int, int]:
+    first = legacy(bottoms[0])
+    need_equal(first[0], legacy(bottoms[1])[0], "bottom[0]->num() == bottom[1]->num()")
+    for i, bottom in enumerate(bottoms[1:], 1):
+        need_equal(first[1:], legacy(bottom)[1:], f"bottom[0] and bottom[{i}] agree in channels, height and width")
+    return first
+
+
+@layer_type("SmoothL1Loss", bottoms=(2, 4), tops=ONE, automatic_top=True, fork=f"{RCNN}, {SSD}")
+def smooth_l1_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
+    _smooth_l1(layer, bottoms)
+    return Setup([SCALAR])
+
+
+@layer_type("SmoothL1LossOHEM", bottoms=(2, 3), tops=(1, 2), automatic_top=True, fork=RFCN)
+def smooth_l1_loss_ohem(layer: Layer, bottoms: list[Shape]) -> Setup:
+    num, _, height, width = _smooth_l1(layer, bottoms)
+    return Setup([SCALAR, (num, 1, height, width)][: len(layer.tops)])
+
+
+@layer_type("SoftmaxWithLossOHEM", bottoms=TWO, tops=(1, 3), automatic_top=True, fork=RFCN)
+def softmax_with_loss_ohem(layer: Layer, bottoms: list[Shape]) -> Setup:
+    scores, labels = bottoms
+    a = axis(scores, layer.message.softmax_param.axis)
+    need_equal(
+        math.prod(scores[:a]) * math.prod(scores[a + 1 :]),
+        count(labels),
+        "outer_num_ * inner_num_ == bottom[1]->count()",
+        "Number of labels must match number of predictions",
+    )
+    return Setup([SCALAR, scores, labels][: len(layer.tops)])
+
+
+# --- convolutions of single channels -------------------------------------------------------------------------------
+
+
+layer_type(
+    "DepthwiseConvolution", bottoms=(1, None), tops=(1, None), equal=True, fork="yonghenglh6/DepthwiseConvolution"
+)(spatial.convolution)
+
+
+@layer_type("ConvolutionDepthwise", bottoms=ONE, tops=ONE, fork="sp2823/caffe, farmingyard/ShuffleNet")
+def convolution_depthwise(layer: Layer, bottoms: list[Shape]) -> Setup:
+    # num_output and group count for nothing there: a filter for each channel of the bottom
+    param, channels = layer.message.convolution_param, legacy(bottoms[0])[1]
+    window = spatial.windows(param, 2)
+    params = [Param((channels, 1, *window[0]), filler(param, "weight_filler"))]
+    if param.bias_term:
+        params.append(Param((channels,), filler(param, "bias_filler"), "bias"))
+    tops = spatial.convolved(layer, [legacy(bottoms[0])], channels, 1, window, transposed=False)
+    return Setup(tops, params)
+
+
+@layer_type("ShuffleChannel", bottoms=ONE, tops=ONE, fork="farmingyard/ShuffleNet")
+def shuffle_channel(layer: Layer, bottoms: list[Shape]) -> Setup:
+    group = Fields.of(layer, "shuffle_channel_param").integer("group", 1)
+    need(group > 0, f"group_ > 0 ({group} vs. 0) group must be greater than 0")
+    return Setup([tuple(legacy(bottoms[0]))])
+
+
+# --- normalisation -------------------------------------------------------------------------------------------------
+
+
+@layer_type("BN", bottoms=ONE, tops=(1, 3), fork=SEGNET_PSPNET)
+def bn(layer: Layer, bottoms: list[Shape]) -> Setup:
+    fields, channels = Fields.of(layer, "bn_param"), legacy(bottoms[0])[1]
+    shape = (1, channels, 1, 1)
+    if any(name in fields for name in ("slope_filler", "momentum", "eps", "frozen")) and "shift_filler" not in fields:
+        check_counts(layer, ONE, ONE)
+        params = [
+            Param(shape, fields.filler("slope_filler"), "slope"),
+            Param(shape, fields.filler("bias_filler"), "bias"),
+            Param(shape, None, "mean"),
+            Param(shape, Spec(value=float(fields.flag("frozen"))), "variance"),
+        ]
+        return Setup([bottoms[0]], params)
+    if "bias_filler" in fields or not any(name in fields for name in ("scale_filler", "shift_filler", "bn_mode")):
+        raise CaffeError(
+            "forks disagree on what a BN layer is, and this one does not say whose it is\n"
+            "bn_param with scale_filler and shift_filler is SegNet's, with slope_filler and bias_filler PSPNet's"
+        )
+    params = [
+        Param(shape, fields.filler("scale_filler"), "scale"),
+        Param(shape, fields.filler("shift_filler"), "shift"),
+    ]
+    tops: list[Shape] = [legacy(bottoms[0]), shape, shape]
+    return Setup(tops[: len(layer.tops)], params)
+
+
+# --- sizes ---------------------------------------------------------------------------------------------------------
+
+
+@layer_type("Interp", bottoms=ONE, tops=ONE, fork="hszhao/PSPNet, DeepLab")
+def interp(layer: Layer, bottoms: list[Shape]) -> Setup:
+    fields = Fields.of(layer, "interp_param")
+    num, channels, *sizes = legacy(bottoms[0])
+    before, after = fields.integer("pad_beg"), fields.integer("pad_end")
+    for pad, name in ((before, "pad_beg_"), (after, "pad_end_")):
+        need(pad <= 0, f"{name} <= 0 ({pad} vs. 0) Only supports non-pos padding (cropping) for now")
+    shrink, zoom = fields.integer("shrink_factor", 1), fields.integer("zoom_factor", 1)
+    need(shrink >= 1, f"shrink_factor >= 1 ({shrink} vs. 1) Shrink factor must be positive")
+    need(zoom >= 1, f"zoom_factor >= 1 ({zoom} vs. 1) Zoom factor must be positive")
+    factors = ("shrink_factor" in fields) + ("zoom_factor" in fields)
+    given = "height" in fields and "width" in fields
+    need(factors > 0 or given, "false", "interp_param needs height and width, zoom_factor or shrink_factor")
+    out = []
+    for i, name in enumerate(("height", "width")):
+        size = sizes[i] + before + after
+        need(size > 0, f"{name}_in_eff_ > 0 ({size} vs. 0) {name} should be positive")
+        # both factors at once count only where no size is given
+        if factors == 1 or not given:
+            size = c_div(size - 1, shrink) + 1
+            size += (size - 1) * (zoom - 1)
+        else:
+            size = fields.integer(name)
+        need(size > 0, f"{name}_out_ > 0 ({size} vs. 0) {name} should be positive")
+        out.append(size)
+    return Setup([(num, channels, *out)])
+
+
+@layer_type("Upsample", bottoms=(1, 2), tops=ONE, fork=SEGNET_YOLO)
+def upsample(layer: Layer, bottoms: list[Shape]) -> Setup:
+    fields, bottom = Fields.of(layer, "upsample_param"), bottoms[0]
+    if len(bottoms) == 1:
+        return _scaled_up(bottom, fields.integer("scale", 2))
+    for i, shape in enumerate(bottoms):
+        need_equal(4, len(shape), f"4 == bottom[{i}]->num_axes()", "Upsample takes (num, channels, height, width)")
+    need_equal(bottom, bottoms[1], "the shapes of bottom and mask", "the mask is the second top of the Pooling before")
+    if "upsample_h" in fields and "upsample_w" in fields:
+        size = (fields.integer("upsample_h"), fields.integer("upsample_w"))
+        need(min(size) > 1, f"upsample_h_, upsample_w_ > 1 ({min(size)} vs. 1)")
+        return Setup([(*bottom[:2], *size)])
+    out = []
+    for i, letter in enumerate("hw"):
+        scale = fields.integer(f"scale_{letter}") if "scale_h" in fields else fields.integer("scale", 2)
+        pad = fields.flag(f"pad_out_{letter}")
+        need(
+            scale > 1,
+            f"scale_{letter}_ > 1 ({scale} vs. 1)",
+            "give scale, both scale_h and scale_w, or upsample_h and _w",
+        )
+        need(not pad or scale == 2, f"!pad_out_{letter}_ || scale_{letter}_ == 2", "padding needs a scale of 2")
+        out.append(bottom[2 + i] * scale - pad)
+    return Setup([(*bottom[:2], *out)])
+
+
+def _scaled_up(bottom: Shape, scale: int) -> Setup:
+    need(len(bottom) >= 2, f"bottom[0]->num_axes() >= 2 ({len(bottom)} vs. 2)")
+    return Setup([(*bottom[:-2], bottom[-2] * scale, bottom[-1] * scale)])
+
+
+@layer_type("UpsampleDarknet", bottoms=ONE, tops=ONE, fork=SYNOPSYS)
+def upsample_darknet(layer: Layer, bottoms: list[Shape]) -> Setup:
+    return _scaled_up(bottoms[0], Fields.of(layer, "upsample_darknet_param").integer("stride", 1))
+
+
+@layer_type("Reorg", bottoms=ONE, tops=ONE, fork=f"intel/caffe, {YOLO}")
+def reorg(layer: Layer, bottoms: list[Shape]) -> Setup:
+    fields = Fields.of(layer, "reorg_param")
+    stride = fields.integer("stride")
+    need(stride > 0, "reorg_param.has_stride() == true", "Reorg needs a stride above 0")
+    num, channels, height, width = legacy(bottoms[0])
+    if fields.flag("reverse"):
+        return Setup([(num, channels // stride**2, height * stride, width * stride)])
+    return Setup([(num, channels * stride**2, height // stride, width // stride)])
+
+
+@layer_type("ResizeBilinear", "ResizeNearestNeighbor", bottoms=ONE, tops=ONE, fork=SYNOPSYS)
+def resize(layer: Layer, bottoms: list[Shape]) -> Setup:
+    name = "resize_bilinear_param" if layer.type == "ResizeBilinear" else "resize_nearest_neighbor_param"
+    fields, bottom = Fields.of(layer, name), bottoms[0]
+    layout = fields.text("data_format", "NHWC")
+    need(layout in ("NHWC", "NCHW"), f"{name}.data_format is NHWC or NCHW, got {layout}")
+    need_equal(4, len(bottom), "4 == bottom[0]->num_axes()", f"{layer.type} takes four axes")
+    top = list(bottom)
+    for size, place in (("height", layout.index("H")), ("width", layout.index("W"))):
+        scaled = np.float32(bottom[place]) * np.float32(fields.number(f"scale_{size}", 1.0))
+        top[place] = fields.integer(f"output_{size}") if f"output_{size}" in fields else math.floor(scaled)
+    return Setup([tuple(top)])
+
+
+@layer_type("Squeeze", bottoms=ONE, tops=ONE, fork=SYNOPSYS)
+def squeeze(layer: Layer, bottoms: list[Shape]) -> Setup:
+    bottom = bottoms[0]
+    axes = [axis(bottom, i) for i in Fields.of(layer, "squeeze_param").integers("axis")]
+    for i in axes:
+        need_equal(bottom[i], 1, "bottom[0]->shape(axis[i]) == 1", "Can't remove axis that is not shape 1!")
+    return Setup([tuple(dim for i, dim in enumerate(bottom) if dim != 1 or (axes and i not in axes))])
+
+
+# --- sums and products ---------------------------------------------------------------------------------------------
+
+
+@layer_type("Axpy", bottoms=(3, 3), tops=ONE, fork="hujie-frank/SENet")
+def axpy(layer: Layer, bottoms: list[Shape]) -> Setup:
+    scale, x, y = bottoms
+    need(
+        len(scale) >= 2 and len(x) >= 2, "bottom[0]->shape(1) == bottom[1]->shape(1)", f"the scale is {scale}, x is {x}"
+    )
+    need_equal(scale[:2], x[:2], "bottom[0]->shape(0, 1) == bottom[1]->shape(0, 1)", "one factor per image and channel")
+    need(set(scale[2:]) <= {1}, "bottom[0]->shape(2) == 1", f"one factor per image and channel; the scale is {scale}")
+    need_equal(x, y, "bottom[1]->shape() == bottom[2]->shape()")
+    return Setup([x])
+
+
+@layer_type("Add", "Mul", bottoms=TWO, tops=ONE, fork=SYNOPSYS)
+def broadcast(layer: Layer, bottoms: list[Shape]) -> Setup:
+    try:
+        return Setup([np.broadcast_shapes(*bottoms)])
+    except ValueError:
+        raise CaffeError(
+            f"Check failed: Dimensions must be equal or 1 in the bottoms!\nthey are {bottoms[0]} and {bottoms[1]}"
+        ) from None
+
+
+# --- faces ---------------------------------------------------------------------------------------------------------
+
+
+@layer_type("CenterLoss", bottoms=TWO, tops=ONE, automatic_top=True, fork="ydwen/caffe-face")
+def center_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
+    fields = Fields.of(layer, "center_loss_param")
+    width = math.prod(bottoms[0][axis(bottoms[0], fields.integer("axis", 1)) :])
+    need(legacy(bottoms[1])[1:] == (1, 1, 1), "bottom[1]->channels() == 1", f"one label per image; got {bottoms[1]}")
+    return Setup([SCALAR], [Param((fields.integer("num_output"), width), fields.filler("center_filler"), "centers")])
+
+
+@layer_type("MarginInnerProduct", bottoms=TWO, tops=(1, 2), fork="wy1iu/sphereface")
+def margin_inner_product(layer: Layer, bottoms: list[Shape]) -> Setup:
+    fields = Fields.of(layer, "margin_inner_product_param")
+    first, outputs = axis(bottoms[0], fields.integer("axis", 1)), fields.integer("num_output")
+    need_equal(legacy(bottoms[0])[0], legacy(bottoms[1])[0], "bottom[0]->num() == bottom[1]->num()")
+    weight = Param((outputs, math.prod(bottoms[0][first:])), fields.filler("weight_filler"))
+    return Setup([(*bottoms[0][:first], outputs), (1,)][: len(layer.tops)], [weight])
+
+
+# --- images with maps as labels ------------------------------------------------------------------------------------
+
+
+@layer_type("ImageLabelmapData", bottoms=NONE, tops=TWO, fork="s9xie/hed")
+def image_labelmap_data(layer: Layer, bottoms: list[Shape]) -> Setup:
+    setup = image_data(layer, bottoms)
+    batch, _, height, width = setup.tops[0]
+    return Setup([setup.tops[0], (batch, 1, height, width)], draws=setup.draws)
+
+
+@layer_type("DenseImageData", bottoms=NONE, tops=TWO, fork="TimoSaemann/caffe-segnet-cudnn5")
+def dense_image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
+    fields = Fields.of(layer, "dense_image_data_param")
+    sizes = []
+    for kind in ("new", "crop"):
+        height, width = fields.integer(f"{kind}_height"), fields.integer(f"{kind}_width")
+        need((height > 0) == (width > 0), f"{kind}_height and {kind}_width are set at the same time")
+        sizes.append((height, width))
+    crop = c_int(layer.message.transform_param.crop_size)
+    channels = 3 if fields.flag("is_color", True) else 1
+    size = (crop, crop) if crop > 0 else next((pair for pair in reversed(sizes) if pair[0]), None)
+    if size is None:
+        size = _datum(layer, layer.given(*layer.tops), "an image", fields.text("source"))[1:]
+    batch = fields.integer("batch_size")
+    need(batch > 0, f"batch_size > 0 ({batch} vs. 0)", "dense_image_data_param needs a batch_size")
+    draws = _draws(layer, shuffle=fields.flag("shuffle"), skip=fields.integer("rand_skip") > 0)
+    return Setup([(batch, channels, *size), (batch, 1, *size)], draws=draws)
