@@ -164,13 +164,13 @@ class Upgraded:
     origin: list[Path | None]
 
 
-def upgrade(message: Message) -> Any:
+def upgrade(message: Message | Text) -> Any:
     """Return a net or solver message in today's form; the one given stays as it was.
 
     Parameters
     ----------
     message : NetParameter or SolverParameter
-        Of any age.
+        Of any age. From a `Text` of one, errors name the line, and V1 types of forks stay as they were written.
 
     Returns
     -------
@@ -190,7 +190,8 @@ def upgrade(message: Message) -> Any:
     >>> upgrade(old).layer[0].type
     'ReLU'
     """
-    name = getattr(getattr(message, "DESCRIPTOR", None), "name", None)
+    inner = message.message if isinstance(message, Text) else message
+    name = getattr(getattr(inner, "DESCRIPTOR", None), "name", None)
     if name == "NetParameter":
         return upgrade_net(message).message
     if name == "SolverParameter":
@@ -224,6 +225,14 @@ def upgrade_net(source: Text | Message) -> Upgraded:
             return f"{text.name}:{text.lines[path]}: " if path in text.lines else f"{text.name}: "
 
     net = _copy(message, schema.NetParameter())
+    try:
+        return _upgrade_net(net, place, unknown_types)
+    except UnicodeDecodeError as error:
+        # C++ keeps any bytes, but Python's messages hold nothing but UTF-8
+        raise CaffeError(f"a name in the net is not UTF-8: {error.object!r}\nsave the net again with another") from None
+
+
+def _upgrade_net(net: Any, place: Callable[[Path], str], unknown_types: dict[Path, str]) -> Upgraded:
     if net.layers and net.layer:
         raise CaffeError(
             f"{place(('layers', 0))}the net has both 'layer' (today's form) and 'layers' (of 2014), which can't be "
@@ -309,7 +318,7 @@ def _from_v0(net: Any, place: Callable[[Path], str]) -> tuple[Any, list[int]]:
             _from_v0_layer(connection.layer, layer, place(("layers", index)), dropped)
         indices.append(index)
     if dropped:
-        warnings.warn("\n".join(dropped), CaffeWarning, stacklevel=4)
+        warnings.warn("\n".join(dropped), CaffeWarning, stacklevel=5)
     return new, indices
 
 

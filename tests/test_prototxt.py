@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import text_format
+from google.protobuf.internal import api_implementation
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +71,8 @@ def test_edges_of_the_format_as_in_cpp(case: dict[str, Any]) -> None:
         raw = bytes.fromhex(case["bytes"])[2:]
         with pytest.warns(CaffeWarning, match=r"not UTF-8 is read as Latin-1, line 1$"):
             assert read(text, case["message"]).message.type == raw.decode("latin-1")
+    elif "-nan" in case["text"] and api_implementation.Type() == "python":
+        pytest.skip("the pure Python protobuf drops the sign of NaN")
     else:
         expected = getattr(schema, case["message"]).FromString(bytes.fromhex(case["bytes"]))
         message = read(text, case["message"]).message
@@ -170,6 +173,7 @@ def test_corpus_index_agrees(corpus: Path) -> None:
 KNOWN_DIFFERENCES = {
     r"\+5|1_000|inff|: -0$": "Python's int() and float() take more than C++",
     r"- 5|-\n5|- 2": "C++ takes a minus that stands apart",
+    r"(value|double_data|base_lr): (-?0\d|1F$)": "protobuf 4 took leading zeros, and no capital F",
     r"(mirror|variance_norm): 0": "C++ takes octal and hex in bools and enums",
     r"variance_norm: (4294967296|-9223372036854775808)": "Python lets enum numbers wrap around",
     r"3\.402823567797336|34028235677973366": "C++ rounds a little more to the largest float32",

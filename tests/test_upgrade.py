@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from caffe_fillers import CaffeError, CaffeWarning, prototxt, schema
 from caffe_fillers.upgrade import Upgraded, upgrade, upgrade_net, upgrade_solver
@@ -432,6 +434,50 @@ def test_binary_nets() -> None:
     partial = schema.NetParameter()
     partial.layer.add().clip_param.min = 1
     assert upgrade(partial) == partial
+
+
+def test_binary_nets_with_names_that_are_no_text() -> None:
+    try:
+        old = schema.NetParameter.FromString(b"\x12\x03\x22\x01\xff")
+    except UnicodeDecodeError:  # the pure Python protobuf refuses it itself
+        return
+    with pytest.raises(CaffeError, match="not UTF-8"):
+        upgrade(old)
+
+
+PIECES = [
+    'layers { layer { name: "a" type: "conv" num_output: 1 pad: 1 } bottom: "x" top: "y" }',
+    'layers { layer { name: "p" type: "padding" pad: 1 } bottom: "x" top: "x" }',
+    'layers { layer { type: "pool" kernelsize: 2 biasterm: false } bottom: "y" top: "x" }',
+    'layers { layer { type: "innerproduct" blobs_lr: 1 } bottom: "x" bottom: "y" top: "z" }',
+    "layers { layer { } }",
+    'layers { type: DATA data_param { crop_size: 3 } param: "w" blobs_lr: [1, 2] top: "x" }',
+    "layers { type: NONE blobs { data: 1 } }",
+    'layer { type: "BatchNorm" param { } param { } param { lr_mult: 2 } }',
+    'layer { name: "input" type: "Input" }',
+    'input: "x"',
+    'input: "y"',
+    "input_dim: [1, 2, 3, 4]",
+    "input_dim: 5",
+    "input_shape { dim: 3 }",
+    "state { stage: 's' }",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(pieces=st.lists(st.sampled_from(PIECES), max_size=8))
+@pytest.mark.filterwarnings("ignore::caffe_fillers.CaffeWarning")
+def test_any_mixture_is_upgraded_once_or_refused(pieces: list[str]) -> None:
+    text = net(" ".join(piece for piece in pieces if not piece.startswith("state") or pieces.count(piece) == 1))
+    try:
+        result = upgrade_net(text)
+    except CaffeError as error:
+        assert len(str(error).splitlines()) == 2  # noqa: PT017
+        return
+    assert not result.message.layers
+    assert not result.message.input
+    assert len(result.origin) == len(result.message.layer)
+    assert upgrade(result.message) == result.message
 
 
 def names_and_types(golden_net: dict[str, Any]) -> list[list[tuple[str, str]]]:
