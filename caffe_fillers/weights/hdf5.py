@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -212,7 +213,6 @@ class _Reader:
         self.h5py = h5py
         self.path = path
         self.file = file
-        self.budget = _RATIO * size + _SPARE
         self.size = size
         self.blobs: dict[str, Any] = {}
         self.seen: set[Any] = set()
@@ -224,6 +224,14 @@ class _Reader:
         found = list(self.layers(data, "", 0))
         if all("order" in group.attrs for _, group, _ in found):
             found.sort(key=lambda item: int(item[1].attrs["order"]))
+        whole = sum(
+            math.prod(dataset.shape or ()) * dataset.dtype.itemsize
+            for _, _, datasets in found
+            for dataset in datasets.values()
+            if dataset.chunks
+        )
+        if whole > _RATIO * self.size + _SPARE:
+            raise CaffeError(f"{self.path}: its {self.size} bytes would unpack to {whole}: refused as a bomb")
         layers, entries, arrays = [], [], {}
         shared = []
         for name, group, datasets in found:
@@ -311,9 +319,6 @@ class _Reader:
         packed = _DEFLATE in filters
         if held > self.size or (held < nbytes if not packed else nbytes and not held):
             raise CaffeError(f"{what} declares {count} values, but {held} bytes of them are there: the file is damaged")
-        self.budget -= nbytes
-        if self.budget < 0:
-            raise CaffeError(f"{what}: the file's {self.size} bytes would unpack to far more: refused")
         array = np.empty(dataset.shape, dataset.dtype)
         if count:
             dataset.read_direct(array)

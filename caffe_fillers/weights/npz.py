@@ -114,7 +114,7 @@ def _check_sizes(path: Path, archive: zipfile.ZipFile, size: int) -> None:
 def read_npy(what: str, file: IO[bytes], size: int) -> Array:
     """Read the .npy in a stream of `size` bytes, after a check that they are as many as its header says."""
     # headers of arrays are short; a bound keeps a hostile one from being parsed at length
-    head = file.read(min(size, 16 << 10))
+    head = file.read(min(size, 2048))
     stream = io.BytesIO(head)
     try:
         shape, fortran, dtype = _header(stream)
