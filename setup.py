@@ -12,7 +12,7 @@ setup(
             include_dirs=["csrc"],
             depends=sorted(glob("csrc/**/*.h", recursive=True)),
             # a fused multiply-add rounds once where Caffe rounded twice
-            extra_compile_args=["-O3", "-std=c11", "-ffp-contract=off"],
+            extra_compile_args=["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"],
         )
     ]
 )

@@ -10,7 +10,7 @@
 static inline R NAME(unit)(cf_block *block) {
     for (;;) {
         R v = (R)cf_draw(block) * (R)0x1p-32;
-        if (v < 1) /* in float the largest 128 draws round to 1 */
+        if (v < 1) /* in float those above LARGEST_UNIT round to 1 */
             return v;
     }
 }
@@ -26,15 +26,42 @@ static inline R NAME(pair)(cf_block *block, uint32_t *bucket) {
     return fraction;
 }
 
-/* Boost 1.47 .. 1.55: Box-Muller, the sine kept for the next value. */
-static void NAME(box_muller)(cf_block *block, R *out, size_t n, R mean, R sigma) {
+static void NAME(box_muller_pair)(cf_block *block, R pair[2], R mean, R sigma) {
     const R two_pi = (R)2 * (R)3.14159265358979323846;
-    for (size_t i = 0; i < n; i += 2) {
-        R r1 = NAME(unit)(block), r2 = NAME(unit)(block);
-        R rho = SQRT((R)-2 * LOG((R)1 - r2)), angle = two_pi * r1;
-        out[i] = rho * COS(angle) * sigma + mean;
-        if (i + 1 < n)
-            out[i + 1] = rho * SIN(angle) * sigma + mean;
+    R r1 = NAME(unit)(block), r2 = NAME(unit)(block), sine, cosine;
+    R rho = SQRT((R)-2 * LOG((R)1 - r2));
+    SINCOS(two_pi * r1, &sine, &cosine);
+    pair[0] = rho * cosine * sigma + mean;
+    pair[1] = rho * sine * sigma + mean;
+}
+
+/* Boost 1.47 .. 1.55: values come in pairs; the last sine of an odd number is thrown away. */
+static void NAME(box_muller)(cf_block *block, R *out, size_t n, R mean, R sigma) {
+    while (n >= 2) {
+#if DRAWS_PER_PAIR == 1
+        if (block->at == block->end)
+            cf_block_more(block, n);
+        size_t pairs = (block->end - block->at) / 2, safe = 0;
+        pairs = pairs < n / 2 ? pairs : n / 2;
+        const uint32_t *word = block->word + block->at;
+        while (safe < 2 * pairs && word[safe] <= LARGEST_UNIT)
+            ++safe;
+        pairs = safe / 2;
+        block->mt->simd->box_muller_f32(out, word, pairs, mean, sigma);
+        block->at += 2 * (uint32_t)pairs;
+        out += 2 * pairs;
+        n -= 2 * pairs;
+        if (pairs > 0)
+            continue;
+#endif
+        NAME(box_muller_pair)(block, out, mean, sigma);
+        out += 2;
+        n -= 2;
+    }
+    if (n > 0) {
+        R pair[2];
+        NAME(box_muller_pair)(block, pair, mean, sigma);
+        *out = pair[0];
     }
 }
 
@@ -112,106 +139,6 @@ static void NAME(ziggurat)(cf_block *block, R *out, size_t n, R mean, R sigma, c
         if (NAME(resolve)(block, fraction, bucket, boost, &z))
             out[i++] = z * sigma + mean;
     }
-}
-
-#if DRAWS_PER_PAIR == 1
-
-enum { STRIDE = 16, BLOCK = CF_MT_N + CF_MT_PAD };
-
-/* Inlined, since a call per run costs as much as the arithmetic. May write up to STRIDE - 1 past the end. */
-static inline void copy_run(float *out, const float *from, size_t n) {
-    for (size_t i = 0; i < n; i += STRIDE)
-        memcpy(out + i, from + i, STRIDE * sizeof *out);
-}
-
-/* The values of one block that follow from one draw each are made at once, wherever their runs start. The few open
-   ones are walked in order: each may end a run by eating the draws behind it. Returns how many of n are made. */
-static size_t block_of_f32(cf_block *block, float *out, size_t n, float mean, float sigma, cf_boost boost) {
-    cf_mt *mt = block->mt;
-    float z[BLOCK + STRIDE];
-    uint8_t open_bits[BLOCK / 8];
-    cf_block_more(block, 0);
-    size_t k = cf_mt_available(mt, n), base = mt->pos, from = 0, made = 0;
-    mt->simd->ziggurat_f32(z, block->word + base, open_bits, mt->key + base, k, mean, sigma);
-    block->end = (uint32_t)(base + k);
-    for (size_t group = 0; group < k; group += 64) {
-        uint64_t open;
-        memcpy(&open, open_bits + group / 8, sizeof open);
-        for (; open; open &= open - 1) {
-            size_t p = group + (size_t)__builtin_ctzll(open);
-            if (p >= k)
-                break;
-            if (p < from)
-                continue;
-            uint32_t word = block->word[base + p], turns = block->turns;
-            float value;
-            block->at = (uint32_t)(base + p + 1);
-            int accepted = resolve_f32(block, (float)(word >> 8) * 0x1p-24f, word & 255, boost, &value);
-            if (accepted)
-                z[p] = value * sigma + mean;
-            size_t run = p + (size_t)accepted - from;
-            copy_run(out + made, z + from, run);
-            made += run;
-            if (block->turns != turns)
-                return made;
-            from = block->at - base;
-        }
-    }
-    if (from < k) {
-        copy_run(out + made, z + from, k - from);
-        made += k - from;
-        block->at = (uint32_t)(base + k);
-    }
-    return made;
-}
-
-static void fast_ziggurat_f32(cf_block *block, float *out, size_t n, float mean, float sigma, cf_boost boost) {
-    for (; n >= BLOCK + STRIDE;) {
-        size_t made = block_of_f32(block, out, CF_MT_N, mean, sigma, boost);
-        out += made;
-        n -= made;
-    }
-    while (n > 0) {
-        float last[BLOCK + STRIDE];
-        size_t made = block_of_f32(block, last, n, mean, sigma, boost);
-        memcpy(out, last, made * sizeof *out);
-        out += made;
-        n -= made;
-    }
-}
-
-#else
-
-static void fast_ziggurat_f64(cf_block *block, double *out, size_t n, double mean, double sigma, cf_boost boost) {
-    while (n > 0) {
-        size_t pairs = (block->end - block->at) / 2;
-        size_t made = block->mt->simd->ziggurat_f64(out, block->word + block->at, pairs < n ? pairs : n, mean, sigma);
-        block->at += 2 * (uint32_t)made;
-        out += made;
-        n -= made;
-        if (n == 0)
-            return;
-        uint32_t bucket;
-        double z, fraction = pair_f64(block, &bucket);
-        if (resolve_f64(block, fraction, bucket, boost, &z)) {
-            *out++ = z * sigma + mean;
-            --n;
-        }
-    }
-}
-
-#endif
-
-void NAME(cf_normal)(cf_mt *mt, R *out, size_t n, R mean, R sigma, cf_boost boost) {
-    cf_block block;
-    cf_block_open(&block, mt);
-    if (boost < CF_BOOST_156)
-        NAME(box_muller)(&block, out, n, mean, sigma);
-    else if (mt->simd->NAME(ziggurat))
-        NAME(fast_ziggurat)(&block, out, n, mean, sigma, boost);
-    else
-        NAME(ziggurat)(&block, out, n, mean, sigma, boost);
-    cf_block_close(&block);
 }
 
 #undef X

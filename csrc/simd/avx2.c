@@ -3,29 +3,47 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
-#include "../ziggurat_tables.h"
-
-#define TARGET __attribute__((target("avx2")))
+#define TARGET __attribute__((target("avx2,bmi,popcnt")))
 #include "loops.h"
 
-TARGET static void ziggurat_f32(float *z, uint32_t *word, uint8_t *open, const uint32_t *key, size_t n, float mean,
-                                float sigma) {
-    float x[128];
-    for (int i = 0; i < 128; ++i)
-        x[i] = (float)cf_normal_x[i] * 0x1p-24f;
+#include "ziggurat.h"
+
+TARGET static size_t ziggurat_f32(cf_candidates_f32 *all, const uint32_t *key, size_t n,
+                                  const cf_ziggurat_f32 *ziggurat) {
+    const float mean = ziggurat->mean, sigma = ziggurat->sigma;
     const __m256i top = _mm256_set1_epi32(INT32_MIN);
-    temper(word, key, n);
+    temper(all->word, key, n);
     for (size_t at = 0; at < n; at += 8) {
-        __m256i u = _mm256_loadu_si256((const __m256i *)(word + at));
+        __m256i u = _mm256_loadu_si256((const __m256i *)(all->word + at));
         __m256i layer = _mm256_and_si256(_mm256_srli_epi32(u, 1), _mm256_set1_epi32(127));
         __m256i inside = _mm256_i32gather_epi32((const int *)cf_normal_inside, layer, 4);
-        __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(u, 8)), _mm256_i32gather_ps(x, layer, 4));
+        __m256 fraction = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(u, 8)), _mm256_set1_ps(0x1p-24f));
+        __m256 value = _mm256_mul_ps(fraction, _mm256_i32gather_ps(cf_normal_x_f32, layer, 4));
         __m256i negative = _mm256_xor_si256(_mm256_slli_epi32(u, 31), top);
         value = _mm256_xor_ps(value, _mm256_castsi256_ps(negative));
-        _mm256_storeu_ps(z + at, _mm256_add_ps(_mm256_mul_ps(value, _mm256_set1_ps(sigma)), _mm256_set1_ps(mean)));
+        _mm256_storeu_ps(all->z + at, _mm256_add_ps(_mm256_mul_ps(value, _mm256_set1_ps(sigma)), _mm256_set1_ps(mean)));
         __m256i below = _mm256_cmpgt_epi32(_mm256_xor_si256(inside, top), _mm256_xor_si256(u, top));
-        open[at / 8] = (uint8_t)~_mm256_movemask_ps(_mm256_castsi256_ps(below));
+        all->open[at / 8] = (uint8_t)~_mm256_movemask_ps(_mm256_castsi256_ps(below));
     }
+    return settle_f32(all, n, ziggurat);
+}
+
+/* By intrinsics, since compilers would make a call to memcpy of a loop, and that costs as much as the arithmetic. */
+TARGET static inline void copy_vectors(float *out, const float *from) {
+    for (int i = 0; i < CF_RUN; i += 8)
+        _mm256_storeu_ps(out + i, _mm256_loadu_ps(from + i));
+}
+
+TARGET static size_t close_gaps_f32(float *out, const float *z, const uint32_t *gap, size_t gaps) {
+    size_t made = 0, from = 0;
+    for (size_t j = 0; j < gaps; ++j) {
+        size_t run = gap[j] - from;
+        for (size_t i = 0; i < run; i += CF_RUN)
+            copy_vectors(out + made + i, z + from + i);
+        made += run;
+        from = gap[j] + 1;
+    }
+    return made;
 }
 
 /* Pairs of words to values, up to the first that is open; none past the last whole vector. */
@@ -58,6 +76,7 @@ const cf_simd cf_simd_avx2 = {
     .name = "avx2",
     CF_LOOPS,
     .ziggurat_f32 = ziggurat_f32,
+    .close_gaps_f32 = close_gaps_f32,
     .ziggurat_f64 = ziggurat_f64,
 };
 #endif

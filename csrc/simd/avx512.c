@@ -4,14 +4,14 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
-#include "../ziggurat_tables.h"
-
 #ifdef __clang__
-#define TARGET __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi"), min_vector_width(512)))
+#define TARGET __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi,bmi,popcnt"), min_vector_width(512)))
 #else
-#define TARGET __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi,prefer-vector-width=512")))
+#define TARGET __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi,bmi,popcnt,prefer-vector-width=512")))
 #endif
 #include "loops.h"
+
+#include "ziggurat.h"
 
 TARGET static inline __m512i temper_vector(__m512i y) {
     const int xor_and = 0x78; /* a ^ (b & c) */
@@ -23,20 +23,19 @@ TARGET static inline __m512i temper_vector(__m512i y) {
 
 /* The widths of all 128 layers stay in eight registers. The test compares the top byte alone, so it leaves a few open
    that are inside: the walk looks at those exactly. */
-TARGET static void ziggurat_f32(float *z, uint32_t *word, uint8_t *open, const uint32_t *key, size_t n, float mean,
-                                float sigma) {
+TARGET static size_t ziggurat_f32(cf_candidates_f32 *all, const uint32_t *key, size_t n,
+                                  const cf_ziggurat_f32 *ziggurat) {
+    const float mean = ziggurat->mean, sigma = ziggurat->sigma;
     __m512 x[8];
     __m128i byte[8];
     for (int i = 0; i < 8; ++i) {
-        __m512 low = _mm512_castpd_ps(_mm512_castps_pd(_mm512_castps256_ps512(_mm512_cvtpd_ps(_mm512_loadu_pd(cf_normal_x + 16 * i)))));
-        __m256 high = _mm512_cvtpd_ps(_mm512_loadu_pd(cf_normal_x + 16 * i + 8));
-        x[i] = _mm512_mul_ps(_mm512_insertf32x8(low, high, 1), _mm512_set1_ps(0x1p-24f));
+        x[i] = _mm512_mul_ps(_mm512_loadu_ps(cf_normal_x_f32 + 16 * i), _mm512_set1_ps(0x1p-24f));
         byte[i] = _mm512_cvtepi32_epi8(_mm512_srli_epi32(_mm512_loadu_si512(cf_normal_inside + 16 * i), 24));
     }
     __m512i inside_low = _mm512_loadu_si512(byte), inside_high = _mm512_loadu_si512(byte + 4);
     for (size_t at = 0; at < n; at += 16) {
         __m512i u = temper_vector(_mm512_loadu_si512(key + at));
-        _mm512_storeu_si512(word + at, u);
+        _mm512_storeu_si512(all->word + at, u);
         __m512i layer = _mm512_srli_epi32(u, 1);
         __mmask16 bit5 = _mm512_test_epi32_mask(u, _mm512_set1_epi32(1 << 6));
         __mmask16 bit6 = _mm512_test_epi32_mask(u, _mm512_set1_epi32(1 << 7));
@@ -48,13 +47,29 @@ TARGET static void ziggurat_f32(float *z, uint32_t *word, uint8_t *open, const u
         __m512i sign = _mm512_slli_epi32(u, 31);
         value = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(value), sign,
                                                               _mm512_set1_epi32(INT32_MIN), 0x96)); /* a ^ b ^ c */
-        _mm512_storeu_ps(z + at, _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(sigma)), _mm512_set1_ps(mean)));
+        _mm512_storeu_ps(all->z + at, _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(sigma)), _mm512_set1_ps(mean)));
         __m512i inside = _mm512_maskz_permutex2var_epi8(0x8888888888888888u, inside_low, _mm512_slli_epi32(u, 23),
                                                         inside_high);
         __mmask16 mask = _mm512_cmpge_epu32_mask(u, inside);
-        open[at / 8] = (uint8_t)mask;
-        open[at / 8 + 1] = (uint8_t)(mask >> 8);
+        all->open[at / 8] = (uint8_t)mask;
+        all->open[at / 8 + 1] = (uint8_t)(mask >> 8);
     }
+    return settle_f32(all, n, ziggurat);
+}
+
+TARGET static size_t close_gaps_f32(float *out, const float *z, const uint32_t *gap, size_t gaps) {
+    uint16_t keep[CF_BLOCK / 16];
+    size_t made = 0, end = gap[gaps - 1];
+    memset(keep, 0xff, sizeof keep);
+    for (size_t j = 0; j < gaps; ++j)
+        keep[gap[j] / 16] &= (uint16_t)~(1u << gap[j] % 16);
+    keep[end / 16] &= (uint16_t)((1u << end % 16) - 1);
+    for (size_t at = 0; at < end; at += 16) {
+        __mmask16 mask = keep[at / 16];
+        _mm512_storeu_ps(out + made, _mm512_maskz_compress_ps(mask, _mm512_loadu_ps(z + at)));
+        made += (size_t)__builtin_popcount(mask);
+    }
+    return made;
 }
 
 /* Pairs of words to values, up to the first that is open; none past the last whole vector. */
@@ -84,6 +99,7 @@ const cf_simd cf_simd_avx512 = {
     .name = "avx512",
     CF_LOOPS,
     .ziggurat_f32 = ziggurat_f32,
+    .close_gaps_f32 = close_gaps_f32,
     .ziggurat_f64 = ziggurat_f64,
 };
 #endif

@@ -1,4 +1,7 @@
 /* The loops that compilers vectorise by themselves; included by each instruction set's file, which defines TARGET. */
+#include <math.h>
+
+#include "../math_f32.h"
 
 static inline uint32_t mix(uint32_t high, uint32_t low, uint32_t far) {
     uint32_t y = (high & 0x80000000u) | (low & 0x7fffffffu);
@@ -70,6 +73,19 @@ TARGET static void mask_f64(double *restrict out, const uint32_t *restrict key, 
         out[i] *= (double)(temper_word(key[i]) <= last);
 }
 
+TARGET static void box_muller_f32(float *restrict out, const uint32_t *restrict word, size_t pairs, float mean,
+                                  float sigma) {
+    const float two_pi = 2.0f * 3.14159265358979323846f;
+    for (size_t i = 0; i < pairs; ++i) {
+        float r1 = (float)word[2 * i] * 0x1p-32f, r2 = (float)word[2 * i + 1] * 0x1p-32f, sine, cosine;
+        float rho = sqrtf(-2.0f * cf_log_f32(1.0f - r2));
+        cf_sincos_f32(two_pi * r1, &sine, &cosine);
+        out[2 * i] = rho * cosine * sigma + mean;
+        out[2 * i + 1] = rho * sine * sigma + mean;
+    }
+}
+
 #define CF_LOOPS \
     .twist = twist, .temper = temper, .uniform_f32 = uniform_f32, .uniform_f64 = uniform_f64, \
-    .bernoulli_f32 = bernoulli_f32, .bernoulli_f64 = bernoulli_f64, .mask_f32 = mask_f32, .mask_f64 = mask_f64
+    .bernoulli_f32 = bernoulli_f32, .bernoulli_f64 = bernoulli_f64, .mask_f32 = mask_f32, .mask_f64 = mask_f64, \
+    .box_muller_f32 = box_muller_f32

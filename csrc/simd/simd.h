@@ -19,6 +19,25 @@ typedef struct {
     uint32_t last;
 } cf_range_f64;
 
+typedef struct {
+    float mean, sigma;
+    uint32_t bounds; /* 1: Boost 1.64 asks the chord and the tangent before the curve itself */
+} cf_ziggurat_f32;
+
+typedef enum { CF_REJECTED, CF_ACCEPTED, CF_INSIDE, CF_HARD } cf_verdict;
+
+enum { CF_BLOCK = 640, CF_DECIDE = 16, CF_RUN = 32 };
+
+/* What each of up to 624 draws gives as a candidate for a value, whole vectors of them. */
+typedef struct {
+    uint32_t word[CF_BLOCK];         /* tempered */
+    float z[CF_BLOCK + CF_RUN];      /* the value, if the point lies inside its layer */
+    uint8_t open[CF_BLOCK / 8];      /* a bit for each of which that is not certain */
+    size_t at[CF_BLOCK];             /* where the open ones are */
+    uint32_t verdict[CF_BLOCK];      /* on each open one, if the draw behind it is its own */
+    float decided[CF_BLOCK];
+} cf_candidates_f32;
+
 typedef struct cf_simd {
     const char *name;
     void (*twist)(uint32_t *key);
@@ -31,10 +50,13 @@ typedef struct cf_simd {
     void (*bernoulli_f64)(double *out, const uint32_t *key, size_t n, uint32_t last);
     void (*mask_f32)(float *out, const uint32_t *key, size_t n, uint32_t last);
     void (*mask_f64)(double *out, const uint32_t *key, size_t n, uint32_t last);
-    /* Candidates of the ziggurats, each from one draw: `word` gets the tempered words, `z` what each gives if its point
-       lies inside its layer, `open` a bit for each of which that is not certain. All three are written in whole
-       vectors. NULL: there is no such loop. */
-    void (*ziggurat_f32)(float *z, uint32_t *word, uint8_t *open, const uint32_t *key, size_t n, float mean, float sigma);
+    /* Pairs of tempered words, none of which rounds up to 1. */
+    void (*box_muller_f32)(float *out, const uint32_t *word, size_t pairs, float mean, float sigma);
+    /* Fills `all` from n untempered words; returns how many are open. NULL: there is no such loop. */
+    size_t (*ziggurat_f32)(cf_candidates_f32 *all, const uint32_t *key, size_t n, const cf_ziggurat_f32 *ziggurat);
+    /* Closes the gaps in z, given by their indices, up to the last one; returns how many values that leaves. Reads and
+       writes up to CF_RUN past that. */
+    size_t (*close_gaps_f32)(float *out, const float *z, const uint32_t *gap, size_t gaps);
     /* From tempered pairs to values, up to the first that is open; returns how many. Writes `pairs` at most. */
     size_t (*ziggurat_f64)(double *out, const uint32_t *word, size_t pairs, double mean, double sigma);
 } cf_simd;
