@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -16,62 +15,30 @@ import pytest
 from caffe_fillers._core import RNG, normalize_rows
 from caffe_fillers.errors import CaffeError
 
-GOLDEN = Path(__file__).parent / "golden"
-CASES = json.loads((GOLDEN / "fillers.json").read_text())["cases"]
 BOOST = {
     "boost_ge_1.64": ("1.64", "1.74", "1.90"),
     "boost_1.56_1.63": ("1.56", "1.58.0", "1.63"),
     "boost_le_1.55": ("1.47", "1.54", "1.55"),
 }
 NOT_OURS = re.compile("text parse|Unknown filler|Sparsity not|blob|axis|data_|sparse >= -1")
-FIELD = re.compile(r"(\w+)\s*:\s*((?:\"[^\"]*\"\s*)+|[^\s,;]+)")
-
-
-def fields(text):
-    """The few forms of FillerParameter that the goldens use; numbers rounded to float32 as protobuf does."""
-    found = dict(FIELD.findall(text))
-    kind = "".join(re.findall('"([^"]*)"', found.pop("type", '"constant"')))
-    norm = {"0": "FAN_IN", "1": "FAN_OUT", "2": "AVERAGE"}
-    mode = found.pop("variance_norm", "FAN_IN")
-    with np.errstate(over="ignore"):
-        numbers = {name: float(np.float32(re.sub("(?<=[0-9.])f", "", value))) for name, value in found.items()}
-    return kind, norm.get(mode, mode), {"min": 0, "max": 1, "mean": 0, "std": 1, "sparse": -1, "value": 0} | numbers
+STREAMS = runpy.run_path(str(Path(__file__).parent / "c" / "streams.py"))
+CASES, calls, expected = STREAMS["cases"](), STREAMS["calls"], STREAMS["result_of"]
 
 
 def draw(rng, shape, text, dtype):
-    """Caffe's fillers, in a few lines over the RNG; None for those that never draw."""
-    kind, norm, p = fields(text)
-    R = np.dtype(dtype).type
-    out = np.empty(shape, dtype)
-    if kind == "uniform":
-        rng.fill_uniform(out, p["min"], p["max"])
-    elif kind == "gaussian":
-        rng.fill_gaussian(out, p["mean"], p["std"])
-        if p["sparse"] >= 0:
-            rng.mask_bernoulli(out, R(p["sparse"]) / R(shape[0]))
-    elif kind == "positive_unitball":
-        rng.fill_uniform(out, 0, 1)
-        normalize_rows(out.reshape(shape[0], -1))
-    elif kind in ("xavier", "msra"):
-        count = math.prod(shape)
-        fan_in, fan_out = count // shape[0], count // shape[1] if len(shape) > 1 else count
-        n = {"FAN_IN": R(fan_in), "FAN_OUT": R(fan_out), "AVERAGE": R(fan_in + fan_out) / R(2)}[norm]
-        if kind == "xavier":
-            scale = np.sqrt(R(3) / n)
-            rng.fill_uniform(out, -scale, scale)
+    """The array a golden's filler gives; None if that never draws."""
+    out = np.empty(shape, {"float": np.float32, "double": np.float64}[dtype])
+    made = calls(shape, text, dtype)
+    for kind, _, rows, a, b in made:
+        if kind == "uniform":
+            rng.fill_uniform(out, a, b)
+        elif kind == "gaussian":
+            rng.fill_gaussian(out, a, b)
+        elif kind == "mask":
+            rng.mask_bernoulli(out, a)
         else:
-            rng.fill_gaussian(out, 0, np.sqrt(R(2) / n))
-    else:
-        assert kind in ("constant", "bilinear")
-        return None
-    return out
-
-
-def expected(case, profile):
-    result = case["results"][profile]
-    while isinstance(result, str):
-        result = case["results"][result.removeprefix("same as ")]
-    return result
+            normalize_rows(out.reshape(rows, -1))
+    return out if made else None
 
 
 def error_is_ours(case):
@@ -94,8 +61,7 @@ def check_refusal(rng, items, dtype, text):
 
 
 def check(case, profile, version):
-    result = expected(case, profile)
-    dtype = {"float": np.float32, "double": np.float64}[case["dtype"]]
+    result, dtype = expected(case, profile), case["dtype"]
     rng = RNG(case["seed"], boost=version)
     if "error" in result:
         check_refusal(rng, case["items"], dtype, result["error"])

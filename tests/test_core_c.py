@@ -1,0 +1,55 @@
+"""The C core without Python: the goldens on every instruction set, and its logf, expf, sinf, cosf on every input."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+CORE = HERE.parent / "csrc"
+FLAGS = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-Werror"]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not compiler or not CORE.is_dir():
+        pytest.skip("NOT RUN: no C compiler or no csrc/, so the C core was not tried by itself")
+
+    def compile_one(name, *sources):
+        program = tmp_path_factory.mktemp("c") / name
+        subprocess.run(
+            [compiler, *FLAGS, f"-I{CORE}", *sources, HERE / "c" / f"{name}.c", "-o", program, "-lm"], check=True
+        )
+        return program
+
+    return compile_one
+
+
+@pytest.fixture(scope="module")
+def goldens(build):
+    text = subprocess.run([sys.executable, HERE / "c" / "streams.py"], capture_output=True, check=True).stdout
+    return build("goldens", *sorted(CORE.rglob("*.c"))), text
+
+
+@pytest.mark.parametrize("simd", ["portable", "avx2", "avx512", "neon"])
+def test_goldens(goldens, simd):
+    program, text = goldens
+    done = subprocess.run([program, simd], input=text, capture_output=True)
+    if done.returncode == 77:
+        pytest.skip(f"NOT RUN: this machine has no {simd}")
+    assert done.returncode == 0, done.stdout.decode()
+    assert b" 0 failures" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="NOT RUN: the C library is not glibc")
+def test_every_float_that_can_occur_is_glibcs(build):
+    done = subprocess.run([build("libm")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout == "0 differ\n"
