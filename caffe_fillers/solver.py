@@ -165,7 +165,7 @@ def _read(source: Any, strict: bool) -> tuple[Any, str | None]:
 
     if isinstance(source, (str, os.PathLike)):
         text = prototxt.read(source, schema.SolverParameter, strict=strict)
-        return upgrade_solver(text.message), os.fspath(source)
+        return upgrade_solver(text, source), os.fspath(source)
     if getattr(getattr(source, "DESCRIPTOR", None), "name", None) != "SolverParameter":
         raise CaffeError(f"a solver is the path of a prototxt or a SolverParameter, got {type(source).__name__}")
     message = schema.SolverParameter()

@@ -21,6 +21,12 @@ def corpus() -> Path:
 
 
 @pytest.fixture(scope="session")
+def root() -> Path:
+    """Return the folder with README.md, examples/ and tests/."""
+    return _ROOT
+
+
+@pytest.fixture(scope="session")
 def golden() -> Path:
     """Return the folder of the values measured from the real Caffe."""
     return Path(__file__).parent / "golden"
