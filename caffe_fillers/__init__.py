@@ -8,6 +8,19 @@ from ._version import __version__
 from .blob import Blob
 from .errors import CaffeError, CaffeWarning
 from .fillers import fans, fill
+from .initializers import (
+    bilinear,
+    constant,
+    gaussian,
+    he_normal,
+    lecun_normal,
+    msra,
+    positive_unitball,
+    uniform,
+    variance_scaling,
+    xavier,
+    xavier_normal,
+)
 from .net import Net
 from .reading import read_net, read_solver, upgrade, write_prototxt
 from .seeds import find_seed
@@ -24,17 +37,28 @@ __all__ = [
     "Net",
     "Solver",
     "__version__",
+    "bilinear",
     "compare",
+    "constant",
     "fans",
     "fill",
     "find_seed",
+    "gaussian",
+    "he_normal",
     "layers",
+    "lecun_normal",
     "load_mean",
     "load_weights",
+    "msra",
+    "positive_unitball",
     "read_net",
     "read_solver",
     "save_weights",
     "simd",
+    "uniform",
     "upgrade",
+    "variance_scaling",
     "write_prototxt",
+    "xavier",
+    "xavier_normal",
 ]

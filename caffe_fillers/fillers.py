@@ -228,6 +228,21 @@ def _variance_plan(draw: str, factor: float, spec: Spec, shape: tuple[int, ...],
     return Plan(draw, 0.0, scale, std=scale)
 
 
+def scaled_plan(
+    draw: str, scale: float, variance_norm: str, shape: tuple[int, ...], dtype: np.dtype[Any], caffe: str
+) -> Plan:
+    """The rule behind xavier and msra for any scale: draws of variance ``scale / n``, n the fan that the norm names."""
+    fans(shape, caffe=caffe)
+    real = _rounder(dtype)
+    if variance_norm not in NORMS:
+        raise CaffeError(f"variance_norm is one of {', '.join(NORMS)}, got {variance_norm!r}")
+    if variance_norm != "FAN_IN" and _AGE[caffe] < _RC3:
+        raise CaffeError(f"Caffe {caffe} knows no variance_norm, which came with rc3; use FAN_IN or a later caffe=")
+    # a uniform value between -s and s has variance s^2 / 3
+    factor = real(3 * scale if draw == "uniform" else scale)
+    return _variance_plan(draw, factor, Spec(variance_norm=NORMS.index(variance_norm)), shape, real, _AGE[caffe])
+
+
 def _keep(spec: Spec, shape: tuple[int, ...], real: Any, age: int) -> float | None:
     if spec.sparse < -1:
         raise CaffeError(
@@ -484,8 +499,22 @@ def fill(
     --------
     >>> import caffe_fillers as cf
     >>> cf.fill((2, 3), 'type: "xavier"', rng=1701)
-    array([[-0.19..., ...]], dtype=float32)
+    array([[-0.82113355,  0.03747821, -0.7692446 ],
+           [ 0.61336017,  0.03748786,  0.06374049]], dtype=float32)
     """
+    spec = as_spec(filler)
+    return fill_by(lambda shape, kind: _sound_plan(spec, shape, kind, caffe), target, rng, dtype, boost, threads)
+
+
+def fill_by(
+    plan_of: Callable[[tuple[int, ...], np.dtype[Any]], Plan],
+    target: Any,
+    rng: RNG | int | None,
+    dtype: Any,
+    boost: str | None,
+    threads: int | None,
+) -> Any:
+    """Fill a new or a given array by the plan that `plan_of` makes for its shape and type."""
     if isinstance(target, np.ndarray):
         out = target
         if out.dtype not in (_FLOAT32, _FLOAT64) or not out.flags.carray:
@@ -495,7 +524,7 @@ def fill(
     else:
         shape = check_shape(target)
         kind = Blob((), dtype).dtype
-        todo = _sound_plan(as_spec(filler), shape, kind, caffe)
+        todo = plan_of(shape, kind)
         stream = as_rng(rng, boost)
         check_draw(todo, kind, stream)
         try:
@@ -504,7 +533,7 @@ def fill(
             raise CaffeError(f"no memory for a blob of shape {describe(shape)}") from None
         apply(todo, out, stream, threads)
         return out
-    todo = _sound_plan(as_spec(filler), out.shape, out.dtype, caffe)
+    todo = plan_of(out.shape, out.dtype)
     stream = rng if type(rng) is RNG and boost is None else as_rng(rng, boost)
     if out.flags.carray:
         apply(todo, out, stream, threads)

@@ -1,0 +1,445 @@
+"""The fillers by name: Caffe's own, and those of the papers that Caffe lacks.
+
+Caffe's own are thin calls of `fill`, so their bits are Caffe's. The others go through one rule, `variance_scaling`,
+which computes its scale as Caffe computes xavier's and msra's and draws from the same stream.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, TypedDict, Unpack
+
+import numpy as np
+
+from ._core import RNG
+from .errors import CaffeError
+from .fillers import check_revision, fill, fill_by, scaled_plan
+
+__all__ = [
+    "bilinear",
+    "constant",
+    "gaussian",
+    "he_normal",
+    "lecun_normal",
+    "msra",
+    "positive_unitball",
+    "uniform",
+    "variance_scaling",
+    "xavier",
+    "xavier_normal",
+]
+
+VarianceNorm = Literal["FAN_IN", "FAN_OUT", "AVERAGE"]
+
+
+class Options(TypedDict, total=False):
+    """What every filler takes besides its own numbers; `fill` describes them."""
+
+    rng: RNG | int | None
+    dtype: Any
+    caffe: str
+    boost: str | None
+    threads: int | None
+
+
+def variance_scaling(
+    shape: Any,
+    scale: float,
+    variance_norm: VarianceNorm = "FAN_IN",
+    distribution: Literal["uniform", "normal"] = "normal",
+    *,
+    rng: RNG | int | None = None,
+    dtype: Any = np.float32,
+    caffe: str = "master",
+    boost: str | None = None,
+    threads: int | None = None,
+) -> Any:
+    """Fill with values of mean 0 and variance ``scale / n``: the one rule behind xavier, msra and their kin.
+
+    Caffe has no name for the rule itself. Its ``xavier`` is ``scale=1`` uniform, its ``msra`` is ``scale=2`` normal,
+    bit for bit.
+
+    Parameters
+    ----------
+    shape : int, sequence of int, numpy.ndarray or Blob
+        Of a new array, or what to fill in place. Axis 0 counts the outputs, axis 1 the inputs.
+    scale : float
+        Above 0 and finite.
+    variance_norm : {"FAN_IN", "FAN_OUT", "AVERAGE"}, optional
+        What n is: ``count / shape[0]``, ``count / shape[1]`` or the mean of both, in Caffe's arithmetic (see `fans`).
+    distribution : {"uniform", "normal"}, optional
+        Uniform between ``-sqrt(3 scale / n)`` and ``sqrt(3 scale / n)``, or normal with deviation ``sqrt(scale / n)``.
+        The normal is not cut off.
+    rng, dtype, caffe, boost, threads : optional
+        As in `fill`.
+
+    Returns
+    -------
+    numpy.ndarray or Blob
+        A new array of `dtype`, or `shape` itself where it was an array.
+
+    Raises
+    ------
+    CaffeError
+        If scale, variance_norm or distribution is none of these, or Caffe would refuse the shape. The array and the
+        stream are then as they were.
+
+    Notes
+    -----
+    The scale is computed in the array's type, as Caffe does: every division and root is rounded to float32 in a
+    float32 array.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> by_rule = cf.variance_scaling((500, 800), 1, "FAN_IN", "uniform", rng=1701)
+    >>> bool((by_rule == cf.xavier((500, 800), rng=1701)).all())
+    True
+    >>> round(float(cf.variance_scaling((500, 800), 4, rng=1).var()) * 800, 1)
+    4.0
+    """
+    draw = {"uniform": "uniform", "normal": "gaussian"}.get(distribution)
+    if draw is None:
+        raise CaffeError(f'distribution is "uniform" or "normal", got {distribution!r}')
+    if not (0 < scale < math.inf):
+        raise CaffeError(f"scale is a finite number above 0, got {scale!r}")
+    check_revision(caffe)
+    return fill_by(
+        lambda dims, kind: scaled_plan(draw, scale, variance_norm, dims, kind, caffe), shape, rng, dtype, boost, threads
+    )
+
+
+# --- Caffe's own ---------------------------------------------------------------------------------------------------
+
+
+def xavier(shape: Any, variance_norm: VarianceNorm = "FAN_IN", **options: Unpack[Options]) -> Any:
+    """Fill uniformly with variance ``1 / n``: Caffe's ``xavier``.
+
+    Between ``-sqrt(3 / n)`` and ``sqrt(3 / n)``. With ``AVERAGE``, n = (fan_in + fan_out) / 2, this is the rule of
+    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010), equation 16:
+    the limit is ``sqrt(6 / (fan_in + fan_out))``. Caffe's default, ``FAN_IN``, looks forward only.
+
+    Parameters
+    ----------
+    shape : int, sequence of int, numpy.ndarray or Blob
+        Of a new array, or what to fill in place; at least one axis.
+    variance_norm : {"FAN_IN", "FAN_OUT", "AVERAGE"}, optional
+    **options
+        `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
+
+    Returns
+    -------
+    numpy.ndarray or Blob
+
+    Raises
+    ------
+    CaffeError
+        Where Caffe would stop.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> weights = cf.xavier((50, 20, 5, 5), rng=1701)
+    >>> bool(abs(weights).max() < (3 / 500) ** 0.5)
+    True
+    """
+    return fill(shape, {"type": "xavier", "variance_norm": variance_norm}, **options)
+
+
+def msra(shape: Any, variance_norm: VarianceNorm = "FAN_IN", **options: Unpack[Options]) -> Any:
+    """Fill normally with variance ``2 / n``: Caffe's ``msra``.
+
+    He et al., "Delving Deep into Rectifiers" (2015), section 2.2: equation 10 with ``FAN_IN`` (the signal forward keeps
+    its variance through ReLUs), equation 14 with ``FAN_OUT`` (the gradient backward does).
+
+    Parameters
+    ----------
+    shape : int, sequence of int, numpy.ndarray or Blob
+        Of a new array, or what to fill in place; at least one axis.
+    variance_norm : {"FAN_IN", "FAN_OUT", "AVERAGE"}, optional
+    **options
+        `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
+
+    Returns
+    -------
+    numpy.ndarray or Blob
+
+    Raises
+    ------
+    CaffeError
+        Where Caffe would stop.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> round(float(cf.msra((256, 128, 3, 3), rng=1).var()) * 1152, 2)
+    2.0
+    """
+    return fill(shape, {"type": "msra", "variance_norm": variance_norm}, **options)
+
+
+def gaussian(shape: Any, mean: float = 0.0, std: float = 1.0, sparse: int = -1, **options: Unpack[Options]) -> Any:
+    """Fill normally with a given mean and standard deviation: Caffe's ``gaussian``.
+
+    Parameters
+    ----------
+    shape : int, sequence of int, numpy.ndarray or Blob
+        Of a new array, or what to fill in place.
+    mean, std : float, optional
+        Rounded to float32, as the fields of a FillerParameter are; std above 0.
+    sparse : int, optional
+        The mean number of inputs of each output that stay, out of ``shape[0]``; the others become 0. -1 keeps all.
+    **options
+        `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
+
+    Returns
+    -------
+    numpy.ndarray or Blob
+
+    Raises
+    ------
+    CaffeError
+        Where Caffe would stop: std not above 0, more of `sparse` than there are outputs.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> round(float(cf.gaussian(100_000, std=0.01, rng=1701).std()), 4)
+    0.01
+    >>> kept = cf.gaussian((100, 1000), sparse=15, rng=1701) != 0
+    >>> round(float(kept.mean()), 2)
+    0.15
+    """
+    return fill(shape, {"type": "gaussian", "mean": mean, "std": std, "sparse": sparse}, **options)
+
+
+def uniform(shape: Any, min: float = 0.0, max: float = 1.0, **options: Unpack[Options]) -> Any:
+    """Fill uniformly between two numbers: Caffe's ``uniform``.
+
+    Parameters
+    ----------
+    shape : int, sequence of int, numpy.ndarray or Blob
+        Of a new array, or what to fill in place.
+    min, max : float, optional
+        Rounded to float32, as the fields of a FillerParameter are. `max` itself can come.
+    **options
+        `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
+
+    Returns
+    -------
+    numpy.ndarray or Blob
+
+    Raises
+    ------
+    CaffeError
+        Where Caffe would stop or never end.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> values = cf.uniform((2, 3), -0.5, 0.5, rng=1701)
+    >>> bool(((values >= -0.5) & (values <= 0.5)).all())
+    True
+    """
+    return fill(shape, {"type": "uniform", "min": min, "max": max}, **options)
+
+
+def constant(shape: Any, value: float = 0.0, **options: Unpack[Options]) -> Any:
+    """Fill with one value: Caffe's ``constant``, its default. Nothing is drawn.
+
+    Parameters
+    ----------
+    shape : int, sequence of int, numpy.ndarray or Blob
+        Of a new array, or what to fill in place.
+    value : float, optional
+        Rounded to float32, as the fields of a FillerParameter are.
+    **options
+        `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
+
+    Returns
+    -------
+    numpy.ndarray or Blob
+
+    Raises
+    ------
+    CaffeError
+        Where Caffe would stop.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> cf.constant(3, 0.25)
+    array([0.25, 0.25, 0.25], dtype=float32)
+    """
+    return fill(shape, {"type": "constant", "value": value}, **options)
+
+
+def positive_unitball(shape: Any, **options: Unpack[Options]) -> Any:
+    """Fill with positive values of which the inputs of each output sum to 1: Caffe's ``positive_unitball``.
+
+    Uniform between 0 and 1, then each row (all that belongs to one place of axis 0) divided by its sum.
+
+    Parameters
+    ----------
+    shape : int, sequence of int, numpy.ndarray or Blob
+        Of a new array, or what to fill in place; at least one axis.
+    **options
+        `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
+
+    Returns
+    -------
+    numpy.ndarray or Blob
+
+    Raises
+    ------
+    CaffeError
+        Where Caffe would stop.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> [round(float(total), 3) for total in cf.positive_unitball((2, 100), rng=1701).sum(axis=1)]
+    [1.0, 1.0]
+    """
+    return fill(shape, {"type": "positive_unitball"}, **options)
+
+
+def bilinear(shape: Any, **options: Unpack[Options]) -> Any:
+    """Fill with the kernel of bilinear interpolation: Caffe's ``bilinear``. Nothing is drawn.
+
+    For a Deconvolution that enlarges f times: kernel_size ``2 f - f % 2``, stride f, pad ``ceil((f - 1) / 2)``, group
+    and num_output the number of channels. Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic
+    Segmentation" (2015), section 3.3, begin their upsampling so.
+
+    Parameters
+    ----------
+    shape : sequence of 4 int, numpy.ndarray or Blob
+        Of a new array, or what to fill in place; height and width are equal.
+    **options
+        `rng` (not drawn from), `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
+
+    Returns
+    -------
+    numpy.ndarray or Blob
+
+    Raises
+    ------
+    CaffeError
+        If the shape has not four axes, or its kernels are not square.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> cf.bilinear((1, 1, 4, 4))[0, 0, 0]
+    array([0.0625, 0.1875, 0.1875, 0.0625], dtype=float32)
+    """
+    return fill(shape, {"type": "bilinear"}, **options)
+
+
+# --- what Caffe lacks ----------------------------------------------------------------------------------------------
+
+
+def lecun_normal(shape: Any, **options: Unpack[Options]) -> Any:
+    """Fill normally with variance ``1 / fan_in``. Caffe has no name for it; its ``xavier`` is the uniform counterpart.
+
+    LeCun, Bottou, Orr and Müller, "Efficient BackProp" (1998), section 4.6, equation 16: the sum of fan_in inputs of
+    variance 1 then has variance 1.
+
+    Parameters
+    ----------
+    shape : int, sequence of int, numpy.ndarray or Blob
+        Of a new array, or what to fill in place; at least one axis.
+    **options
+        `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
+
+    Returns
+    -------
+    numpy.ndarray or Blob
+
+    Raises
+    ------
+    CaffeError
+        If the shape has no fans.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> round(float(cf.lecun_normal((500, 800), rng=1701).var()) * 800, 2)
+    1.0
+    """
+    return variance_scaling(shape, 1.0, "FAN_IN", "normal", **options)
+
+
+def xavier_normal(shape: Any, **options: Unpack[Options]) -> Any:
+    """Fill normally with variance ``2 / (fan_in + fan_out)``. Caffe has no name for it.
+
+    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010), equation 12:
+    a compromise between keeping the signal's variance forward and the gradient's backward. Their own experiments draw
+    uniformly, which is ``xavier(variance_norm="AVERAGE")``.
+
+    Parameters
+    ----------
+    shape : int, sequence of int, numpy.ndarray or Blob
+        Of a new array, or what to fill in place; at least one axis.
+    **options
+        `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
+
+    Returns
+    -------
+    numpy.ndarray or Blob
+
+    Raises
+    ------
+    CaffeError
+        If the shape has no fans.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> round(float(cf.xavier_normal((500, 800), rng=1701).var()) * 1300 / 2, 2)
+    1.0
+    """
+    return variance_scaling(shape, 1.0, "AVERAGE", "normal", **options)
+
+
+def he_normal(
+    shape: Any,
+    negative_slope: float = 0.0,
+    variance_norm: VarianceNorm = "FAN_IN",
+    **options: Unpack[Options],
+) -> Any:
+    """Fill normally with variance ``2 / ((1 + a^2) n)``, for a PReLU or leaky ReLU of slope a.
+
+    He et al., "Delving Deep into Rectifiers" (2015), section 2.2, equation 15. Without a slope it is Caffe's ``msra``,
+    bit for bit; for one Caffe has no name. Slope 1 is the linear case, variance ``1 / n``.
+
+    Parameters
+    ----------
+    shape : int, sequence of int, numpy.ndarray or Blob
+        Of a new array, or what to fill in place; at least one axis.
+    negative_slope : float, optional
+        The slope a for negative inputs: ReLU's ``negative_slope``, or what PReLU begins with (0.25 unless filled).
+    variance_norm : {"FAN_IN", "FAN_OUT", "AVERAGE"}, optional
+    **options
+        `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
+
+    Returns
+    -------
+    numpy.ndarray or Blob
+
+    Raises
+    ------
+    CaffeError
+        If the slope is not a finite number, or the shape has no fans.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> bool((cf.he_normal((50, 40), rng=1) == cf.msra((50, 40), rng=1)).all())
+    True
+    >>> round(float(cf.he_normal((500, 800), 0.25, rng=1701).var()) * 800, 2)
+    1.88
+    """
+    if not math.isfinite(negative_slope):
+        raise CaffeError(f"negative_slope is a finite number, got {negative_slope!r}")
+    return variance_scaling(shape, 2.0 / (1.0 + negative_slope**2), variance_norm, "normal", **options)
