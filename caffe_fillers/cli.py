@@ -19,6 +19,8 @@ from rich.table import Table
 
 import caffe_fillers as cf
 
+from . import prototxt, schema
+
 __all__ = ["main"]
 
 FINE, DIFFERS, USAGE = 0, 1, 2
@@ -146,17 +148,6 @@ def _std(values: np.ndarray) -> float:
     return math.sqrt(max(square / flat.size - (total / flat.size) ** 2, 0.0))
 
 
-def _is_solver(path: str) -> bool:
-    """Whether a prototxt is a solver's: it names or holds a train net."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            message = cf.read_solver(path)
-        except cf.CaffeError:
-            return False
-    return any(message.HasField(name) for name in ("net", "net_param", "train_net", "train_net_param"))
-
-
 def _seed(given: int | None, message: Any = None) -> cf.RNG | int | None:
     if given is not None and not 0 <= given < 2**32:
         raise click.BadParameter(f"{given} is not in 0..4294967295; Caffe would use {given % 2**32}", param_hint="--seed")
@@ -217,7 +208,7 @@ def _build(path: str, options: dict[str, Any], fill: bool = True) -> tuple[Any, 
         "rng": _seed(options["seed"]),
         "fill": fill,
     }
-    if not _is_solver(path):
+    if not prototxt.is_solver(path):
         return cf.Net(path, options["phase"], level=options["level"], stages=options["stages"], **common), []
     message = cf.read_solver(path, strict=options["strict"])
     # as `caffe train` does before it builds the solver
@@ -428,9 +419,9 @@ def upgrade(old: str, output: str, strict: bool, as_json: bool) -> None:
 
     Example: caffe-fillers upgrade old.prototxt -o new.prototxt
     """
-    solver = _is_solver(old)
-    message = cf.read_solver(old, strict=strict) if solver else cf.read_net(old, strict=strict)
-    new = cf.upgrade(message)
+    solver = prototxt.is_solver(old)
+    # the text, for it knows the types of forks' layers, which the message can't hold
+    new = cf.upgrade(prototxt.read(old, schema.SolverParameter if solver else schema.NetParameter, strict=strict))
     cf.write_prototxt(output, new)
     layers = None if solver else len(new.layer)
     if as_json:

@@ -19,9 +19,10 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from . import schema
 from .errors import CaffeError, CaffeWarning
 
-__all__ = ["MAX_BYTES", "Path", "Text", "format_text", "parse", "read"]
+__all__ = ["MAX_BYTES", "Path", "Text", "format_text", "is_solver", "parse", "read"]
 
 Path = tuple[str | int, ...]
 
@@ -90,12 +91,31 @@ def read(path: str | PathLike[str], message_class: type[Message], *, strict: boo
     CaffeError
         If the file can't be opened, is larger than 64 MB or does not read as `message_class`.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise CaffeError(f"can't read {path}: {getattr(error, 'strerror', None) or error}") from None
-    return parse(data, message_class, name=str(path), strict=strict)
+    return parse(_bytes_of(path), message_class, name=str(path), strict=strict)
+
+
+def is_solver(path: str | PathLike[str]) -> bool:
+    """Tell a solver's prototxt from a net's, even a broken one, by the first field that only one of them has.
+
+    Raises
+    ------
+    CaffeError
+        If the file can't be opened.
+    """
+    of_net, of_solver = (
+        _fields(getattr(schema, name).DESCRIPTOR).keys() for name in ("NetParameter", "SolverParameter")
+    )
+    depth, before = 0, b""
+    for match in _TOKEN.finditer(_bytes_of(path)):
+        text = match[match.lastindex or _BAD]
+        if text in (b"{", b"<"):
+            depth += 1
+        elif text in (b"}", b">"):
+            depth -= 1
+        elif not depth and before != b":" and (text in of_net) != (text in of_solver):
+            return text in of_solver
+        before = text
+    return False
 
 
 def parse(text: str | bytes, message_class: type[Message], *, name: str = "<text>", strict: bool = False) -> Text:
@@ -149,6 +169,14 @@ def parse(text: str | bytes, message_class: type[Message], *, name: str = "<text
     return result
 
 
+def _bytes_of(path: str | PathLike[str]) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise CaffeError(f"can't read {path}: {getattr(error, 'strerror', None) or error}") from None
+
+
 def format_text(message: Message) -> str:
     """Return a message as prototxt text, which reads back to an equal message.
 
@@ -180,7 +208,7 @@ def _suggestion(word: str, descriptor: Descriptor) -> str:
 
     # nearly all names of messages end so, which makes them look alike
     names = {field.name.removesuffix("_param"): field.name for field in descriptor.fields}
-    close = difflib.get_close_matches(word[:64].removesuffix("_param"), names, 1, 0.75)
+    close = difflib.get_close_matches(word[:64].removesuffix("_param"), names, 1, 0.8)
     return f"did you mean {names[close[0]]}?" if close else ""
 
 

@@ -447,6 +447,30 @@ def test_read(tmp_path: Path) -> None:
     assert prototxt.read(str(path), schema.NetParameter).message == schema.NetParameter()
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", False),
+        ("net: 'a.prototxt'", True),
+        ("type: SGD net: 'broken'", True),
+        ("# net:\n name: 'net' layer { }", False),
+        ("name: net\nlayers { }", False),
+        ("debug_info: true net_param { layer { } }", True),
+        ("forked { net: 1 } input: 'x'", False),
+        ("<<<<<<< HEAD\nbase_lr: 1", False),
+    ],
+)
+def test_a_solver_is_told_from_a_net(tmp_path: Path, text: str, expected: bool) -> None:
+    path = tmp_path / "any.prototxt"
+    path.write_text(text)
+    assert prototxt.is_solver(path) is expected
+
+
+def test_solvers_of_the_corpus_are_told_from_nets(corpus: Path) -> None:
+    for row in CLASSES:
+        assert prototxt.is_solver(corpus / "files" / row["file"]) == (row["message"] == "SolverParameter"), row["file"]
+
+
 def test_files_that_cannot_be(tmp_path: Path) -> None:
     binary = tmp_path / "w.caffemodel"
     binary.write_bytes(schema.NetParameter(name="abc", input=["\0" * 9]).SerializeToString())
