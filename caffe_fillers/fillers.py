@@ -91,13 +91,19 @@ def as_rng(rng: RNG | int | None, boost: str | None = None) -> RNG:
 # --- what to fill with -------------------------------------------------------------------------------------------
 
 
-def _from_message(message: Any) -> Spec:
+@lru_cache(maxsize=1024)
+def _from_bytes(serialized: bytes) -> Spec:
+    from . import schema
+
+    message: Any = schema.FillerParameter.FromString(serialized)
     numbers = [getattr(message, name) for name in ("value", "min", "max", "mean", "std")]
-    zeros = ()
-    if 0 in numbers:
-        zeros = tuple(name for name, x in zip(Spec._fields[1:], numbers, strict=False) if math.copysign(1, x) < 0 == x)
-    # a fork's FillerParameter may lack variance_norm
-    return Spec(message.type, *numbers, message.sparse, getattr(message, "variance_norm", 0), zeros)
+    zeros = tuple(name for name, x in zip(Spec._fields[1:], numbers, strict=False) if math.copysign(1, x) < 0 == x)
+    return Spec(message.type, *numbers, message.sparse, message.variance_norm, zeros)
+
+
+def _from_message(message: Any) -> Spec:
+    # by way of its bytes, for it may be another package's message, and a net's fillers repeat
+    return _from_bytes(message.SerializeToString())
 
 
 def _from_dict(fields: Mapping[str, Any]) -> Spec:

@@ -220,11 +220,12 @@ def count(shape: Shape) -> int:
 def axis(shape: Shape, index: int) -> int:
     """Axis `index` of `shape` counted from the front, as CanonicalAxisIndex has it."""
     axes = len(shape)
+    if -axes <= index < axes:
+        return index % axes
     size = "(0)" if shape is UNSET else describe(shape)
     where = f"axis {index} out of range for {axes}-D Blob with shape {size}"
     need(index >= -axes, f"axis_index >= -num_axes() ({index} vs. {-axes}) {where}")
-    need(index < axes, f"axis_index < num_axes() ({index} vs. {axes}) {where}")
-    return index + axes if index < 0 else index
+    raise CaffeError(f"Check failed: axis_index < num_axes() ({index} vs. {axes}) {where}")
 
 
 def legacy(shape: Shape) -> tuple[int, int, int, int]:
@@ -263,23 +264,15 @@ def check_counts(
         if limits is None:
             continue
         low, high = limits
-        noun = f"{kind.lower()} blob(s){' as input' if kind == 'Bottom' else ' as output'}."
         have = len(names)
-        if low == high:
-            need(
-                have == low,
-                f"ExactNum{kind}Blobs() == {kind.lower()}.size() ({low} vs. {have}) {layer.type} Layer {verb} {low} {noun}",
-            )
+        if low <= have and (high is None or have <= high):
             continue
-        need(
-            have >= low,
-            f"Min{kind}Blobs() <= {kind.lower()}.size() ({low} vs. {have}) {layer.type} Layer {verb} at least {low} {noun}",
-        )
-        need(
-            high is None or have <= high,
-            f"Max{kind}Blobs() >= {kind.lower()}.size() ({high} vs. {have}) "
-            f"{layer.type} Layer {verb} at most {high} {noun}",
-        )
+        side = f"{kind.lower()}.size()"
+        noun = f"{kind.lower()} blob(s){' as input' if kind == 'Bottom' else ' as output'}."
+        if low == high:
+            need(False, f"ExactNum{kind}Blobs() == {side} ({low} vs. {have}) {layer.type} Layer {verb} {low} {noun}")
+        need(have >= low, f"Min{kind}Blobs() <= {side} ({low} vs. {have}) {layer.type} Layer {verb} at least {low} {noun}")
+        need(False, f"Max{kind}Blobs() >= {side} ({high} vs. {have}) {layer.type} Layer {verb} at most {high} {noun}")
     if equal:
         need_equal(
             len(layer.bottoms), len(layer.tops), "bottom.size() == top.size()", f"{layer.type} makes one top of each bottom"
