@@ -21,6 +21,7 @@ from google.protobuf.message import Message
 
 from . import schema
 from .errors import CaffeError, CaffeWarning
+from .tokens import BAD, END, FLOAT, IDENTIFIER, INTEGER, STRING, TOKEN, integer, lexical_error, unquoted
 
 __all__ = ["MAX_BYTES", "Path", "Text", "format_text", "is_solver", "parse", "read"]
 
@@ -30,25 +31,6 @@ Path = tuple[str | int, ...]
 MAX_BYTES = 64 << 20
 _MAX_DEPTH = 100  # known messages nest seven deep, so this only bounds what is skipped
 
-_ESCAPED = rb"""\\(?:[abfnrtv\\?'"0-7]|x[0-9A-Fa-f]|u[0-9A-Fa-f]{4}|U00[01][0-9A-Fa-f]{5})"""
-_TOKEN = re.compile(
-    rb"""(?:[ \t\n\v\f\r]++|\#[^\n\0]*+)*+
-    (?:([A-Za-z_][A-Za-z0-9_]*+)
-    |("(?:[^"\\\n\0]++|%b)*+" | '(?:[^'\\\n\0]++|%b)*+')
-    |((?:0[xX][0-9A-Fa-f]++|0[0-7]*+|[1-9][0-9]*+)(?![0-9A-Za-z_.]))
-    |((?:(?:0|[1-9][0-9]*+)(?:\.[0-9]*+)?+|(?<![A-Za-z0-9_])\.[0-9]++)(?:[eE][+-]?[0-9]++)?+(?:[fF]|(?![0-9]))(?![A-Za-z_.]))
-    |([!$%%&()*+,\-/:;<=>?@\[\\\]^`{|}~\x7f]|\.(?![0-9]))
-    |(\Z)
-    |([\s\S]))"""
-    % (_ESCAPED, _ESCAPED),
-    re.VERBOSE,
-)
-_IDENTIFIER, _STRING, _INTEGER, _FLOAT, _SYMBOL, _END, _BAD = range(1, 8)
-
-_ESCAPE = re.compile(
-    rb"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(?:u|U0000)([Dd][89ABab]..)\\u([Dd][C-Fc-f]..)|u(.{4})|U(.{8})|(.))"
-)
-_PLAIN_ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _LIST_MEND = "the elements of a list stand between commas, and ] ends it"
 _BOOLS = {b"true": True, b"True": True, b"t": True, b"false": False, b"False": False, b"f": False}
 _FLOAT_MAX, _ROUNDS_TO_FLOAT_MAX = 3.4028234663852886e38, 3.4028235677973366e38
@@ -106,8 +88,8 @@ def is_solver(path: str | PathLike[str]) -> bool:
         _fields(getattr(schema, name).DESCRIPTOR).keys() for name in ("NetParameter", "SolverParameter")
     )
     depth, before = 0, b""
-    for match in _TOKEN.finditer(_bytes_of(path)):
-        text = match[match.lastindex or _BAD]
+    for match in TOKEN.finditer(_bytes_of(path)):
+        text = match[match.lastindex or BAD]
         if text in (b"{", b"<"):
             depth += 1
         elif text in (b"}", b">"):
@@ -149,7 +131,9 @@ def parse(text: str | bytes, message_class: type[Message], *, name: str = "<text
     >>> text.message.type, text.lines["std",]
     ('gaussian', 2)
     """
-    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
+    if not isinstance(text, (str, bytes)):
+        raise CaffeError(f"prototxt text is str or bytes, got {type(text).__name__}")
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(data) > MAX_BYTES:
         raise CaffeError(f"{name}: larger than {MAX_BYTES >> 20} MB: not a prototxt\nwas a weights file meant?")
     result = Text(message_class(), name, sha256=hashlib.sha256(data).hexdigest())
@@ -173,7 +157,7 @@ def _bytes_of(path: str | PathLike[str]) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise CaffeError(f"can't read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
@@ -261,15 +245,15 @@ class _Reader:
         self.strict = strict
         self.not_utf8: list[int] = []
         self.at, self.line = 0, 1  # where lines were last counted
-        self.tokens: Iterator[re.Match[bytes]] = _TOKEN.finditer(data)
+        self.tokens: Iterator[re.Match[bytes]] = TOKEN.finditer(data)
         self.advance()
 
     def advance(self) -> None:
         match = self.match = next(self.tokens)
-        kind = self.kind = match.lastindex or _BAD
+        kind = self.kind = match.lastindex or BAD
         self.text = match[kind]
-        if kind == _BAD:
-            raise self.error(*_lexical_error(self.data, match.start(kind)))
+        if kind == BAD:
+            raise self.error(*lexical_error(self.data, match.start(kind)))
 
     def take(self, text: bytes) -> bool:
         if self.text == text:
@@ -298,10 +282,10 @@ class _Reader:
             if text == b"}" or text == b">":
                 if close:
                     return self.expect(close, f"the message was opened with {'{' if close == b'}' else '<'}")
-            elif self.kind == _END and not close:
+            elif self.kind == END and not close:
                 return None
             line = self.line_here()
-            if self.kind != _IDENTIFIER:
+            if self.kind != IDENTIFIER:
                 if text != b"[":
                     raise self.error(f"Expected identifier, got: {self.shown()}", self.no_field_mend(path))
                 self.extension(message, path, line)
@@ -365,6 +349,7 @@ class _Reader:
             return 1
         value = entry.value(self, entry, path)
         if value is None:
+            self.lines.pop(here, None)
             return 0
         container.append(value)
         return 1
@@ -392,9 +377,9 @@ class _Reader:
         return self.integer(entry.limit)
 
     def integer(self, limit: int) -> int:
-        if self.kind != _INTEGER:
+        if self.kind != INTEGER:
             raise self.error(f"Expected integer, got: {self.shown()}", "a whole number belongs here")
-        value = _integer(self.text)
+        value = integer(self.text)
         if value > limit:
             raise self.error(f"Integer out of range ({self.shown()})", f"{limit} is the largest that fits")
         self.advance()
@@ -410,26 +395,26 @@ class _Reader:
     def double(self, entry: _Field, path: Path) -> float:
         negative = self.take(b"-")
         kind, text = self.kind, self.text
-        if kind == _FLOAT:
+        if kind == FLOAT:
             value = float(text.rstrip(b"fF"))
-        elif kind == _INTEGER:
+        elif kind == INTEGER:
             if len(text) > 1 and text[0] == 48:
                 raise self.error(f"Expect a decimal number, got: {self.shown()}", "no leading zero and no 0x here")
             value = float(text)
         else:
-            named = _NON_FINITE.get(text.lower()) if kind == _IDENTIFIER else None
+            named = _NON_FINITE.get(text.lower()) if kind == IDENTIFIER else None
             if named is None:
-                shown = self.shown().lower() if kind == _IDENTIFIER else self.shown()
+                shown = self.shown().lower() if kind == IDENTIFIER else self.shown()
                 raise self.error(f"Expected double, got: {shown}", "a number belongs here")
             value = named
         self.advance()
         return -value if negative else value
 
     def boolean(self, entry: _Field, path: Path) -> bool:
-        if self.kind == _INTEGER:
+        if self.kind == INTEGER:
             return bool(self.integer(1))
         text = self.text
-        if self.kind != _IDENTIFIER:
+        if self.kind != IDENTIFIER:
             raise self.error(f"Expected identifier, got: {self.shown()}", "true or false belongs here")
         self.advance()
         if text not in _BOOLS:
@@ -438,8 +423,8 @@ class _Reader:
         return _BOOLS[text]
 
     def string(self, entry: _Field, path: Path) -> bytes:
-        if self.kind != _STRING:
-            text = self.shown() if self.kind in (_IDENTIFIER, _INTEGER, _FLOAT) else "TEXT"
+        if self.kind != STRING:
+            text = self.shown() if self.kind in (IDENTIFIER, INTEGER, FLOAT) else "TEXT"
             raise self.error(f"Expected string, got: {self.shown()}", f'text stands in quotes: {entry.name}: "{text}"')
         return self.strings()
 
@@ -448,9 +433,8 @@ class _Reader:
 
     def strings(self) -> bytes:
         parts = []
-        while self.kind == _STRING:
-            inside = self.text[1:-1]
-            parts.append(_ESCAPE.sub(_unescape, inside) if b"\\" in inside else inside)
+        while self.kind == STRING:
+            parts.append(unquoted(self.text))
             self.advance()
         return b"".join(parts)
 
@@ -465,13 +449,13 @@ class _Reader:
     def enumerated(self, entry: _Field, path: Path) -> int | None:
         line, number = self.line, None
         text = self.text
-        if self.kind == _IDENTIFIER:
+        if self.kind == IDENTIFIER:
             self.advance()
             number = entry.enum.get(text)
             if number is not None:
                 return number
             written: str | int = text.decode()
-        elif text == b"-" or self.kind == _INTEGER:
+        elif text == b"-" or self.kind == INTEGER:
             written = self.signed(entry, path)
             if written in entry.enum.values():
                 return written
@@ -515,7 +499,7 @@ class _Reader:
         self.advance()
         parts = b""
         while True:
-            if self.kind != _IDENTIFIER:
+            if self.kind != IDENTIFIER:
                 raise self.error(f"Expected identifier, got: {self.shown()}", "the name of an extension: [a.b]")
             parts += self.text
             self.advance()
@@ -543,7 +527,7 @@ class _Reader:
             while self.text not in (b"}", b">"):
                 if self.text == b"[":
                     name = f"[{self.bracketed()}]"
-                elif self.kind == _IDENTIFIER:
+                elif self.kind == IDENTIFIER:
                     name = self.text.decode()
                     self.advance()
                 else:
@@ -559,16 +543,16 @@ class _Reader:
                     self.expect(b",", _LIST_MEND)
                 elements.append(self.plain_value(depth + 1))
             return elements
-        if self.kind == _STRING:
+        if self.kind == STRING:
             return self.decoded(self.strings())
         negative = self.take(b"-")
         text = self.text
-        if self.kind == _IDENTIFIER and not (negative and text.lower() not in _NON_FINITE):
+        if self.kind == IDENTIFIER and not (negative and text.lower() not in _NON_FINITE):
             self.advance()
             return -_NON_FINITE[text.lower()] if negative else text.decode()
-        if self.kind == _INTEGER:
-            number: float = _integer(text)
-        elif self.kind == _FLOAT:
+        if self.kind == INTEGER:
+            number: float = integer(text)
+        elif self.kind == FLOAT:
             number = float(text.rstrip(b"fF"))
         else:
             raise self.error(f"Cannot skip field value, unexpected token: {self.shown()}", "a value belongs here")
@@ -581,7 +565,7 @@ class _Reader:
         return self.text.decode("utf-8", "backslashreplace")
 
     def no_field_mend(self, path: Path) -> str:
-        if self.kind == _END:
+        if self.kind == END:
             opened = f", opened in line {self.lines[path]}," if path else ""
             return f"the text ends but a message{opened} does not: a }} is missing"
         if self.text in (b"}", b">"):
@@ -592,7 +576,8 @@ class _Reader:
         data = self.data
         start = self.match.start(self.kind) if start is None else start
         begin = data.rfind(b"\n", 0, start) + 1
-        column = len(data[begin:start].expandtabs(8)) + 1
+        # Python's tab stops count anew after a carriage return, C++'s do not
+        column = len(data[begin:start].replace(b"\r", b" ").expandtabs(8)) + 1
         line = data.count(b"\n", 0, start) + 1
         here = data[begin : begin + 8]
         if data.startswith(b"\xef\xbb\xbf") and not start:
@@ -605,86 +590,13 @@ class _Reader:
             mend = "a merge conflict was left in the file: keep one of the two sides"
         elif len(data) < 1000 and re.fullmatch(rb"[\w./-]+\.prototxt\s*", data):
             mend = f"the file holds only a path, which is how git writes a symbolic link: read {data.decode().strip()}"
-        if len(what) > 500:
-            what = f"{what[:500]}..."
+        what, mend = (text if len(text) < 500 else f"{text[:500]}..." for text in (what, mend))
         return CaffeError(f"{self.result.name}:{line}:{column}: {what}\n{mend}")
-
-
-def _integer(text: bytes) -> int:
-    if text[:1] == b"0":
-        return int(text[2:], 16) if text[1:2] in (b"x", b"X") else int(text, 8)
-    # Python refuses to convert thousands of decimal digits, and none so long fits
-    return int(text[:100])
 
 
 def _listed(enum: dict[bytes, int]) -> str:
     names = [name.decode() for name in enum]
     return ", ".join(names if len(names) < 10 else [*names[:5], "...", names[-1]])
-
-
-def _unescape(match: re.Match[bytes]) -> bytes:
-    octal, hexadecimal, head, trail, short, long, plain = match.groups()
-    if plain is not None:
-        return _PLAIN_ESCAPES.get(plain, plain)
-    if octal or hexadecimal:
-        return bytes([int(octal, 8) & 255 if octal else int(hexadecimal, 16)])
-    point = int(short or long or head, 16)
-    if head:
-        point = 0x10000 + ((point - 0xD800) << 10 | (int(trail, 16) - 0xDC00))
-    if point > 0x10FFFF:
-        return b"\\U%08x" % point
-    return chr(point).encode("utf-8", "surrogatepass")
-
-
-def _lexical_error(data: bytes, start: int) -> tuple[str, str, int]:
-    """Return what C++ says of the characters at `start`, which make no token, the mend, and the place it names."""
-    first = data[start]
-    if first in b"\"'":
-        return _string_error(data, start)
-    if first >= 128:
-        return f"Interpreting non ascii codepoint {first}.", "only text in quotes and comments may hold it", start
-    if first < 32:
-        return "Invalid control characters encountered in text.", "remove them", start
-    if first == ord(".") and re.compile(rb"\w").match(data, start - 1):
-        return "Need space between identifier and decimal point.", "is text without its quotes meant?", start
-    number = re.compile(rb"(0[xX])[0-9A-Fa-f]*|(0(?=[0-9])[0-7]*)|[0-9]*(?:\.[0-9]*)?(?:([eE][+-]?)[0-9]*)?[fF]?")
-    match = number.match(data, start)
-    assert match is not None
-    end = match.end()
-    after = data[end : end + 1]
-    if match[1] and end == match.end(1):
-        return '"0x" must be followed by hex digits.', "write 0x1F or a decimal number", end
-    if match[2] and after.isdigit():
-        return "Numbers starting with leading zero must be in octal.", "remove the leading zeros", end
-    if match[3] and not data[match.end(3) : match.end(3) + 1].isdigit():
-        return '"e" must be followed by exponent.', "write 1e5 or 1e-5", match.end(3)
-    if after != b".":
-        return "Need space between number and identifier.", "is text without its quotes meant?", end
-    if match[1] or match[2]:
-        return "Hex and octal numbers must be integers.", "write a decimal number", end
-    return "Already saw decimal point or exponent; can't have another one.", "a number has one decimal point", end
-
-
-def _string_error(data: bytes, start: int) -> tuple[str, str, int]:
-    quote = data[start : start + 1]
-    match = re.compile(rb"%b(?:[^%b\\\n\0]++|%b)*+" % (quote, quote, _ESCAPED)).match(data, start)
-    assert match is not None
-    end = match.end()
-    after = data[end : end + 1]
-    if after == b"\n":
-        return "String literals cannot cross line boundaries.", f"the {quote.decode()} that ends it is missing", end
-    if after != b"\\":
-        return "Unexpected end of string.", f"the {quote.decode()} that ends it is missing", end
-    digits = re.compile(rb"\\(?:(x)|(u)[0-9A-Fa-f]{0,3}|(U)(?:0(?:0(?:[01][0-9A-Fa-f]{0,4})?)?)?|)").match(data, end)
-    assert digits is not None
-    mend = r"a backslash is written \\"
-    if digits[1]:
-        return "Expected hex digits for escape sequence.", mend, digits.end()
-    if digits[2]:
-        return "Expected four hex digits for \\u escape sequence.", mend, digits.end()
-    if digits[3]:
-        return "Expected eight hex digits up to 10ffff for \\U escape sequence", mend, digits.end()
-    return "Invalid escape sequence in string literal.", mend, digits.end()
 
 
 _VALUES: dict[int, tuple[Callable[[_Reader, _Field, Path], Any], int]] = {

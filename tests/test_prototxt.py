@@ -471,6 +471,14 @@ def test_solvers_of_the_corpus_are_told_from_nets(corpus: Path) -> None:
         assert prototxt.is_solver(corpus / "files" / row["file"]) == (row["message"] == "SolverParameter"), row["file"]
 
 
+def test_what_is_no_text_and_no_path() -> None:
+    for text in (None, 5, bytearray(b"name: 'a'")):
+        with pytest.raises(CaffeError, match="str or bytes"):
+            prototxt.parse(text, schema.NetParameter)
+    with pytest.raises(CaffeError, match="can't read None"):
+        prototxt.read(None, schema.NetParameter)
+
+
 def test_files_that_cannot_be(tmp_path: Path) -> None:
     binary = tmp_path / "w.caffemodel"
     binary.write_bytes(schema.NetParameter(name="abc", input=["\0" * 9]).SerializeToString())
