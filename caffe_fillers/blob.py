@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -19,6 +19,7 @@ MAX_AXES = 32
 
 def check_shape(shape: int | Iterable[int]) -> tuple[int, ...]:
     """Return `shape` as a tuple, or raise what Caffe's Blob raises for a shape it can't hold."""
+    dims: tuple[int, ...]
     try:
         dims = (operator.index(shape),)  # type: ignore[arg-type]
     except TypeError:
@@ -80,7 +81,7 @@ class Blob:
 
     def __init__(self, shape: int | Iterable[int] = (), dtype: Any = np.float32) -> None:
         self._shape = check_shape(shape)
-        self._dtype = np.dtype(dtype)
+        self._dtype: np.dtype[Any] = np.dtype(dtype)
         if self._dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise CaffeError(f"a blob holds float32 or float64, got dtype {self._dtype}")
         self._data: np.ndarray | None = None
@@ -116,11 +117,11 @@ class Blob:
             self._diff = np.zeros(self._shape, self._dtype)
         return self._diff
 
-    def fill(self, filler: Callable[[np.ndarray], None]) -> None:
-        """Let `filler` write all of `data`, which is not zeroed first."""
+    def allocate(self) -> np.ndarray:
+        """Return `data` for a caller who writes all of it: new memory is not zeroed first."""
         if self._data is None:
             self._data = np.empty(self._shape, self._dtype)
-        filler(self._data)
+        return self._data
 
     def without_data(self, why: str) -> Blob:
         """Make reading `data` an error that says `why`; returns the blob."""
@@ -208,11 +209,9 @@ class Blob:
     @classmethod
     def from_proto(cls, proto: Any, dtype: Any = None) -> Blob:
         """Make a blob from a BlobProto; `dtype` by default float64 where it holds doubles, else float32."""
-        legacy = [proto.HasField(name) for name in ("num", "channels", "height", "width")]
-        if any(legacy):
-            shape = (proto.num, proto.channels, proto.height, proto.width)
-        else:
-            shape = tuple(proto.shape.dim)
+        old = ("num", "channels", "height", "width")
+        legacy = any(proto.HasField(name) for name in old)
+        shape = tuple(getattr(proto, name) for name in old) if legacy else tuple(proto.shape.dim)
         doubles = len(proto.double_data) > 0
         blob = cls(shape, dtype if dtype is not None else (np.float64 if doubles else np.float32))
         values = proto.double_data if doubles else proto.data

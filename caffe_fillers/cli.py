@@ -29,7 +29,7 @@ FINE, DIFFERS, USAGE = 0, 1, 2
 # --- what the commands share ---------------------------------------------------------------------------------------
 
 
-class _Dims(click.ParamType):
+class _Dims(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """NAME=1x28x28"""
 
     name = "NAME=DIMS"
@@ -150,7 +150,9 @@ def _std(values: np.ndarray) -> float:
 
 def _seed(given: int | None, message: Any = None) -> cf.RNG | int | None:
     if given is not None and not 0 <= given < 2**32:
-        raise click.BadParameter(f"{given} is not in 0..4294967295; Caffe would use {given % 2**32}", param_hint="--seed")
+        raise click.BadParameter(
+            f"{given} is not in 0..4294967295; Caffe would use {given % 2**32}", param_hint="--seed"
+        )
     return given
 
 
@@ -159,7 +161,9 @@ _inputs_option = click.option(
 )
 _phase_option = click.option("--phase", type=click.Choice(["TRAIN", "TEST"]), default="TRAIN", show_default=True)
 _level_option = click.option("--level", type=int, default=0, show_default=True, help="The level of the net's state.")
-_stages_option = click.option("--stage", "stages", multiple=True, help="A stage of the net's state; may be given again.")
+_stages_option = click.option(
+    "--stage", "stages", multiple=True, help="A stage of the net's state; may be given again."
+)
 _boost_option = click.option(
     "--boost", default="1.74", show_default=True, help="The Boost that Caffe was built with, 1.47 or later."
 )
@@ -245,7 +249,9 @@ def main() -> None:
 
 @main.command()
 @click.argument("net", type=click.Path())
-@click.option("-o", "--output", type=click.Path(), help=".npz, .caffemodel, .h5 or .safetensors; a solver's train net is written.")
+@click.option(
+    "-o", "--output", type=click.Path(), help=".npz, .caffemodel, .h5 or .safetensors; a solver's train net is written."
+)
 @_with_net_options
 @click.option("--draws", is_flag=True, help="Show the ledger: where in the stream each layer stood, and what it drew.")
 @_as_json
@@ -293,7 +299,12 @@ def init(net: str, output: str | None, draws: bool, as_json: bool, **options: An
         for _, each in ledger:
             _print(
                 _ledger(each),
-                [("layer", "layer", "left"), ("start", "first draw", "right"), ("count", "draws", "right"), ("what", "for", "left")],
+                [
+                    ("layer", "layer", "left"),
+                    ("start", "first draw", "right"),
+                    ("count", "draws", "right"),
+                    ("what", "for", "left"),
+                ],
                 f"{each.name or net} {each.phase}",
             )
     values = sum(math.prod(row["shape"]) for row in rows if not row["shared_with"])
@@ -439,7 +450,9 @@ def upgrade(old: str, output: str, strict: bool, as_json: bool) -> None:
 @_stages_option
 @_boost_option
 @_caffe_option
-@click.option("--seeds", type=(int, int), default=(0, 2**32), help="Search from the first up to, not including, the second.")
+@click.option(
+    "--seeds", type=(int, int), default=(0, 2**32), help="Search from the first up to, not including, the second."
+)
 @_as_json
 def seed(weights: str, net: str, inputs: Any, seeds: tuple[int, int], as_json: bool, **options: Any) -> None:
     """Find the seed whose fills of NET, a net's prototxt, these WEIGHTS are.

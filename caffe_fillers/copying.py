@@ -49,7 +49,12 @@ def copy_weights(net: Any, weights: Any) -> CopyReport:
     for layer in net.layers:
         first.setdefault(layer.name, layer)
         last[layer.name] = layer
-    owned = {id(blob) for step in net._steps for blob, owner in zip(step.layer.blobs, step.owners, strict=True) if owner is None}
+    owned = {
+        id(blob)
+        for step in net._steps
+        for blob, owner in zip(step.layer.blobs, step.owners, strict=True)
+        if owner is None
+    }
     report = CopyReport()
     todo: list[tuple[Blob, np.ndarray]] = []
     for path in weight_files(weights):

@@ -98,7 +98,8 @@ def _from_bytes(serialized: bytes) -> Spec:
     message: Any = schema.FillerParameter.FromString(serialized)
     numbers = [getattr(message, name) for name in ("value", "min", "max", "mean", "std")]
     zeros = tuple(name for name, x in zip(Spec._fields[1:], numbers, strict=False) if math.copysign(1, x) < 0 == x)
-    return Spec(message.type, *numbers, message.sparse, message.variance_norm, zeros)
+    value, low, high, mean, std = numbers
+    return Spec(message.type, value, low, high, mean, std, message.sparse, message.variance_norm, zeros)
 
 
 def _from_message(message: Any) -> Spec:
@@ -267,7 +268,7 @@ def _keep(spec: Spec, shape: tuple[int, ...], real: Any, age: int) -> float | No
                 )
     else:
         rows = shape[0] if shape else _fans(shape, _MASTER)[0]
-    p = real(real(spec.sparse) / real(rows))
+    p: float = real(real(spec.sparse) / real(rows))
     if p > 1:
         raise CaffeError(
             f"Check failed: p <= 1 ({_number(p)} vs. 1)\n"
@@ -452,9 +453,7 @@ def _check_array(out: np.ndarray) -> None:
         raise CaffeError("the array to fill is read-only; pass a writable one, or a copy")
     check_shape(out.shape)
     if not out.flags.c_contiguous and _overlaps_itself(out):
-        raise CaffeError(
-            f"the array to fill overlaps itself (shape {out.shape}, strides {out.strides}); pass a copy"
-        )
+        raise CaffeError(f"the array to fill overlaps itself (shape {out.shape}, strides {out.strides}); pass a copy")
 
 
 def fill(

@@ -14,9 +14,9 @@ True
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import Message
 
 __all__ = ["enum", "names"]
 
@@ -35,14 +35,14 @@ def enum(name: str) -> dict[str, int]:
     return {value.name: value.number for value in _POOL.FindEnumTypeByName(f"caffe.{name}").values}
 
 
-def __getattr__(name: str) -> type[Message]:
+def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         descriptor = _POOL.FindMessageTypeByName(f"caffe.{name}")
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}: Caffe has no such message") from None
-    found: type[Message] = message_factory.GetMessageClass(descriptor)
+    found = message_factory.GetMessageClass(descriptor)
     globals()[name] = found
     return found
 

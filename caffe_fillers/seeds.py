@@ -91,8 +91,9 @@ def _test_of(plan: fillers.Plan, value: float, boost: str, double: bool) -> tupl
     if tuple(int(part) for part in boost.split(".")[:2]) < (1, 56):
 
         def box_muller(words: _Words, at: int) -> np.ndarray:
-            radius = np.sqrt(-2 * np.log1p(words[at + 1] * -(2.0**-32)))
-            return np.abs(radius * np.cos(words[at] * (2 * math.pi * 2.0**-32)) - z) < noise + 1e-5
+            radius: np.ndarray = np.sqrt(-2 * np.log1p(words[at + 1] * -(2.0**-32)))
+            near: np.ndarray = np.abs(radius * np.cos(words[at] * (2 * math.pi * 2.0**-32)) - z) < noise + 1e-5
+            return near
 
         return box_muller, 1, 2
     bits = 29 if double else 24
@@ -174,9 +175,7 @@ def find_seed(
     if seeds.step != 1 or seeds.start < 0 or seeds.stop > 2**32:
         raise CaffeError(f"seeds is a range of step 1 within 0..2**32, got {seeds}")
     given = weights if isinstance(weights, Mapping) else load_weights(weights)
-    planned = Net(
-        net, phase, level=level, stages=stages, inputs=inputs, rng=0, boost=boost, caffe=caffe, fill=False
-    )
+    planned = Net(net, phase, level=level, stages=stages, inputs=inputs, rng=0, boost=boost, caffe=caffe, fill=False)
     first = next((row for row in planned.fills() if row["draws"]), None)
     if first is None:
         raise CaffeError("this net draws nothing for its parameters, so no seed shows in its weights")
@@ -195,7 +194,8 @@ def find_seed(
     def fits(seed: int) -> bool:
         rng = RNG(seed, boost=boost)
         rng.skip(first["start"])
-        return fillers.fill(array.shape, first["filler"], rng=rng, dtype=array.dtype, caffe=caffe).tobytes() == bits
+        filled: np.ndarray = fillers.fill(array.shape, first["filler"], rng=rng, dtype=array.dtype, caffe=caffe)
+        return filled.tobytes() == bits
 
     flat = array.reshape(-1)
     drawn = np.flatnonzero(np.isfinite(flat) & (flat != 0))[:2]

@@ -11,9 +11,11 @@ import numpy as np
 
 from . import fillers, schema
 from ._core import RNG
+from .blob import Blob
 from .errors import CaffeError
 from .layers.rule import need
-from .net import Net, Source, read_source
+from .net import Net, read_source
+from .planning import Source
 
 __all__ = ["Solver"]
 
@@ -141,7 +143,7 @@ class Solver:
             If a layer of one name has other blobs in the test net.
         """
         for net in self.test_nets:
-            pairs = []
+            pairs: list[tuple[Blob, Blob]] = []
             for layer in net.layers:
                 trained = self.net.layer_dict.get(layer.name)
                 if trained is None:
@@ -186,12 +188,17 @@ def _find(name: str, solver: str | None) -> str:
 def _planned_nets(message: Any) -> tuple[list[Any], list[Any]]:
     """What the train nets and the test nets are, a path or a message each, in the order in which Caffe builds them."""
     has = message.HasField
-    trains = [
-        getattr(message, name) for name in ("train_net_param", "train_net", "net_param", "net") if has(name)
-    ]
+    trains = [getattr(message, name) for name in ("train_net_param", "train_net", "net_param", "net") if has(name)]
     fields = "these fields specifying a train_net: net, net_param, train_net, train_net_param"
-    need(len(trains) >= 1, f"num_train_nets >= 1 ({len(trains)} vs. 1) SolverParameter must specify a train net using one of {fields[:12]}: {fields.split(': ')[1]}")
-    need(len(trains) <= 1, f"num_train_nets <= 1 ({len(trains)} vs. 1) SolverParameter must not contain more than one of {fields}")
+    must = f"SolverParameter must specify a train net using one of {fields}"
+    need(
+        len(trains) >= 1,
+        f"num_train_nets >= 1 ({len(trains)} vs. 1) {must}",
+    )
+    need(
+        len(trains) <= 1,
+        f"num_train_nets <= 1 ({len(trains)} vs. 1) SolverParameter must not contain more than one of {fields}",
+    )
     tests: list[Any] = [*message.test_net_param, *message.test_net]
     generic = [getattr(message, name) for name in ("net_param", "net") if has(name)]
     iterations = len(message.test_iter)

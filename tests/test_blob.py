@@ -72,9 +72,7 @@ def test_shape_and_values_must_agree():
         cf.Blob.from_proto(proto)
 
 
-@pytest.mark.parametrize(
-    "shape", [(-1,), (2**31,), (2**16, 2**16), (1,) * 33, (1.5,), "ab", None, (None,)]
-)
+@pytest.mark.parametrize("shape", [(-1,), (2**31,), (2**16, 2**16), (1,) * 33, (1.5,), "ab", None, (None,)])
 def test_shapes_that_caffe_can_not_hold(shape):
     with pytest.raises(cf.CaffeError):
         cf.Blob(shape)

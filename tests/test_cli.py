@@ -58,9 +58,8 @@ def test_init_gives_the_bits_of_the_tutorial(tmp_path, golden):
 
 def test_init_shows_a_table_and_the_ledger():
     result = run("init", SOLVER, *INPUT, "--draws")
-    assert [line.split() for line in result.stdout.splitlines() if line.startswith("conv2")][0] == [
-        *("conv2", "0", "weight", "50x20x5x5", "xavier", "500", "1250", "0.0447214")
-    ]
+    row = next(line for line in result.stdout.splitlines() if line.startswith("conv2"))
+    assert row.split() == ["conv2", "0", "weight", "50x20x5x5", "xavier", "500", "1250", "0.0447214"]
     assert "prefetch thread" in result.stdout
     found = json.loads(run("init", SOLVER, *INPUT, "--json").stdout)
     assert found["seed"] == 1701

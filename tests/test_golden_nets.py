@@ -1,4 +1,4 @@
-"""Every net and solver measured from the real Caffe: blobs, sharing, shapes of tops, position in the stream, refusals."""
+"""Every net and solver measured from the real Caffe: blobs, sharing, tops, position in the stream, refusals."""
 
 from __future__ import annotations
 

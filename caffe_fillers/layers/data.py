@@ -25,7 +25,9 @@ def _transform_draws(layer: Layer) -> bool:
     return param.mirror or (train and param.crop_size > 0)
 
 
-def _draws(layer: Layer, *, reader: str = "", shuffle: bool = False, skip: bool = False, window: bool = False) -> list[str]:
+def _draws(
+    layer: Layer, *, reader: str = "", shuffle: bool = False, skip: bool = False, window: bool = False
+) -> list[str]:
     """What a prefetching layer draws, in order: one raw draw for each entry.
 
     `reader` is the source of a database, `window` tells a WindowData layer.
@@ -213,7 +215,8 @@ def dummy_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     shapes: list[Shape]
     if any(len(getattr(param, name)) for name in legacy):
         need(
-            not param.shape, f"0 == param.shape_size() (0 vs. {len(param.shape)}) Both shape and legacy fields were specified"
+            not param.shape,
+            f"0 == param.shape_size() (0 vs. {len(param.shape)}) Both shape and legacy fields were specified",
         )
         columns = []
         for name in legacy:

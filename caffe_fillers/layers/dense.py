@@ -131,7 +131,9 @@ def prelu(layer: Layer, bottoms: list[Shape]) -> Setup:
 
     def text_blobs(blobs: list[Blob]) -> list[Blob]:
         size = "1" if param.channel_shared else "channels"
-        need_equal(blobs[0].count(), math.prod(shape), f"blobs_[0]->count() == {size}", "PReLU has one slope per channel")
+        need_equal(
+            blobs[0].count(), math.prod(shape), f"blobs_[0]->count() == {size}", "PReLU has one slope per channel"
+        )
         return blobs
 
     slope = Param(shape, filler(param, "filler", absent=Spec(value=0.25)), "slope")
@@ -173,7 +175,9 @@ def batch_norm(layer: Layer, bottoms: list[Shape]) -> Setup:
         )
     channels = bottom[axis(bottom, 1)]
     need(math.prod(bottom) > 0, "data_", f"the bottom, {bottom}, is empty")
-    return Setup([bottom], [Param((channels,), None, "mean"), Param((channels,), None, "variance"), Param((1,), None, "factor")])
+    return Setup(
+        [bottom], [Param((channels,), None, "mean"), Param((channels,), None, "variance"), Param((1,), None, "factor")]
+    )
 
 
 @layer_type("Parameter", bottoms=(0, 0), tops=ONE, since="1.0")

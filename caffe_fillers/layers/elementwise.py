@@ -8,9 +8,9 @@ from .rule import Layer, Setup, Shape, axis, layer_type, legacy, need, need_equa
 
 ONE = (1, 1)
 
-layer_type("BNLL", "Clip", "Dropout", "ELU", "Power", "ReLU", "Sigmoid", "Swish", "TanH", "Threshold", bottoms=ONE, tops=ONE)(
-    same
-)
+layer_type(
+    "BNLL", "Clip", "Dropout", "ELU", "Power", "ReLU", "Sigmoid", "Swish", "TanH", "Threshold", bottoms=ONE, tops=ONE
+)(same)
 
 
 @layer_type("AbsVal", bottoms=ONE, tops=ONE)

@@ -61,8 +61,8 @@ def accuracy(layer: Layer, bottoms: list[Shape]) -> Setup:
 def euclidean(layer: Layer, bottoms: list[Shape]) -> Setup:
     _same_first(bottoms)
     need(not layer.in_place[0], "start_axis <= end_axis (1 vs. 0)", "EuclideanLoss can't work in place; rename the top")
-    counts = [math.prod(bottom[1:]) for bottom in bottoms]
-    need_equal(*counts, "bottom[0]->count(1) == bottom[1]->count(1)", "Inputs must have the same dimension.")
+    left, right = (math.prod(bottom[1:]) for bottom in bottoms)
+    need_equal(left, right, "bottom[0]->count(1) == bottom[1]->count(1)", "Inputs must have the same dimension.")
     return Setup([SCALAR])
 
 
@@ -104,7 +104,9 @@ def softmax_with_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
     a = axis(scores, layer.message.softmax_param.axis)
     _softmax_inside(layer, scores, a)
     _same_first(bottoms)
-    need(not layer.in_place[0], "start_axis <= end_axis (1 vs. 0)", "SoftmaxWithLoss can't work in place; rename the top")
+    need(
+        not layer.in_place[0], "start_axis <= end_axis (1 vs. 0)", "SoftmaxWithLoss can't work in place; rename the top"
+    )
     _labels(scores, labels, a)
     return Setup([SCALAR])
 
@@ -123,7 +125,7 @@ def infogain(layer: Layer, bottoms: list[Shape]) -> Setup:
     _softmax_inside(layer, scores, axis(scores, layer.message.softmax_param.axis))
     need(
         not layer.message.loss_param.HasField("normalize"),
-        "!this->layer_param_.loss_param().has_normalize() normalize is deprecated. use \"normalization\"",
+        '!this->layer_param_.loss_param().has_normalize() normalize is deprecated. use "normalization"',
     )
     classes = scores[a]
     if len(bottoms) < 3:

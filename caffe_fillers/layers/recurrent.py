@@ -46,8 +46,9 @@ def _recurrent(layer: Layer, bottoms: list[Shape], gates: int, exposed: int) -> 
     params.append(Param((gates * n, n), weight, "hidden weight"))
     if gates == 1:
         params += [Param((n, n), weight, "output weight"), Param((n,), bias, "output bias")]
+    tops: list[Shape] = [(steps, streams, n), *[(1, streams, n)] * states]
     return Setup(
-        [(steps, streams, n)] + [(1, streams, n)] * states,
+        tops,
         params,
         again=tuple(range(first, len(params))),
         times=steps - 1,

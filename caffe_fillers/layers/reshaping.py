@@ -13,7 +13,9 @@ ONE = (1, 1)
 @layer_type("Split", bottoms=ONE, tops=(1, None))
 def split(layer: Layer, bottoms: list[Shape]) -> Setup:
     need(
-        not any(layer.in_place), "top[i] != bottom[0] Split Layer does not allow in-place computation.", "rename the top"
+        not any(layer.in_place),
+        "top[i] != bottom[0] Split Layer does not allow in-place computation.",
+        "rename the top",
     )
     return Setup(same(layer, bottoms).tops * len(layer.tops))
 
@@ -75,7 +77,9 @@ def slice_(layer: Layer, bottoms: list[Shape]) -> Setup:
     size = bottom[a]
     points = [c_int(point) for point in param.slice_point]
     if points:
-        need_equal(len(points), tops - 1, "slice_point_.size() == top.size() - 1", f"{tops} tops need {tops - 1} points")
+        need_equal(
+            len(points), tops - 1, "slice_point_.size() == top.size() - 1", f"{tops} tops need {tops - 1} points"
+        )
         need(
             tops <= size,
             f"top.size() <= bottom_slice_axis ({tops} vs. {size}) slice axis: {a}, bottom[0] shape: {describe(bottom)}",
@@ -130,25 +134,30 @@ def eltwise(layer: Layer, bottoms: list[Shape]) -> Setup:
 @layer_type("Flatten", bottoms=ONE, tops=ONE)
 def flatten(layer: Layer, bottoms: list[Shape]) -> Setup:
     need(
-        not layer.in_place[0], "top[0] != bottom[0] Flatten Layer does not allow in-place computation.", "rename the top"
+        not layer.in_place[0],
+        "top[0] != bottom[0] Flatten Layer does not allow in-place computation.",
+        "rename the top",
     )
     param, bottom = layer.message.flatten_param, bottoms[0]
     start, end = axis(bottom, param.axis), axis(bottom, param.end_axis)
-    need(
-        start <= end + 1, f"start_axis <= end_axis ({start} vs. {end + 1})", f"axis {start} is behind end_axis {end}"
-    )
+    need(start <= end + 1, f"start_axis <= end_axis ({start} vs. {end + 1})", f"axis {start} is behind end_axis {end}")
     return Setup([(*bottom[:start], math.prod(bottom[start : end + 1]), *bottom[end + 1 :])])
 
 
 @layer_type("Reshape", bottoms=ONE, tops=ONE)
 def reshape(layer: Layer, bottoms: list[Shape]) -> Setup:
     need(
-        not layer.in_place[0], "top[0] != bottom[0] Reshape Layer does not allow in-place computation.", "rename the top"
+        not layer.in_place[0],
+        "top[0] != bottom[0] Reshape Layer does not allow in-place computation.",
+        "rename the top",
     )
     param, bottom = layer.message.reshape_param, bottoms[0]
     dims = list(param.shape.dim)
     axes = len(bottom)
-    need(dims.count(-1) <= 1, "inferred_axis_ == -1 new shape contains multiple -1 dims; at most a single (1) value of -1 may be specified")
+    need(
+        dims.count(-1) <= 1,
+        "inferred_axis_ == -1 new shape contains multiple -1 dims; at most a single (1) value of -1 may be specified",
+    )
     start = param.axis if param.axis >= 0 else axes + param.axis + 1
     need(start >= 0, f"start_axis >= 0 ({start} vs. 0) axis {param.axis} out of range")
     need(start <= axes, f"start_axis <= bottom[0]->num_axes() ({start} vs. {axes}) axis {param.axis} out of range")

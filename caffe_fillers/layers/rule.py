@@ -271,11 +271,17 @@ def check_counts(
         noun = f"{kind.lower()} blob(s){' as input' if kind == 'Bottom' else ' as output'}."
         if low == high:
             need(False, f"ExactNum{kind}Blobs() == {side} ({low} vs. {have}) {layer.type} Layer {verb} {low} {noun}")
-        need(have >= low, f"Min{kind}Blobs() <= {side} ({low} vs. {have}) {layer.type} Layer {verb} at least {low} {noun}")
+        need(
+            have >= low,
+            f"Min{kind}Blobs() <= {side} ({low} vs. {have}) {layer.type} Layer {verb} at least {low} {noun}",
+        )
         need(False, f"Max{kind}Blobs() >= {side} ({high} vs. {have}) {layer.type} Layer {verb} at most {high} {noun}")
     if equal:
         need_equal(
-            len(layer.bottoms), len(layer.tops), "bottom.size() == top.size()", f"{layer.type} makes one top of each bottom"
+            len(layer.bottoms),
+            len(layer.tops),
+            "bottom.size() == top.size()",
+            f"{layer.type} makes one top of each bottom",
         )
 
 
