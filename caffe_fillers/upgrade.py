@@ -387,19 +387,27 @@ def _put(message: Any, name: str, value: Any) -> None:
         getattr(message, name).CopyFrom(value)
     elif message.DESCRIPTOR.name == "ConvolutionParameter" and name in ("pad", "kernel_size", "stride"):
         getattr(message, name).append(value)
+    elif name in ("new_height", "new_width"):
+        setattr(message, name, value % 2**32)  # signed in V0 only
     else:
         setattr(message, name, value)
 
 
 def _move_transforms(net: Any) -> None:
-    for layer in net.layers:
-        own = _TRANSFORMED.get(_V1_NAMES[layer.type])
-        if own is None or not layer.HasField(own):
-            continue
-        data = getattr(layer, own)
+    pairs = [
+        (layer.transform_param, getattr(layer, _TRANSFORMED[_V1_NAMES[layer.type]]))
+        for layer in net.layers
+        if _V1_NAMES[layer.type] in _TRANSFORMED
+    ]
+    if not any(data.HasField(name) for _, data in pairs for name in _TRANSFORMS):
+        return
+    for transform, data in pairs:
+        # Caffe leaves both present, if only empty, in every layer of these types
+        transform.SetInParent()
+        data.SetInParent()
         for name in _TRANSFORMS:
             if data.HasField(name):
-                setattr(layer.transform_param, name, getattr(data, name))
+                setattr(transform, name, getattr(data, name))
                 data.ClearField(name)
 
 

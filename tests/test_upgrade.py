@@ -1,8 +1,13 @@
-"""Old nets and solvers in today's form, rule by rule, and against the nets that the real Caffe made of them."""
+"""Old nets and solvers in today's form, rule by rule, and against what the real Caffe made of them.
+
+``upgrade_cases.json`` holds random messages, serialized, and what BVLC Caffe 9b89154's own upgrade made of them: the
+message, the V0 fields it dropped with a warning, or its error.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +19,7 @@ from hypothesis import strategies as st
 from caffe_fillers import CaffeError, CaffeWarning, prototxt, schema
 from caffe_fillers.upgrade import Upgraded, upgrade, upgrade_net, upgrade_solver
 
+CASES = json.loads((Path(__file__).parent / "upgrade_cases.json").read_text())
 NETS = [json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "golden" / "nets").glob("*.json"))]
 
 
@@ -238,6 +244,22 @@ def test_v1_transforms_move(old: str, own: str) -> None:
     assert second.transform_param.crop_size == 7
 
 
+def test_transforms_of_all_data_layers_are_present_once_one_moves() -> None:
+    result = upgraded(
+        "layers { type: DATA data_param { mirror: true } } layers { type: WINDOW_DATA } layers { type: RELU }"
+    )
+    assert [[field.name for field, _ in layer.ListFields()] for layer in result.message.layer] == [
+        ["type", "transform_param", "data_param"],
+        ["type", "transform_param", "window_data_param"],
+        ["type"],
+    ]
+
+
+def test_v0_sizes_were_signed() -> None:
+    layer = upgraded('layers { layer { type: "images" new_height: -1 new_width: 5 } }').message.layer[0]
+    assert (layer.image_data_param.new_height, layer.image_data_param.new_width) == (2**32 - 1, 5)
+
+
 def test_transforms_of_other_layers_stay() -> None:
     same(
         "layers { type: RELU data_param { mirror: true } } layers { data_param { crop_size: 5 } }",
@@ -424,6 +446,26 @@ def test_what_can_be_upgraded() -> None:
         upgrade(schema.LayerParameter())
     with pytest.raises(CaffeError, match="not str"):
         upgrade("net.prototxt")
+
+
+@pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
+def test_as_caffe(case: dict[str, Any]) -> None:
+    kind = getattr(schema, case["message"])
+    before = kind.FromString(bytes.fromhex(case["before"]))
+    if "error" in case:
+        with pytest.raises(
+            CaffeError, match="the net has both" if case["error"] == "both" else re.escape(case["error"])
+        ):
+            upgrade(before)
+        return
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        after = upgrade(before)
+    dropped = sorted(line.removesuffix(", dropped") for each in caught for line in str(each.message).splitlines())
+    assert dropped == case.get("dropped", [])
+    assert after.SerializePartialToString(deterministic=True) == kind.FromString(
+        bytes.fromhex(case["after"])
+    ).SerializePartialToString(deterministic=True)
 
 
 def test_binary_nets() -> None:
