@@ -10,7 +10,7 @@ setup(
             "caffe_fillers._core",
             sources=["caffe_fillers/_core.pyx", *sorted(glob("csrc/**/*.c", recursive=True))],
             include_dirs=["csrc"],
-            depends=sorted(glob("csrc/**/*.h", recursive=True)),
+            depends=[*glob("caffe_fillers/*.pxi"), *sorted(glob("csrc/**/*.h", recursive=True))],
             # a fused multiply-add rounds once where Caffe rounded twice
             extra_compile_args=["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"],
         )

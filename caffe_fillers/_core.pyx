@@ -42,10 +42,17 @@ cdef extern from "mt19937.h" nogil:
 cdef extern from "distributions.h" nogil:
     ctypedef enum cf_boost: CF_BOOST_147, CF_BOOST_156, CF_BOOST_164
     ctypedef enum cf_status: CF_OK, CF_ENDLESS
-    cf_status cf_uniform_f32(cf_mt *mt, float *out, size_t n, float a, float b, cf_boost boost)
-    cf_status cf_uniform_f64(cf_mt *mt, double *out, size_t n, double a, double b, cf_boost boost)
-    void cf_normal_f32(cf_mt *mt, float *out, size_t n, float mean, float sigma, cf_boost boost)
-    void cf_normal_f64(cf_mt *mt, double *out, size_t n, double mean, double sigma, cf_boost boost)
+    ctypedef struct cf_range_f32:
+        uint32_t last
+    ctypedef struct cf_range_f64:
+        uint32_t last
+    uint64_t CF_ANY
+    cf_status cf_range_of_f32(cf_range_f32 *range, float a, float b, cf_boost boost)
+    cf_status cf_range_of_f64(cf_range_f64 *range, double a, double b, cf_boost boost)
+    size_t cf_uniform_f32(cf_mt *mt, float *out, size_t n, uint64_t draws, const cf_range_f32 *range)
+    size_t cf_uniform_f64(cf_mt *mt, double *out, size_t n, uint64_t draws, const cf_range_f64 *range)
+    size_t cf_normal_f32(cf_mt *mt, float *out, size_t n, uint64_t draws, float mean, float sigma, cf_boost boost)
+    size_t cf_normal_f64(cf_mt *mt, double *out, size_t n, uint64_t draws, double mean, double sigma, cf_boost boost)
     void cf_bernoulli_f32(cf_mt *mt, float *out, size_t n, float p)
     void cf_bernoulli_f64(cf_mt *mt, double *out, size_t n, double p)
     void cf_mask_f32(cf_mt *mt, float *out, size_t n, float p)
@@ -76,6 +83,8 @@ cdef const cf_simd *SIMD = _find_simd()
 simd = SIMD.name.decode()
 
 cdef uint64_t MOST = 0xFFFFFFFFFFFFFFFF
+
+include "_team.pxi"
 
 
 cdef class _Floats:
@@ -516,36 +525,51 @@ cdef class RNG:
         """``uniform`` into a C-contiguous array of native float32 or float64."""
         cdef _Floats to = _Floats(out)
         cdef double a = _number(low, "low"), b = _number(high, "high")
-        cdef cf_status status
-        _threads(threads)
+        cdef Job job
+        cdef int asked = _threads(threads)
         if not (a <= b if to.double else <float>a <= <float>b):
             raise _failed("a <= b", a, b, to.double, "The lower bound (min) must not be above the upper one (max).")
-        with nogil:
-            self.acquire()
-            if to.double:
-                status = cf_uniform_f64(&self.mt, <double *>to.view.buf, to.size, a, b, self.profile)
-            else:
-                status = cf_uniform_f32(&self.mt, <float *>to.view.buf, to.size, <float>a, <float>b, self.profile)
-            self.release()
+        cdef cf_status status
+        if to.double:
+            status = cf_range_of_f64(&job.range_f64, a, b, self.profile)
+        else:
+            status = cf_range_of_f32(&job.range_f32, <float>a, <float>b, self.profile)
         if status == CF_ENDLESS:
             raise CaffeError(
                 f"Caffe with Boost {self.boost} never returns from a uniform fill from {_shown(a, to.double)} to "
                 f"{_shown(b, to.double)}: no draw falls below the upper bound. Give a narrower, finite range."
             )
+        job.gaussian = False
+        self._fill(&job, to, asked)
 
     def fill_gaussian(self, out, mean, std, threads=None):
         """``gaussian`` into a C-contiguous array of native float32 or float64."""
         cdef _Floats to = _Floats(out)
-        cdef double m = _number(mean, "mean"), s = _number(std, "std")
-        _threads(threads)
-        if not (s > 0 if to.double else <float>s > 0):
-            raise _failed("sigma > 0", s, 0, to.double, "The standard deviation (std) must be above 0.")
+        cdef Job job
+        cdef int asked = _threads(threads)
+        job.mean, job.sigma = _number(mean, "mean"), _number(std, "std")
+        if not (job.sigma > 0 if to.double else <float>job.sigma > 0):
+            raise _failed("sigma > 0", job.sigma, 0, to.double, "The standard deviation (std) must be above 0.")
+        job.gaussian = True
+        self._fill(&job, to, asked)
+
+    cdef _fill(self, Job *job, _Floats to, int asked):
+        cdef size_t size = threads_for(job, to.size, asked), at = 0
+        cdef _Team team
+        job.double, job.boost = to.double, self.profile
         with nogil:
             self.acquire()
-            if to.double:
-                cf_normal_f64(&self.mt, <double *>to.view.buf, to.size, m, s, self.profile)
-            else:
-                cf_normal_f32(&self.mt, <float *>to.view.buf, to.size, <float>m, <float>s, self.profile)
+        try:
+            while size > 1 and at < to.size:
+                team = _Team()
+                team.prepare(job, &self.mt, <char *>to.view.buf + at * to.view.itemsize, to.size - at, size)
+                team.run()
+                self.mt = team.reached
+                at += team.filled
+                size = size if team.filled else 1
+            with nogil:
+                run_job(job, &self.mt, <char *>to.view.buf + at * to.view.itemsize, to.size - at, CF_ANY)
+        finally:
             self.release()
 
     def fill_bernoulli(self, out, p):

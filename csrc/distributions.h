@@ -1,8 +1,7 @@
 /* Boost's distributions over one stream, bit for bit. No Python, no allocation, no globals.
 
    Every function draws what Boost draws and leaves the stream where Boost leaves it. Arguments are taken as checked by
-   the caller (a <= b, sigma > 0, 0 <= p <= 1, no NaN among them), except for CF_ENDLESS, which is found out here and
-   returned before anything is drawn. */
+   the caller (a <= b, sigma > 0, 0 <= p <= 1, no NaN among them). */
 #ifndef CF_DISTRIBUTIONS_H
 #define CF_DISTRIBUTIONS_H
 
@@ -16,11 +15,16 @@ typedef enum {
     CF_ENDLESS /* no draw can ever be accepted: Caffe hangs or overflows its stack */
 } cf_status;
 
-cf_status cf_uniform_f32(cf_mt *mt, float *out, size_t n, float a, float b, cf_boost boost);
-cf_status cf_uniform_f64(cf_mt *mt, double *out, size_t n, double a, double b, cf_boost boost);
+cf_status cf_range_of_f32(cf_range_f32 *range, float a, float b, cf_boost boost);
+cf_status cf_range_of_f64(cf_range_f64 *range, double a, double b, cf_boost boost);
 
-void cf_normal_f32(cf_mt *mt, float *out, size_t n, float mean, float sigma, cf_boost boost);
-void cf_normal_f64(cf_mt *mt, double *out, size_t n, double mean, double sigma, cf_boost boost);
+/* n values, or fewer if that many draws do not suffice: no attempt at a value begins behind them, but one may end there.
+   Return how many values were made. For a fill that is not shared out among threads, CF_ANY draws. */
+#define CF_ANY UINT64_MAX
+size_t cf_uniform_f32(cf_mt *mt, float *out, size_t n, uint64_t draws, const cf_range_f32 *range);
+size_t cf_uniform_f64(cf_mt *mt, double *out, size_t n, uint64_t draws, const cf_range_f64 *range);
+size_t cf_normal_f32(cf_mt *mt, float *out, size_t n, uint64_t draws, float mean, float sigma, cf_boost boost);
+size_t cf_normal_f64(cf_mt *mt, double *out, size_t n, uint64_t draws, double mean, double sigma, cf_boost boost);
 
 /* 1 or 0 each; p == 0 draws nothing. */
 void cf_bernoulli_f32(cf_mt *mt, float *out, size_t n, float p);

@@ -2,6 +2,9 @@
 
 #include "mt19937.h"
 
+/* From here on a jump is cheaper than making the blocks in between. */
+enum { CF_JUMP_BLOCKS = 10000 };
+
 void cf_mt_seed(cf_mt *mt, uint32_t seed, const cf_simd *simd) {
     memset(mt, 0, sizeof *mt);
     mt->simd = simd;
@@ -25,12 +28,21 @@ void cf_mt_raw(cf_mt *mt, uint32_t *out, size_t n) {
 }
 
 void cf_mt_skip(cf_mt *mt, uint64_t n) {
+    const uint64_t left = CF_MT_N - mt->pos;
     mt->drawn += n;
-    while (n > 0) {
-        size_t k = cf_mt_available(mt, n);
-        mt->pos += (uint32_t)k;
-        n -= k;
+    if (n <= left) {
+        mt->pos += (uint32_t)n;
+        return;
     }
+    n -= left + 1;
+    mt->simd->twist(mt->key);
+    uint64_t blocks = n / CF_MT_N;
+    if (blocks > CF_JUMP_BLOCKS)
+        cf_mt_jump_blocks(mt, blocks);
+    else
+        for (; blocks > 0; --blocks)
+            mt->simd->twist(mt->key);
+    mt->pos = (uint32_t)(n % CF_MT_N) + 1;
 }
 
 void cf_block_open(cf_block *block, cf_mt *mt) {

@@ -22,6 +22,7 @@ typedef struct {
 void cf_mt_seed(cf_mt *mt, uint32_t seed, const cf_simd *simd);
 void cf_mt_raw(cf_mt *mt, uint32_t *out, size_t n);
 void cf_mt_skip(cf_mt *mt, uint64_t n);
+void cf_mt_jump_blocks(cf_mt *mt, uint64_t blocks);
 
 /* How many of n words the current block still has; makes a new block where it has none. */
 static inline size_t cf_mt_available(cf_mt *mt, uint64_t n) {
@@ -45,6 +46,12 @@ typedef struct {
 void cf_block_open(cf_block *block, cf_mt *mt);
 void cf_block_more(cf_block *block, size_t expected);
 void cf_block_close(cf_block *block);
+
+/* How many draws are left up to a point of the stream. */
+static inline uint64_t cf_left(const cf_block *block, uint64_t limit) {
+    uint64_t drawn = block->mt->drawn + (block->at - block->mt->pos);
+    return drawn < limit ? limit - drawn : 0;
+}
 
 static inline uint32_t cf_draw(cf_block *block) {
     if (block->at == block->end)

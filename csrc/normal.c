@@ -40,10 +40,11 @@ static void sincos_f64(double angle, double *sine, double *cosine) {
 #define SQRT sqrt
 #include "normal_body.h"
 
-/* Values from the rest of a block, n at most: those that follow from one draw each are made at once, and the few open
+/* Values from n draws at most of the rest of a block: those that follow from one draw each are made at once, and the few open
    ones decided as if the draw behind each were theirs. A walk in order then finds which of them were eaten themselves,
    and does the hard ones draw by draw. Writes up to CF_RUN past the values. */
-static size_t ziggurat_block(cf_block *block, float *out, size_t n, const cf_ziggurat_f32 *ziggurat, cf_boost boost) {
+static size_t ziggurat_block(cf_block *block, float *out, uint64_t n, const cf_ziggurat_f32 *ziggurat,
+                             cf_boost boost) {
     const cf_simd *simd = block->mt->simd;
     cf_candidates_f32 all;
     uint32_t gap[CF_BLOCK];
@@ -88,58 +89,75 @@ static size_t ziggurat_block(cf_block *block, float *out, size_t n, const cf_zig
     return simd->close_gaps_f32(out, all.z, gap, gaps);
 }
 
-static void ziggurat_blocks(cf_block *block, float *out, size_t n, const cf_ziggurat_f32 *ziggurat, cf_boost boost) {
-    for (size_t made; n >= CF_MT_N + CF_RUN; out += made, n -= made)
-        made = ziggurat_block(block, out, CF_MT_N, ziggurat, boost);
-    for (size_t made; n > 0; out += made, n -= made) {
+static size_t ziggurat_blocks(cf_block *block, float *out, size_t n, uint64_t limit, const cf_ziggurat_f32 *ziggurat,
+                              cf_boost boost) {
+    size_t made = 0;
+    uint64_t left;
+    while (made < n && (left = cf_left(block, limit)) > 0) {
         float last[CF_MT_N + CF_RUN];
-        made = ziggurat_block(block, last, n, ziggurat, boost);
-        memcpy(out, last, made * sizeof *out);
+        size_t room = n - made;
+        if (room >= CF_MT_N + CF_RUN) {
+            made += ziggurat_block(block, out + made, left, ziggurat, boost);
+        } else {
+            size_t k = ziggurat_block(block, last, room < left ? room : left, ziggurat, boost);
+            memcpy(out + made, last, k * sizeof *out);
+            made += k;
+        }
     }
-}
-
-void cf_normal_f32(cf_mt *mt, float *out, size_t n, float mean, float sigma, cf_boost boost) {
-    cf_ziggurat_f32 ziggurat = {mean, sigma, boost >= CF_BOOST_164};
-    cf_block block;
-    cf_block_open(&block, mt);
-    if (boost < CF_BOOST_156)
-        box_muller_f32(&block, out, n, mean, sigma);
-    else if (mt->simd->ziggurat_f32)
-        ziggurat_blocks(&block, out, n, &ziggurat, boost);
-    else
-        ziggurat_f32(&block, out, n, mean, sigma, boost);
-    cf_block_close(&block);
+    return made;
 }
 
 /* From pairs at once up to the first open one, which is done draw by draw: it may eat an odd number of draws, so what
    was made of the pairs behind it would be void. */
-static void ziggurat_runs(cf_block *block, double *out, size_t n, double mean, double sigma, cf_boost boost) {
-    while (n > 0) {
-        size_t pairs = (block->end - block->at) / 2;
-        size_t made = block->mt->simd->ziggurat_f64(out, block->word + block->at, pairs < n ? pairs : n, mean, sigma);
-        block->at += 2 * (uint32_t)made;
-        out += made;
-        n -= made;
+static size_t ziggurat_runs(cf_block *block, double *out, size_t n, uint64_t limit, double mean, double sigma,
+                            cf_boost boost) {
+    size_t made = 0;
+    uint64_t left;
+    while (made < n && (left = cf_left(block, limit)) > 0) {
+        uint64_t pairs = (block->end - block->at) / 2;
+        pairs = pairs < left / 2 ? pairs : left / 2;
+        pairs = pairs < n - made ? pairs : n - made;
+        size_t run = block->mt->simd->ziggurat_f64(out + made, block->word + block->at, (size_t)pairs, mean, sigma);
+        block->at += 2 * (uint32_t)run;
+        made += run;
+        double z, fraction;
         uint32_t bucket;
-        double z;
-        if (n > 0) {
-            double fraction = pair_f64(block, &bucket);
-            if (resolve_f64(block, fraction, bucket, boost, &z)) {
-                *out++ = z * sigma + mean;
-                --n;
-            }
-        }
+        if (made == n || cf_left(block, limit) == 0)
+            break;
+        fraction = pair_f64(block, &bucket);
+        if (resolve_f64(block, fraction, bucket, boost, &z))
+            out[made++] = z * sigma + mean;
     }
+    return made;
 }
 
-void cf_normal_f64(cf_mt *mt, double *out, size_t n, double mean, double sigma, cf_boost boost) {
+size_t cf_normal_f32(cf_mt *mt, float *out, size_t n, uint64_t draws, float mean, float sigma, cf_boost boost) {
+    const uint64_t limit = draws < CF_ANY - mt->drawn ? mt->drawn + draws : CF_ANY;
+    const cf_ziggurat_f32 ziggurat = {mean, sigma, boost >= CF_BOOST_164};
     cf_block block;
+    size_t made;
     cf_block_open(&block, mt);
     if (boost < CF_BOOST_156)
-        box_muller_f64(&block, out, n, mean, sigma);
-    else if (mt->simd->ziggurat_f64)
-        ziggurat_runs(&block, out, n, mean, sigma, boost);
+        made = box_muller_f32(&block, out, n, limit, mean, sigma);
+    else if (mt->simd->ziggurat_f32)
+        made = ziggurat_blocks(&block, out, n, limit, &ziggurat, boost);
     else
-        ziggurat_f64(&block, out, n, mean, sigma, boost);
+        made = ziggurat_f32(&block, out, n, limit, mean, sigma, boost);
     cf_block_close(&block);
+    return made;
+}
+
+size_t cf_normal_f64(cf_mt *mt, double *out, size_t n, uint64_t draws, double mean, double sigma, cf_boost boost) {
+    const uint64_t limit = draws < CF_ANY - mt->drawn ? mt->drawn + draws : CF_ANY;
+    cf_block block;
+    size_t made;
+    cf_block_open(&block, mt);
+    if (boost < CF_BOOST_156)
+        made = box_muller_f64(&block, out, n, limit, mean, sigma);
+    else if (mt->simd->ziggurat_f64)
+        made = ziggurat_runs(&block, out, n, limit, mean, sigma, boost);
+    else
+        made = ziggurat_f64(&block, out, n, limit, mean, sigma, boost);
+    cf_block_close(&block);
+    return made;
 }

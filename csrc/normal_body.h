@@ -36,33 +36,33 @@ static void NAME(box_muller_pair)(cf_block *block, R pair[2], R mean, R sigma) {
 }
 
 /* Boost 1.47 .. 1.55: values come in pairs; the last sine of an odd number is thrown away. */
-static void NAME(box_muller)(cf_block *block, R *out, size_t n, R mean, R sigma) {
-    while (n >= 2) {
+static size_t NAME(box_muller)(cf_block *block, R *out, size_t n, uint64_t limit, R mean, R sigma) {
+    size_t made = 0;
+    uint64_t left;
+    while (made < n && (left = cf_left(block, limit)) > 0) {
 #if DRAWS_PER_PAIR == 1
         if (block->at == block->end)
-            cf_block_more(block, n);
-        size_t pairs = (block->end - block->at) / 2, safe = 0;
-        pairs = pairs < n / 2 ? pairs : n / 2;
+            cf_block_more(block, n - made);
+        size_t draws = block->end - block->at, safe = 0;
+        draws = draws < n - made ? draws : n - made;
+        draws = draws < left ? draws : (size_t)left;
         const uint32_t *word = block->word + block->at;
-        while (safe < 2 * pairs && word[safe] <= LARGEST_UNIT)
+        while (safe < draws && word[safe] <= LARGEST_UNIT)
             ++safe;
-        pairs = safe / 2;
-        block->mt->simd->box_muller_f32(out, word, pairs, mean, sigma);
-        block->at += 2 * (uint32_t)pairs;
-        out += 2 * pairs;
-        n -= 2 * pairs;
-        if (pairs > 0)
+        safe -= safe % 2;
+        block->mt->simd->box_muller_f32(out + made, word, safe / 2, mean, sigma);
+        block->at += (uint32_t)safe;
+        made += safe;
+        if (safe > 0)
             continue;
 #endif
-        NAME(box_muller_pair)(block, out, mean, sigma);
-        out += 2;
-        n -= 2;
-    }
-    if (n > 0) {
         R pair[2];
         NAME(box_muller_pair)(block, pair, mean, sigma);
-        *out = pair[0];
+        out[made++] = pair[0];
+        if (made < n)
+            out[made++] = pair[1];
     }
+    return made;
 }
 
 /* Boost 1.64: is the point (x, height t between the layer's edges) under the exponential? The chord and the tangent
@@ -132,13 +132,15 @@ static int NAME(resolve)(cf_block *block, R fraction, uint32_t bucket, cf_boost 
     return 1;
 }
 
-static void NAME(ziggurat)(cf_block *block, R *out, size_t n, R mean, R sigma, cf_boost boost) {
-    for (size_t i = 0; i < n;) {
+static size_t NAME(ziggurat)(cf_block *block, R *out, size_t n, uint64_t limit, R mean, R sigma, cf_boost boost) {
+    size_t made = 0;
+    while (made < n && cf_left(block, limit) > 0) {
         uint32_t bucket;
         R z, fraction = NAME(pair)(block, &bucket);
         if (NAME(resolve)(block, fraction, bucket, boost, &z))
-            out[i++] = z * sigma + mean;
+            out[made++] = z * sigma + mean;
     }
+    return made;
 }
 
 #undef X

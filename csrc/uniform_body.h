@@ -6,7 +6,7 @@ static inline int NAME(accepted)(const NAME(cf_range) * range, uint32_t u, R hig
 
 /* Boost asks of every value whether it lies below the upper bound. The value never falls as the draw rises, so one
    search for the largest draw that passes answers for all. */
-static cf_status NAME(make_range)(NAME(cf_range) * range, R a, R b, cf_boost boost) {
+cf_status NAME(cf_range_of)(NAME(cf_range) * range, R a, R b, cf_boost boost) {
     R high = NEXTAFTER(b, R_MAX);
     range->factor = 1;
     if (boost >= CF_BOOST_156 && high / 2 - a / 2 > R_MAX / 2) {
@@ -40,19 +40,16 @@ static size_t NAME(drop_rejected)(R *out, const cf_mt *mt, size_t n, uint32_t la
     return kept;
 }
 
-cf_status NAME(cf_uniform)(cf_mt *mt, R *out, size_t n, R a, R b, cf_boost boost) {
-    NAME(cf_range) range;
-    cf_status status = NAME(make_range)(&range, a, b, boost);
-    if (status != CF_OK)
-        return status;
-    while (n > 0) {
-        size_t k = cf_mt_available(mt, n), kept = k;
-        if (mt->simd->NAME(uniform)(out, mt->key + mt->pos, k, &range))
-            kept = NAME(drop_rejected)(out, mt, k, range.last);
+size_t NAME(cf_uniform)(cf_mt *mt, R *out, size_t n, uint64_t draws, const NAME(cf_range) * range) {
+    size_t made = 0;
+    while (made < n && draws > 0) {
+        size_t k = cf_mt_available(mt, n - made < draws ? n - made : draws), kept = k;
+        if (mt->simd->NAME(uniform)(out + made, mt->key + mt->pos, k, range))
+            kept = NAME(drop_rejected)(out + made, mt, k, range->last);
         mt->pos += (uint32_t)k;
         mt->drawn += k;
-        out += kept;
-        n -= kept;
+        made += kept;
+        draws -= k;
     }
-    return CF_OK;
+    return made;
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -124,6 +125,18 @@ def test_skip_is_drawing(n):
     drawn.random_raw(n)
     assert skipped.position == drawn.position == n + 5
     np.testing.assert_equal(skipped.state, drawn.state)
+
+
+def test_skipping_far_is_quick_and_adds_up():
+    once, twice = RNG(7), RNG(7)
+    began = time.perf_counter()
+    once.skip(10**12)
+    assert time.perf_counter() - began < 0.05
+    twice.skip(123_456_789_012)
+    twice.skip(10**12 - 123_456_789_012 - 1)
+    twice.random_raw()
+    assert once.position == twice.position == 10**12
+    np.testing.assert_equal(once.state, twice.state)
 
 
 @pytest.mark.parametrize("n", [-1, 2**64, 10**30, 1.5, "3", None])

@@ -31,6 +31,11 @@ TARGET static void temper(uint32_t *restrict out, const uint32_t *restrict key, 
         out[i] = temper_word(key[i]);
 }
 
+TARGET static void add(uint32_t *restrict to, const uint32_t *restrict from, size_t n) {
+    for (size_t i = 0; i < n; ++i)
+        to[i] ^= from[i];
+}
+
 TARGET static uint32_t uniform_f32(float *restrict out, const uint32_t *restrict key, size_t n, const cf_range_f32 *range) {
     const cf_range_f32 r = *range;
     uint32_t rejected = 0;
@@ -86,6 +91,6 @@ TARGET static void box_muller_f32(float *restrict out, const uint32_t *restrict 
 }
 
 #define CF_LOOPS \
-    .twist = twist, .temper = temper, .uniform_f32 = uniform_f32, .uniform_f64 = uniform_f64, \
+    .twist = twist, .temper = temper, .add = add, .uniform_f32 = uniform_f32, .uniform_f64 = uniform_f64, \
     .bernoulli_f32 = bernoulli_f32, .bernoulli_f64 = bernoulli_f64, .mask_f32 = mask_f32, .mask_f64 = mask_f64, \
     .box_muller_f32 = box_muller_f32

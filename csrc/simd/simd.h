@@ -42,6 +42,8 @@ typedef struct cf_simd {
     const char *name;
     void (*twist)(uint32_t *key);
     void (*temper)(uint32_t *out, const uint32_t *key, size_t n);
+    /* Over GF(2). */
+    void (*add)(uint32_t *to, const uint32_t *from, size_t n);
     /* From untempered words; the result is not 0 if a draw among them is rejected. */
     uint32_t (*uniform_f32)(float *out, const uint32_t *key, size_t n, const cf_range_f32 *range);
     uint32_t (*uniform_f64)(double *out, const uint32_t *key, size_t n, const cf_range_f64 *range);
