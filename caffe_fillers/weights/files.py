@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import threading
 from collections.abc import Iterator
@@ -76,7 +75,7 @@ def replacing(path: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
         real = Path(os.path.realpath(target))
         mode = _mode(target, real)
         # a short name of its own: the target's may already be as long as the file system allows
-        made = real.parent / f".caffe_fillers-{os.getpid()}-{secrets.token_hex(6)}.tmp"
+        made = real.parent / f".caffe_fillers-{os.getpid()}-{os.urandom(6).hex()}.tmp"
         # tried, but not kept: ext4 holds up the closing of a file that was there and was cut to nothing
         os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         os.unlink(made)

@@ -12,7 +12,6 @@ from ..errors import CaffeError
 from ._set import Array, stored
 from ._wire import BYTES, VARINT, Wire, blob_parts, encode_varint
 from .files import as_path, check_readable, replacing
-from .npz import read_npy
 
 __all__ = ["load_mean", "save_mean"]
 
@@ -43,6 +42,8 @@ def load_mean(path: str | os.PathLike[str]) -> Array:
     >>> load_mean("mean.binaryproto").shape
     (3, 2, 2)
     """
+    from .npz import read_npy
+
     source = as_path(path)
     size = check_readable(source)
     if size == 0:
