@@ -122,7 +122,7 @@ def write(path: Path, weights: WeightSet) -> None:
                 homes: dict[tuple[int, int], str] = {}
                 for order, (layer, entry) in enumerate(zip(weights.layers, entries, strict=True)):
                     group = data.require_group(layer.name)
-                    group.attrs["order"] = order
+                    _attribute(group, "order", order)
                     for key, value in sorted(entry.items()):
                         if key not in _RESERVED:
                             _attribute(group, key, value)
@@ -183,7 +183,7 @@ def _write_layer(path: Path, group: Any, layer: LayerBlobs, homes: dict[tuple[in
 def _attribute(owner: Any, key: str, value: Any) -> None:
     text = to_json(value)
     if len(text) < 60_000:  # HDF5 ends at 64 KB; only the bottoms of an enormous Concat are as long
-        owner.attrs[key] = text
+        owner.attrs[key] = np.bytes_(text)
 
 
 # ---------------------------------------------------------------------------------------------------------- reading
@@ -222,8 +222,9 @@ class _Reader:
         if not isinstance(data, self.h5py.Group):
             raise CaffeError(f"{self.path}: is HDF5, but not Caffe's weights: there is no group /data")
         found = list(self.layers(data, "", 0))
-        if all("order" in group.attrs for _, group, _ in found):
-            found.sort(key=lambda item: int(item[1].attrs["order"]))
+        order = {name: self.attribute(group, "order") for name, group, _ in found if "order" in group.attrs}
+        if len(order) == len(found) and all(isinstance(place, int) for place in order.values()):
+            found.sort(key=lambda item: order[item[0]])
         whole = sum(
             math.prod(dataset.shape or ()) * dataset.dtype.itemsize
             for _, _, datasets in found
@@ -325,14 +326,14 @@ class _Reader:
         return array.astype(dataset.dtype.newbyteorder("="), copy=False)
 
     def attribute(self, owner: Any, key: str) -> Any:
-        kind = owner.attrs.get_id(key).dtype
-        if self.h5py.check_string_dtype(kind) is None:
+        handle = owner.attrs.get_id(key)
+        # strings of fixed length, as we write them: the others' lengths stand where HDF5 believes anything
+        if handle.shape != () or handle.dtype.kind != "S":
             return None
-        value = owner.attrs[key]
         try:
-            return json.loads(value)
-        except (ValueError, TypeError, RecursionError):
-            return value if isinstance(value, str) else None
+            return json.loads(owner.attrs[key])
+        except (ValueError, RecursionError):
+            return None
 
     def share(self, layer: LayerBlobs, where: Any, arrays: dict[str, Any]) -> None:
         """Put back the blobs that another layer owns."""
