@@ -185,7 +185,7 @@ def test_an_unknown_type_can_be_given_or_taught(write):
         cf.Net(path, rng=1, inputs={"odd": (2, 7)}, strict=True)
 
     def odd(layer, bottoms):
-        weight = cf.layers.Param((bottoms[0][1],), cf.fillers.as_spec("uniform"))
+        weight = cf.layers.Param((bottoms[0][1],), "uniform")
         return cf.layers.Setup(tops=[(2, 9)], params=[weight])
 
     cf.layers.register("Odd", odd)

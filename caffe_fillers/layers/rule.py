@@ -50,11 +50,18 @@ UNSET = _Unset()
 
 @dataclass(slots=True, frozen=True)
 class Param:
-    """One parameter blob that a layer asks for; without a filler it stays zero."""
+    """One parameter blob that a layer asks for; without a filler it stays zero.
+
+    A filler may be given in any way that `fill` takes.
+    """
 
     shape: Shape
-    filler: Spec | None = None
+    filler: Any = None
     name: str = "weight"
+
+    def __post_init__(self) -> None:
+        if self.filler is not None and not isinstance(self.filler, Spec):
+            object.__setattr__(self, "filler", as_spec(self.filler))
 
 
 @dataclass(slots=True)
