@@ -13,11 +13,14 @@
 
 #include "ziggurat.h"
 
+/* Truth tables of a ^ (b & c) and a ^ b ^ c. */
+#define XOR_AND 0x78
+#define XOR_XOR 0x96
+
 TARGET static inline __m512i temper_vector(__m512i y) {
-    const int xor_and = 0x78; /* a ^ (b & c) */
     y = _mm512_xor_si512(y, _mm512_srli_epi32(y, 11));
-    y = _mm512_ternarylogic_epi32(y, _mm512_slli_epi32(y, 7), _mm512_set1_epi32((int)0x9d2c5680u), xor_and);
-    y = _mm512_ternarylogic_epi32(y, _mm512_slli_epi32(y, 15), _mm512_set1_epi32((int)0xefc60000u), xor_and);
+    y = _mm512_ternarylogic_epi32(y, _mm512_slli_epi32(y, 7), _mm512_set1_epi32((int)0x9d2c5680u), XOR_AND);
+    y = _mm512_ternarylogic_epi32(y, _mm512_slli_epi32(y, 15), _mm512_set1_epi32((int)0xefc60000u), XOR_AND);
     return _mm512_xor_si512(y, _mm512_srli_epi32(y, 18));
 }
 
@@ -46,7 +49,7 @@ TARGET static size_t ziggurat_f32(cf_candidates_f32 *all, const uint32_t *key, s
         __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(u, 8)), width);
         __m512i sign = _mm512_slli_epi32(u, 31);
         value = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(value), sign,
-                                                              _mm512_set1_epi32(INT32_MIN), 0x96)); /* a ^ b ^ c */
+                                                              _mm512_set1_epi32(INT32_MIN), XOR_XOR));
         _mm512_storeu_ps(all->z + at, _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(sigma)), _mm512_set1_ps(mean)));
         __m512i inside = _mm512_maskz_permutex2var_epi8(0x8888888888888888u, inside_low, _mm512_slli_epi32(u, 23),
                                                         inside_high);
@@ -87,7 +90,7 @@ TARGET static size_t ziggurat_f64(double *out, const uint32_t *word, size_t pair
         __mmask8 open = _mm512_cmp_pd_mask(value, inner, _CMP_NLT_UQ);
         __m512i sign = _mm512_slli_epi64(both, 63);
         value = _mm512_castsi512_pd(_mm512_ternarylogic_epi64(_mm512_castpd_si512(value), sign,
-                                                              _mm512_set1_epi64(INT64_MIN), 0x96));
+                                                              _mm512_set1_epi64(INT64_MIN), XOR_XOR));
         _mm512_storeu_pd(out + at, _mm512_add_pd(_mm512_mul_pd(value, _mm512_set1_pd(sigma)), _mm512_set1_pd(mean)));
         if (open)
             return at + (size_t)__builtin_ctz(open);
