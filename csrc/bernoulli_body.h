@@ -1,4 +1,4 @@
-/* Bernoulli and what Caffe's fillers do with blobs afterwards, for one type R; included once for each. */
+/* Bernoulli for one type R; included once for each by bernoulli.c. */
 
 /* The largest draw that counts as 1; rounding never falls as the draw rises. Draw 0 always counts. */
 static uint32_t NAME(last_success)(R p) {
@@ -39,13 +39,3 @@ void NAME(cf_mask)(cf_mt *mt, R *out, size_t n, R p) {
 }
 
 #undef CF_EACH_BLOCK
-
-void NAME(cf_normalize_rows)(R *out, size_t rows, size_t columns) {
-    for (; rows > 0; --rows, out += columns) {
-        R sum = 0;
-        for (size_t i = 0; i < columns; ++i)
-            sum += out[i];
-        for (size_t i = 0; i < columns; ++i)
-            out[i] /= sum;
-    }
-}

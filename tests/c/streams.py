@@ -1,7 +1,8 @@
 """The fills of golden/fillers.json as calls on one stream. As a program: as text, for goldens.c.
 
-Cases of more than 200,000 values are left to pytest. Each line of the text is a case ("case ID SEED BOOST TYPE NEXT_DRAW") or one of its calls ("KIND COUNT ROWS A B SHA256
-SHA256"); the second hash is that of another C library's Box-Muller in double.
+Cases of more than 200,000 values are left to pytest. Each line of the text is a case ("case ID SEED BOOST TYPE
+NEXT_DRAW") or one of its calls ("KIND COUNT ROWS A B SHA256 SHA256"); the second hash is that of another C library's
+Box-Muller in double.
 """
 
 from __future__ import annotations

@@ -1,0 +1,11 @@
+#include "distributions.h"
+
+#define R float
+#define NAME(name) name##_f32
+#include "rows_body.h"
+#undef R
+#undef NAME
+
+#define R double
+#define NAME(name) name##_f64
+#include "rows_body.h"
