@@ -40,7 +40,7 @@ def read_source(source: Any, strict: bool = False, upgrade: bool = True) -> Sour
     if getattr(getattr(source, "DESCRIPTOR", None), "name", None) != "NetParameter":
         raise CaffeError(f"a net is the path of a prototxt or a NetParameter, got {type(source).__name__}")
     message = schema.NetParameter()
-    message.MergeFromString(source.SerializeToString())
+    message.MergeFromString(source.SerializePartialToString())
     return Source(upgrade_net(message).message if upgrade else message)
 
 

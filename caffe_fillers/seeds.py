@@ -186,7 +186,7 @@ def find_seed(
     array = np.asarray(getattr(blob, "data", blob) if not isinstance(blob, np.ndarray) else blob)
     if array.shape != first["shape"]:
         raise CaffeError(f"{name}/{index} has shape {array.shape} in the weights, {first['shape']} in the net")
-    plan = fillers.plan(fillers.as_spec(first["filler"]), array.shape, array.dtype, caffe)
+    plan = fillers.plan(first["filler"], array.shape, array.dtype, caffe)
     if plan.finish is not None:
         raise CaffeError(f"{name}/{index} is filled by {first['filler']['type']}, whose draws can't be told from it")
     bits = np.ascontiguousarray(array).tobytes()

@@ -171,7 +171,7 @@ def _read(source: Any, strict: bool) -> tuple[Any, str | None]:
     if getattr(getattr(source, "DESCRIPTOR", None), "name", None) != "SolverParameter":
         raise CaffeError(f"a solver is the path of a prototxt or a SolverParameter, got {type(source).__name__}")
     message = schema.SolverParameter()
-    message.MergeFromString(source.SerializeToString())
+    message.MergeFromString(source.SerializePartialToString())
     return upgrade_solver(message), None
 
 
