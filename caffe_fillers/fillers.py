@@ -254,7 +254,7 @@ def _keep(spec: Spec, shape: tuple[int, ...], real: Any, age: int) -> float | No
     if spec.sparse < -1:
         raise CaffeError(
             f"Check failed: sparse >= -1 ({spec.sparse} vs. -1)\n"
-            "sparse is the mean number of non-zero weights an output has; leave it out for none"
+            "sparse is the mean number of outputs that an input feeds; leave it out for none"
         )
     if spec.sparse < 0:
         return None

@@ -188,7 +188,7 @@ def gaussian(shape: Any, mean: float = 0.0, std: float = 1.0, sparse: int = -1, 
     mean, std : float, optional
         Rounded to float32, as the fields of a FillerParameter are; std above 0.
     sparse : int, optional
-        The mean number of inputs of each output that stay, out of ``shape[0]``; the others become 0. -1 keeps all.
+        The mean number of outputs, out of ``shape[0]``, that each input feeds; the other values become 0. -1 keeps all.
     **options
         `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
 
