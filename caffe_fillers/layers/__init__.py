@@ -1,11 +1,11 @@
 """Layer types: one rule each, grouped by what they do.
 
-`register` adds a type of one's own; `Setup`, `Param` and `Layer` are what a rule is written in.
+`register` adds a type of one's own; `Setup`, `Param`, `Layer` and `filler` are what a rule is written in.
 """
 
 from __future__ import annotations
 
 from . import data, dense, elementwise, forks, losses, recurrent, reshaping, spatial
-from .rule import RULES, Layer, Param, Rule, Setup, register
+from .rule import RULES, Layer, Param, Rule, Setup, filler, register
 
-__all__ = ["RULES", "Layer", "Param", "Rule", "Setup", "register"]
+__all__ = ["RULES", "Layer", "Param", "Rule", "Setup", "filler", "register"]
