@@ -579,7 +579,9 @@ def softmax_loss_backward(
 
 
 def accuracy(x: Array, labels: Labels, *, top_k: int = 1, axis: int = 1, ignore_label: int | None = None) -> float:
-    """Share of places whose right class is among the `top_k` highest scores; a tie counts against it.
+    """Share of places whose right class is among the `top_k` highest scores.
+
+    As in Caffe a tie counts against a place, and a score that is not a number counts as right.
 
     Parameters
     ----------

@@ -312,6 +312,7 @@ def test_accuracy():
     assert ops.accuracy(scores, labels, top_k=2) == 1
     assert ops.accuracy(scores, labels, ignore_label=0) == 0
     assert ops.accuracy(scores, labels * 0 + 7, ignore_label=7) == 0
+    assert ops.accuracy(scores * np.nan, labels) == 1
     assert ops.accuracy(scores.T[None], labels[None]) == pytest.approx(1 / 3)
 
 

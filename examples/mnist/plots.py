@@ -35,7 +35,12 @@ def _plain_log(axes: matplotlib.axes.Axes) -> None:
 
 
 def _accuracies(log: Log) -> tuple[list[int], list[float]]:
-    known = {at: 100 * scores["accuracy"] for at, scores in log.test.items() if "accuracy" in scores}
+    # where nothing is a number any more, Caffe counts every digit as right
+    known = {
+        at: 100 * scores["accuracy"]
+        for at, scores in log.test.items()
+        if "accuracy" in scores and np.isfinite(scores.get("loss", 0))
+    }
     return list(known), list(known.values())
 
 
@@ -57,7 +62,7 @@ def against(path: Path, log: Log, reference: Log) -> None:
     apart = figure.add_subplot(grid[1, 0])
     apart.plot(np.abs(ours - theirs) / theirs, ".", markersize=3.5, color=BLUE)
     apart.axhline(5e-6, color=BLACK, linewidth=0.8, linestyle="--")
-    apart.text(count, 6.5e-6, "Caffe's log has six digits", ha="right", va="bottom", fontsize=8)
+    apart.text(count, 3.5e-6, "Caffe's log has six digits", ha="right", va="top", fontsize=8)
     apart.set_title("How far the losses lie apart")
     apart.set_yscale("log")
     apart.set_ylim(bottom=1e-8)
@@ -82,7 +87,7 @@ def together(path: Path, logs: dict[str, Log], window: int = 10) -> None:
         lost = np.flatnonzero(~np.isfinite(values))
         if len(lost):
             values = values[: lost[0]]
-            name += f"\n(not a number from {lost[0]} on)"
+            name += f"\n(NaN from iteration {lost[0]} on)"
         style = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)], "label": name}
         width = max(1, min(window, len(values)))
         if len(values):
@@ -95,7 +100,7 @@ def together(path: Path, logs: dict[str, Log], window: int = 10) -> None:
     _tidy(loss, "softmax loss")
     accuracy.set_title("Accuracy on the test digits")
     accuracy.set_ylim(0, 104)
-    accuracy.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    accuracy.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     _tidy(accuracy, "percent of digits right")
     if len(logs) > 1:
         figure.legend(

@@ -39,6 +39,11 @@ def learning_rate(solver: Any, iteration: int) -> np.float32:
     )
 
 
+def _fused(a: np.float32, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """``a * x + y`` rounded once, as a BLAS does it with the processor's fused instruction."""
+    return (np.multiply(x, a, dtype=np.float64) + y).astype(x.dtype)
+
+
 def _power(base: np.float32, exponent: np.float32) -> np.float32:
     """C's powf."""
     return f32(float(base) ** float(exponent))
@@ -100,7 +105,7 @@ class SGD:
 
     def update(self, iteration: int) -> None:
         """Take one step."""
-        solver, rate = self.solver, learning_rate(self.solver, iteration)
+        solver, base_rate = self.solver, learning_rate(self.solver, iteration)
         gradients = [parameter.gradient() for parameter in self.parameters]
         if solver.clip_gradients >= 0:
             length = math.sqrt(sum(float(np.vdot(gradient, gradient)) for gradient in gradients))
@@ -113,7 +118,9 @@ class SGD:
                 gradient *= f32(1) / f32(solver.iter_size)
             decay = f32(solver.weight_decay) * f32(parameter.decay_mult)
             if decay:
-                gradient += decay * (weights if solver.regularization_type == "L2" else np.sign(weights))
-            parameter.history *= f32(solver.momentum)
-            parameter.history += (rate * f32(parameter.lr_mult)) * gradient
+                gradient[...] = _fused(
+                    decay, weights if solver.regularization_type == "L2" else np.sign(weights), gradient
+                )
+            rate = base_rate * f32(parameter.lr_mult)
+            parameter.history[...] = _fused(rate, gradient, f32(solver.momentum) * parameter.history)
             weights -= parameter.history

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -24,18 +23,6 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 COMPARED = ("xavier", "msra", "gaussian std: 0.01", "gaussian std: 1", "positive_unitball", "constant")
-
-
-def follow_measured_run() -> None:
-    """Ask NumPy's BLAS, before it is loaded, to round as the BLAS of the measured Caffe did.
-
-    Products and sums rounded one after another, on one thread: OpenBLAS's Nehalem kernels do that, on every x86-64
-    processor alike. Newer kernels fuse the two and are three times as fast, but a training amplifies the difference:
-    after some twenty iterations it shows in the fourth digit of the loss. Set OPENBLAS_CORETYPE to choose another.
-    """
-    if platform.machine().lower() in ("x86_64", "amd64"):
-        os.environ.setdefault("OPENBLAS_CORETYPE", "Nehalem")
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def run(console: Console, title: str, job: Any, iterations: int | None) -> Log:
@@ -119,7 +106,8 @@ def main(
     plot: Path | None,
     snapshot: bool,
 ) -> None:
-    follow_measured_run()
+    # The products are small: on several threads they take longer. NumPy's BLAS reads this when it is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from training import Log, prepare
     from training import snapshot as save
 
