@@ -26,6 +26,7 @@ _DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
 _SPARE = 256 << 20
 _RATIO = 100
 _DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
+_DEEPEST = 256
 _RESERVED = ("name", "order", "shared")
 
 
@@ -148,9 +149,9 @@ def _check_names(path: Path, weights: WeightSet) -> None:
     blobs = {f"{layer.name}/{index}" for layer in weights.layers for index in range(len(layer.arrays))}
     for layer in weights.layers:
         parts = layer.name.split("/")
-        if "" in parts or "." in parts:
+        if "" in parts or "." in parts or len(parts) > _DEEPEST:
             raise CaffeError(
-                f"{path}: HDF5 cannot hold a layer named '{layer.name}' (an empty or '.' part between slashes): "
+                f"{path}: HDF5 cannot hold a layer named '{layer.name[:80]}' (an empty or '.' part, or hundreds): "
                 "save as .caffemodel or .npz"
             )
         stems = ("/".join(parts[:end]) for end in range(1, len(parts) + 1))
@@ -216,27 +217,22 @@ class _Reader:
         self.size = size
         self.blobs: dict[str, Any] = {}
         self.seen: set[Any] = set()
+        self.unpacked = 0
 
     def weights(self) -> WeightSet:
         data = self.child(self.file, "data") if "data" in self.file else None
         if not isinstance(data, self.h5py.Group):
             raise CaffeError(f"{self.path}: is HDF5, but not Caffe's weights: there is no group /data")
         found = list(self.layers(data, "", 0))
-        order = {name: self.attribute(group, "order") for name, group, _ in found if "order" in group.attrs}
-        if len(order) == len(found) and all(isinstance(place, int) for place in order.values()):
-            found.sort(key=lambda item: order[item[0]])
-        whole = sum(
-            math.prod(dataset.shape or ()) * dataset.dtype.itemsize
-            for _, _, datasets in found
-            for dataset in datasets.values()
-            if dataset.chunks
-        )
-        if whole > _RATIO * self.size + _SPARE:
-            raise CaffeError(f"{self.path}: its {self.size} bytes would unpack to {whole}: refused as a bomb")
+        if all(isinstance(order, int) for _, order, _ in found):
+            found.sort(key=lambda item: item[1])
+        if self.unpacked > _RATIO * self.size + _SPARE:
+            raise CaffeError(f"{self.path}: its {self.size} bytes would unpack to {self.unpacked}: refused as a bomb")
         layers, entries, arrays = [], [], {}
         shared = []
-        for name, group, datasets in found:
-            layer = LayerBlobs(name, self.arrays(name, datasets))
+        for name, _, indices in found:
+            group = data[name]
+            layer = LayerBlobs(name, self.arrays(name, group, indices))
             arrays.update({f"{name}/{index}": array for index, array in enumerate(layer.arrays)})
             if "shared" in group.attrs:
                 shared.append((layer, self.attribute(group, "shared")))
@@ -259,8 +255,11 @@ class _Reader:
             )
         return group[name]
 
-    def layers(self, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any, dict[int, Any]]]:
-        """Yield the groups that are layers: those with blobs, those that we marked, and empty ones right below."""
+    def layers(self, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any, list[int]]]:
+        """Yield name, order and blobs of the groups that are layers: with blobs, marked by us, or without groups.
+
+        Nothing stays open: HDF5 becomes slow when thousands of its objects are.
+        """
         for name in group:
             child = self.child(group, name)
             full = prefix + name
@@ -270,10 +269,10 @@ class _Reader:
                 continue
             mark = self.h5py.h5o.get_info(child.id)
             address = getattr(mark, "token", None) or mark.addr
-            if address in self.seen or depth > 2000:
+            if address in self.seen or depth > _DEEPEST:
                 raise CaffeError(f"{self.path}: /data/{full} leads in a circle: the file is damaged")
             self.seen.add(address)
-            datasets = {}
+            indices = []
             groups = 0
             for key in child:
                 inner = self.child(child, key)
@@ -282,20 +281,24 @@ class _Reader:
                         raise CaffeError(
                             f"{self.path}: /data/{full}/{key} is no blob of Caffe's: blobs are named 0, 1, ..."
                         )
-                    datasets[int(key)] = inner
+                    indices.append(int(key))
+                    if inner.chunks:
+                        self.unpacked += math.prod(inner.shape) * inner.dtype.itemsize
                 else:
                     groups += 1
-            if datasets or "order" in child.attrs or not groups:
-                yield full, child, datasets
+            marked = "order" in child.attrs
+            if indices or marked or not groups:
+                yield full, self.attribute(child, "order") if marked else None, indices
             if groups:
                 yield from self.layers(child, full + "/", depth + 1)
 
-    def arrays(self, name: str, datasets: dict[int, Any]) -> list[Any]:
-        if datasets and max(datasets) >= 1000:
-            raise CaffeError(f"{self.path}: layer '{name}' has a blob {max(datasets)}: no layer of Caffe's has so many")
-        arrays: list[Any] = [None] * (max(datasets) + 1 if datasets else 0)
-        for index, dataset in datasets.items():
-            key = f"{name}/{index}"
+    def arrays(self, name: str, group: Any, indices: list[int]) -> list[Any]:
+        most = max(indices, default=-1)
+        if most >= 1000:
+            raise CaffeError(f"{self.path}: layer '{name}' has a blob {most}: no layer of Caffe's has so many")
+        arrays: list[Any] = [None] * (most + 1)
+        for index in indices:
+            key, dataset = f"{name}/{index}", group[str(index)]
             arrays[index] = self.array(key, dataset)
             if "provenance" in dataset.attrs:
                 self.blobs[key] = self.attribute(dataset, "provenance")
