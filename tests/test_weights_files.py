@@ -158,3 +158,7 @@ def test_a_kill_leaves_the_old_file_or_the_new(tmp_path, suffix):
             process.kill()
         values = load_weights(path)["a"][0]
         assert values.size == 3 or (values == values[0]).all()
+    # what the killed ones left is gone after the next
+    (tmp_path / ".caffe_fillers-other-1-ab.tmp").write_text("another machine's")
+    save_weights(path, SMALL)
+    assert sorted(os.listdir(tmp_path)) == [".caffe_fillers-other-1-ab.tmp", path.name]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import stat
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -74,8 +76,9 @@ def replacing(path: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
     try:
         real = Path(os.path.realpath(target))
         mode = _mode(target, real)
+        _sweep(real.parent)
         # a short name of its own: the target's may already be as long as the file system allows
-        made = real.parent / f".caffe_fillers-{os.getpid()}-{os.urandom(6).hex()}.tmp"
+        made = real.parent / f"{_prefix()}{os.getpid()}-{os.urandom(6).hex()}.tmp"
         # tried, but not kept: ext4 holds up the closing of a file that was there and was cut to nothing
         os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         os.unlink(made)
@@ -91,6 +94,33 @@ def replacing(path: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
         if made is not None:
             with suppress(OSError):
                 os.unlink(made)
+
+
+def _prefix() -> str:
+    # of this machine: on a shared disk the process numbers of another say nothing here
+    return f".caffe_fillers-{zlib.crc32(platform.node().encode()):08x}-"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes of this machine left when they were killed."""
+    if os.name != "posix":
+        return  # elsewhere asking whether a process is alive may end it
+    prefix = _prefix()
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            pid = entry.name.removeprefix(prefix).partition("-")[0]
+            if entry.name.startswith(prefix) and entry.name.endswith(".tmp") and pid.isdigit() and not _alive(int(pid)):
+                os.unlink(entry.path)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _mode(target: Path, real: Path) -> int | None:

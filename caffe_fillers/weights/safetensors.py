@@ -53,13 +53,21 @@ def read(path: Path) -> WeightSet:
     return from_keys(path, arrays, record)
 
 
+def _open(library: Any, path: Path) -> Any:
+    # a mapped file counts as memory, and kills the process if it is cut short meanwhile; older versions only map
+    try:
+        return library.safe_open(path, framework="np", backend="pread")
+    except TypeError:
+        return library.safe_open(path, framework="np")
+
+
 def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
     """Return the named arrays and the record, if there is one."""
     library = _library(path)
     check_readable(path)
     arrays = {}
     try:
-        with library.safe_open(path, framework="np") as file:
+        with _open(library, path) as file:
             metadata = file.metadata() or {}
             for key in file.keys():  # noqa: SIM118
                 part = file.get_slice(key)
