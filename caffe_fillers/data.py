@@ -23,6 +23,7 @@ from .errors import CaffeError
 __all__ = ["datum_shape", "hdf5_shapes", "image_shape", "window_shape"]
 
 _LINE = 64 << 10  # no path is longer
+_ORIENTATION = 0x0112
 _ASK = "give its shape instead: inputs={NAME: (C, H, W)} or --input NAME=CxHxW"
 
 
@@ -87,7 +88,7 @@ def _first_value(path: Path) -> bytes:
 
 def _encoded(path: Path, data: bytes, color: bool, gray: bool) -> tuple[int, int, int]:
     with _opened(path, io.BytesIO(data)) as image:
-        width, height = image.size
+        width, height = _upright(image) if color or gray else image.size
         channels = len(image.getbands()) if image.mode != "P" else 3
         # OpenCV keeps an image as it is, but for palettes, and two bands become four
         channels = {2: 4}.get(channels, channels)
@@ -112,7 +113,7 @@ def image_shape(source: str, root_folder: str = "") -> tuple[int, int, int] | No
             continue
         file = _beside(path, root_folder + name)
         with _opened(file, file) as image:
-            width, height = image.size
+            width, height = _upright(image)
         return 3, height, width
     raise CaffeError(f"{path}: the list names no image: lines of 'path label' are needed")
 
@@ -218,6 +219,13 @@ def _lines(path: Path) -> Iterator[str]:
                 yield os.fsdecode(line).rstrip("\r\n")
     except OSError as error:
         raise CaffeError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _upright(image: Any) -> tuple[int, int]:
+    # OpenCV turns a photograph as its camera says, but for an encoded datum that is taken as it is
+    width, height = image.size
+    turned = image.format == "JPEG" and image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+    return (height, width) if turned else (width, height)
 
 
 @contextmanager

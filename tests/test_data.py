@@ -69,6 +69,21 @@ def test_what_opencv_sees_of_an_encoded_datum_is_what_we_see():
         assert data._encoded("x", message.data, False, False) == (channels, 3, 4), (mode, kind)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_turned_where_opencv_turns_it(tmp_path, orientation):
+    import cv2
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.jpg", exif=exif)
+    (tmp_path / "list.txt").write_text("a.jpg 0")
+    assert data.image_shape(str(tmp_path / "list.txt"))[1:] == cv2.imread(str(tmp_path / "a.jpg")).shape[:2]
+    content = (tmp_path / "a.jpg").read_bytes()
+    for flag, color in ((cv2.IMREAD_UNCHANGED, False), (cv2.IMREAD_COLOR, True)):
+        shape = cv2.imdecode(np.frombuffer(content, np.uint8), flag).shape[:2]
+        assert data._encoded("x", content, color, False)[1:] == shape
+
+
 def test_no_source_is_no_error():
     for function in (data.datum_shape, data.image_shape, data.window_shape):
         assert function("") is None
