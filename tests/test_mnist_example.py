@@ -385,6 +385,29 @@ def test_what_it_cannot_do_is_one_clear_error(example, folder, layers, settings,
 
 
 @pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--reference", "net.prototxt"], "net.prototxt is no log"),
+        (["--plot", "picture.doc"], "the name must end in one of ."),
+        (["--weight-filler", "xavierr"], "xavierr"),
+        (["--weight-filler", "gaussian sdt: 1"], "sdt"),
+        (["--boost", "0.9"], "0.9"),
+        (["--iterations", 0, "--log", "missing/log.json"], "missing/log.json: No such file"),
+    ],
+)
+def test_wrong_options_are_one_clear_error(example, folder, arguments, text):
+    result = run(example, "--solver", write(folder), "--data", folder, *arguments)
+    assert result.exit_code == 1
+    assert result.output.count("Error: ") == 1
+    assert text in result.output
+
+
+def test_several_fillers_have_no_reference(example, folder):
+    result = run(example, "--solver", write(folder), "--compare", "--reference", folder / "net.prototxt")
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
     ("name", "data", "text"),
     [
         ("train-images-idx3-ubyte", b"nonsense", "is no IDX file"),

