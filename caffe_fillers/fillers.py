@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import prod
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, SupportsIndex, TypeAlias, TypeVar, overload
 
 import numpy as np
 
 from ._core import RNG, normalize_rows
 from .blob import INT_MAX, Blob, check_shape, describe
 from .errors import CaffeError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["REVISIONS", "Plan", "Spec", "as_rng", "as_spec", "check_revision", "consume", "fans", "fill", "plan"]
 
@@ -30,6 +33,16 @@ NORMS = ("FAN_IN", "FAN_OUT", "AVERAGE")
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _BARE_NAME = re.compile(r"[A-Za-z_]\w*\Z")
 _SCRATCH = 1 << 16
+
+# for type checkers
+Dims: TypeAlias = int | Sequence[SupportsIndex]
+Given = TypeVar("Given", bound="np.ndarray[Any, Any] | Blob")
+
+
+class Message(Protocol):
+    """A message of protobuf's."""
+
+    def SerializeToString(self) -> bytes: ...
 
 
 class Spec(NamedTuple):
@@ -55,6 +68,9 @@ class Spec(NamedTuple):
         if self.variance_norm:
             said["variance_norm"] = NORMS[self.variance_norm]
         return said
+
+
+Filler: TypeAlias = Message | Spec | str | bytes | Mapping[str, Any]
 
 
 class Plan(NamedTuple):
@@ -464,6 +480,50 @@ def _check_array(out: np.ndarray) -> None:
         raise CaffeError(f"the array to fill overlaps itself (shape {out.shape}, strides {out.strides}); pass a copy")
 
 
+@overload
+def fill(
+    target: Given,
+    filler: Filler,
+    *,
+    rng: RNG | int | None = None,
+    dtype: npt.DTypeLike = np.float32,
+    caffe: str = "master",
+    boost: str | None = None,
+    threads: int | None = None,
+) -> Given: ...
+@overload
+def fill(
+    target: Dims,
+    filler: Filler,
+    *,
+    rng: RNG | int | None = None,
+    dtype: type[np.float32] = np.float32,
+    caffe: str = "master",
+    boost: str | None = None,
+    threads: int | None = None,
+) -> npt.NDArray[np.float32]: ...
+@overload
+def fill(
+    target: Dims,
+    filler: Filler,
+    *,
+    rng: RNG | int | None = None,
+    dtype: type[np.float64],
+    caffe: str = "master",
+    boost: str | None = None,
+    threads: int | None = None,
+) -> npt.NDArray[np.float64]: ...
+@overload
+def fill(
+    target: Dims,
+    filler: Filler,
+    *,
+    rng: RNG | int | None = None,
+    dtype: npt.DTypeLike,
+    caffe: str = "master",
+    boost: str | None = None,
+    threads: int | None = None,
+) -> npt.NDArray[Any]: ...
 def fill(
     target: Any,
     filler: Any,

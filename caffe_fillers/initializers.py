@@ -7,13 +7,17 @@ which computes its scale as Caffe computes xavier's and msra's and draws from th
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, TypedDict, Unpack
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, Unpack, cast, overload
 
 import numpy as np
 
 from ._core import RNG
 from .errors import CaffeError
-from .fillers import check_revision, fill, fill_by, scaled_plan
+from .fillers import Dims, Given, check_revision, fill, fill_by, scaled_plan
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = [
     "bilinear",
@@ -32,6 +36,22 @@ __all__ = [
 VarianceNorm = Literal["FAN_IN", "FAN_OUT", "AVERAGE"]
 
 
+Rest = ParamSpec("Rest")
+
+
+class _Shaped(Protocol[Rest]):
+    """What a type checker knows of a filler: an array in, the same array out; a shape in, a new array out."""
+
+    @overload
+    def __call__(self, shape: Given, *args: Rest.args, **kwargs: Rest.kwargs) -> Given: ...
+    @overload
+    def __call__(self, shape: Dims, *args: Rest.args, **kwargs: Rest.kwargs) -> npt.NDArray[Any]: ...
+
+
+def _shaped(function: Callable[Concatenate[Any, Rest], Any]) -> _Shaped[Rest]:
+    return cast("_Shaped[Rest]", function)
+
+
 class Options(TypedDict, total=False):
     """What every filler takes besides its own numbers; `fill` describes them."""
 
@@ -42,6 +62,7 @@ class Options(TypedDict, total=False):
     threads: int | None
 
 
+@_shaped
 def variance_scaling(
     shape: Any,
     scale: float,
@@ -112,6 +133,7 @@ def variance_scaling(
 # --- Caffe's own ---------------------------------------------------------------------------------------------------
 
 
+@_shaped
 def xavier(shape: Any, variance_norm: VarianceNorm = "FAN_IN", **options: Unpack[Options]) -> Any:
     """Fill uniformly with variance ``1 / n``: Caffe's ``xavier``.
 
@@ -146,6 +168,7 @@ def xavier(shape: Any, variance_norm: VarianceNorm = "FAN_IN", **options: Unpack
     return fill(shape, {"type": "xavier", "variance_norm": variance_norm}, **options)
 
 
+@_shaped
 def msra(shape: Any, variance_norm: VarianceNorm = "FAN_IN", **options: Unpack[Options]) -> Any:
     """Fill normally with variance ``2 / n``: Caffe's ``msra``.
 
@@ -178,6 +201,7 @@ def msra(shape: Any, variance_norm: VarianceNorm = "FAN_IN", **options: Unpack[O
     return fill(shape, {"type": "msra", "variance_norm": variance_norm}, **options)
 
 
+@_shaped
 def gaussian(shape: Any, mean: float = 0.0, std: float = 1.0, sparse: int = -1, **options: Unpack[Options]) -> Any:
     """Fill normally with a given mean and standard deviation: Caffe's ``gaussian``.
 
@@ -213,6 +237,7 @@ def gaussian(shape: Any, mean: float = 0.0, std: float = 1.0, sparse: int = -1, 
     return fill(shape, {"type": "gaussian", "mean": mean, "std": std, "sparse": sparse}, **options)
 
 
+@_shaped
 def uniform(shape: Any, min: float = 0.0, max: float = 1.0, **options: Unpack[Options]) -> Any:
     """Fill uniformly between two numbers: Caffe's ``uniform``.
 
@@ -244,6 +269,7 @@ def uniform(shape: Any, min: float = 0.0, max: float = 1.0, **options: Unpack[Op
     return fill(shape, {"type": "uniform", "min": min, "max": max}, **options)
 
 
+@_shaped
 def constant(shape: Any, value: float = 0.0, **options: Unpack[Options]) -> Any:
     """Fill with one value: Caffe's ``constant``, its default. Nothing is drawn.
 
@@ -274,6 +300,7 @@ def constant(shape: Any, value: float = 0.0, **options: Unpack[Options]) -> Any:
     return fill(shape, {"type": "constant", "value": value}, **options)
 
 
+@_shaped
 def positive_unitball(shape: Any, **options: Unpack[Options]) -> Any:
     """Fill with positive values of which the inputs of each output sum to 1: Caffe's ``positive_unitball``.
 
@@ -304,6 +331,7 @@ def positive_unitball(shape: Any, **options: Unpack[Options]) -> Any:
     return fill(shape, {"type": "positive_unitball"}, **options)
 
 
+@_shaped
 def bilinear(shape: Any, **options: Unpack[Options]) -> Any:
     """Fill with the kernel of bilinear interpolation: Caffe's ``bilinear``. Nothing is drawn.
 
@@ -339,6 +367,7 @@ def bilinear(shape: Any, **options: Unpack[Options]) -> Any:
 # --- what Caffe lacks ----------------------------------------------------------------------------------------------
 
 
+@_shaped
 def lecun_normal(shape: Any, **options: Unpack[Options]) -> Any:
     """Fill normally with variance ``1 / fan_in``. Caffe has no name for it; its ``xavier`` is the uniform counterpart.
 
@@ -370,6 +399,7 @@ def lecun_normal(shape: Any, **options: Unpack[Options]) -> Any:
     return variance_scaling(shape, 1.0, "FAN_IN", "normal", **options)
 
 
+@_shaped
 def xavier_normal(shape: Any, **options: Unpack[Options]) -> Any:
     """Fill normally with variance ``2 / (fan_in + fan_out)``. Caffe has no name for it.
 
@@ -402,6 +432,7 @@ def xavier_normal(shape: Any, **options: Unpack[Options]) -> Any:
     return variance_scaling(shape, 1.0, "AVERAGE", "normal", **options)
 
 
+@_shaped
 def he_normal(
     shape: Any,
     negative_slope: float = 0.0,

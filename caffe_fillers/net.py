@@ -115,7 +115,7 @@ class Net:
 
     def __init__(
         self,
-        source: Any,
+        source: str | os.PathLike[str] | fillers.Message,
         phase: str = "TRAIN",
         *,
         level: int = 0,

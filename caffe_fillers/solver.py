@@ -64,7 +64,7 @@ class Solver:
 
     def __init__(
         self,
-        source: Any,
+        source: str | os.PathLike[str] | fillers.Message,
         *,
         weights: Any = None,
         rng: RNG | int | None = None,
