@@ -492,7 +492,7 @@ def fill(
     threads: int | None = None,
 ) -> Given: ...
 @overload
-def fill(
+def fill(  # type: ignore[overload-overlap]  # to NumPy's stubs float64 and float32 may be one
     target: Dims,
     filler: Filler,
     *,
