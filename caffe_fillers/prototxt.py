@@ -88,8 +88,11 @@ def is_solver(path: str | PathLike[str]) -> bool:
         _fields(getattr(schema, name).DESCRIPTOR).keys() for name in ("NetParameter", "SolverParameter")
     )
     depth, before = 0, b""
-    for match in TOKEN.finditer(_bytes_of(path)):
+    # one of the first fields tells; a text that holds none of them for so long is no solver
+    for match in TOKEN.finditer(_bytes_of(path)[: 1 << 20]):
         text = match[match.lastindex or BAD]
+        if match.lastindex == BAD:
+            return False
         if text in (b"{", b"<"):
             depth += 1
         elif text in (b"}", b">"):

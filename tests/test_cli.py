@@ -236,12 +236,13 @@ def test_nothing_is_left_behind_where_writing_fails(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["link.npz", "w.npz"]
 
 
-def test_as_a_module_and_through_a_closed_pipe():
+def test_as_a_module_and_through_a_closed_pipe(root, tmp_path):
+    # from elsewhere, lest the checkout be imported
     command = [sys.executable, "-m", "caffe_fillers"]
-    done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run([*command, "--version"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert cf.__version__ in done.stdout
-    script = f"{sys.executable} -m caffe_fillers init {SOLVER} --input data=1x28x28 | head -n 1"
-    piped = subprocess.run(script, shell=True, capture_output=True, text=True, check=True)
+    script = f"{sys.executable} -m caffe_fillers init {root / SOLVER} --input data=1x28x28 | head -n 1"
+    piped = subprocess.run(script, cwd=tmp_path, shell=True, capture_output=True, text=True, check=True)
     assert piped.stdout.startswith("layer")
     assert piped.stderr == ""
 
