@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -33,9 +33,9 @@ def check_shape(shape: int | Iterable[int]) -> tuple[int, ...]:
     for dim in dims:
         if dim < 0:
             raise CaffeError(f"Check failed: shape[i] >= 0 ({dim} vs. 0)\na blob of shape {dims} can't be made")
-        if count and dim > INT_MAX // count:
+        if dim > INT_MAX // (count or 1):
             raise CaffeError(
-                f"Check failed: shape[i] <= 0x7fffffff / count_ ({dim} vs. {INT_MAX // count}) "
+                f"Check failed: shape[i] <= 0x7fffffff / count_ ({dim} vs. {INT_MAX // (count or 1)}) "
                 f"blob size exceeds INT_MAX\nshape {dims} has more than {INT_MAX} elements"
             )
         count *= dim
@@ -108,20 +108,30 @@ class Blob:
         if self._data is None:
             if self._absent:
                 raise CaffeError(self._absent)
-            self._data = np.zeros(self._shape, self._dtype)
+            self._data = self._memory(np.zeros)
         return self._data
 
     @property
     def diff(self) -> np.ndarray:
         if self._diff is None:
-            self._diff = np.zeros(self._shape, self._dtype)
+            self._diff = self._memory(np.zeros)
         return self._diff
 
     def allocate(self) -> np.ndarray:
         """Return `data` for a caller who writes all of it: new memory is not zeroed first."""
         if self._data is None:
-            self._data = np.empty(self._shape, self._dtype)
+            self._data = self._memory(np.empty)
         return self._data
+
+    def _memory(self, make: Callable[..., np.ndarray]) -> np.ndarray:
+        try:
+            return make(self._shape, self._dtype)
+        except ValueError:
+            raise CaffeError(f"a blob of shape {self._shape} has no elements, yet NumPy can't hold it") from None
+        except MemoryError:
+            raise CaffeError(
+                f"a blob of shape {self._shape} needs {self.count() * self._dtype.itemsize} bytes, more than there are"
+            ) from None
 
     def without_data(self, why: str) -> Blob:
         """Make reading `data` an error that says `why`; returns the blob."""

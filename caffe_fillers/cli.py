@@ -20,6 +20,7 @@ from rich.table import Table
 import caffe_fillers as cf
 
 from . import prototxt, schema
+from .errors import printable
 
 __all__ = ["main"]
 
@@ -88,10 +89,11 @@ def _print(rows: Iterable[dict[str, Any]], columns: Sequence[tuple[str, str, str
         table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in rows:
         table.add_row(*(_cell(row.get(key)) for key, _, _ in columns))
-    console = Console(highlight=False, soft_wrap=False)
+    # names are text, whatever brackets and colons they hold
+    console = Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
     if not console.is_terminal:
         # a pipe has no width; nothing may be cut off or folded there
-        console = Console(highlight=False, width=10_000, no_color=True)
+        console = Console(highlight=False, markup=False, emoji=False, width=10_000, no_color=True)
         with console.capture() as capture:
             console.print(table)
         click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
@@ -106,7 +108,7 @@ def _cell(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, (tuple, list)):
         return "x".join(str(dim) for dim in value) or "()"
-    return str(value)
+    return printable(str(value))
 
 
 def _plain(value: Any) -> Any:

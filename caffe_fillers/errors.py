@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ["CaffeError", "CaffeWarning"]
+import re
+
+__all__ = ["CaffeError", "CaffeWarning", "printable"]
+
+# what a terminal would obey, and what no encoding can hold; names in files are a stranger's
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_LONGEST = 3000
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters and lone surrogates written as escapes."""
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def _bounded(text: object) -> str:
+    shown = str(text)
+    if len(shown) > _LONGEST:
+        # the end holds the mend
+        shown = f"{shown[: _LONGEST // 2]} ... {shown[-_LONGEST // 2 :]}"
+    return printable(shown)
 
 
 class CaffeError(ValueError):
@@ -20,6 +39,12 @@ class CaffeError(ValueError):
     Check failed: sigma > 0 (-1 vs. 0)
     """
 
+    def __init__(self, text: object = "") -> None:
+        super().__init__(_bounded(text))
+
 
 class CaffeWarning(UserWarning):
     """Something that Caffe accepts, or that was skipped, and that the caller should look at."""
+
+    def __init__(self, text: object = "") -> None:
+        super().__init__(_bounded(text))

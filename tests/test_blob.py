@@ -90,3 +90,13 @@ def test_sharing_is_one_memory_through_two_shapes():
     assert other.data[5] == 4
     with pytest.raises(cf.CaffeError):
         cf.Blob((5,)).share_data(owner)
+
+
+def test_shapes_without_elements_that_numpy_can_not_hold():
+    blob = cf.Blob((0, 2**31 - 1, 2**31 - 1, 2**31 - 1))
+    assert blob.count() == 0
+    for name in ("data", "diff"):
+        with pytest.raises(cf.CaffeError, match="NumPy can't hold it"):
+            getattr(blob, name)
+    with pytest.raises(cf.CaffeError, match="INT_MAX"):
+        cf.Blob((0, 2**31))

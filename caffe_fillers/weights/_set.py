@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -172,10 +173,9 @@ def check_count(shape: Sequence[int]) -> int:
         raise ValueError(f"has {len(shape)} axes, more than the {MAX_AXES} that Caffe allows")
     if any(dim < 0 for dim in shape):
         raise ValueError(f"has a negative dimension in its shape {_dims(shape)}")
-    count = 1
-    for dim in shape:
-        count *= dim
-    if count > MAX_COUNT:
+    count, held = math.prod(shape), math.prod(dim for dim in shape if dim)
+    # NumPy multiplies what stands beside a zero, too
+    if count > MAX_COUNT or max(shape, default=0) > MAX_COUNT or held > 1 << 60:
         raise ValueError(f"of shape {_dims(shape)} would hold more than {MAX_COUNT} values")
     return count
 

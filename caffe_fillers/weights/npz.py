@@ -90,7 +90,8 @@ def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
     except CaffeError:
         raise
     except _DAMAGED as error:
-        raise CaffeError(f"{path}: is a damaged .npz: {error or type(error).__name__}") from None
+        what = (str(error).splitlines() or [type(error).__name__])[0]  # zipfile quotes whole names
+        raise CaffeError(f"{path}: is a damaged .npz: {what[:200]}") from None
     return arrays, record
 
 

@@ -132,6 +132,7 @@ ATTACKS = {
     "huge_shape.caffemodel": (model(shape(1 << 15, 1 << 15)), "1073741824|declares 32768x32768, but 0 values"),
     "overflow_32.caffemodel": (model(shape(1 << 16, 1 << 16)), "more than 2147483647"),
     "overflow_64.caffemodel": (model(shape(1 << 32, 1 << 32)), "more than 2147483647"),
+    "beside_a_zero.caffemodel": (model(shape(1 << 62, 0)), "more than 2147483647"),
     "negative.caffemodel": (model(shape((1 << 64) - 1, (1 << 64) - 4) + field(5, bytes(16))), "negative"),
     "huge_length.caffemodel": (model(shape(4))[:-5] + b"\x2a\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "damaged"),
     "million_axes.caffemodel": (model(field(7, field(1, b"\x01" * 100_000))), "32 axes"),
