@@ -80,7 +80,8 @@ SETTINGS = {
 
 def write(folder: Path, layers: str = "", last: str = "data", batch: int = 10, **settings) -> Path:
     (folder / "net.prototxt").write_text(NET.format(layers=layers, last=last, batch=batch))
-    lines = [f"{key}: {value}" for key, value in {"net": '"net.prototxt"', **SETTINGS, **settings}.items()]
+    given = {"net": '"net.prototxt"', **SETTINGS, **settings}
+    lines = [f"{key}: {value}" for key, value in given.items() if value is not None]
     path = folder / "solver.prototxt"
     path.write_text("\n".join(lines))
     return path
@@ -374,6 +375,8 @@ LRN = 'layer { name: "lrn" type: "LRN" bottom: "data" top: "lrn" }'
         ("", {"lr_policy": '"slowly"'}, "unknown lr_policy: 'slowly'; there are fixed, step,"),
         ("", {"lr_policy": '"step"'}, "needs a positive stepsize"),
         ("", {"regularization_type": '"L3"'}, "unknown regularization_type: 'L3'"),
+        ("", {"net": None, "net_param": '{ name: "empty" }'}, "there is nothing to train"),
+        ("", {"snapshot_prefix": '"missing/folder/x"'}, "snapshots can't be written to missing/folder"),
         ("", {"net": '"missing.prototxt"'}, "missing.prototxt"),
     ],
 )

@@ -270,7 +270,7 @@ class Network:
         for operation in reversed(self.operations):
             layer = operation.layer
             if isinstance(operation, SoftmaxWithLoss):
-                gradients[layer.tops[0]] = np.float32(1)
+                gradients[layer.tops[0]] = np.ones((), np.float32)
             dtop = gradients.pop(layer.tops[0], None)
             if dtop is None or not (layer.blobs or operation.learns_below):
                 continue

@@ -134,8 +134,10 @@ def main(
                     f"to test, from {job.digits['TRAIN'].origin}; seed {job.solver.seed}",
                     highlight=False,
                 )
+            if not snapshot or len(fillers) > 1:
+                job.prefix = None
             logs[filler or "as the prototxt says"] = run(console, filler or job.solver.net.name, job, iterations)
-            if snapshot and len(fillers) < 2:
+            if job.prefix:
                 console.print(
                     f"weights: {save(job, job.solver.message.max_iter if iterations is None else iterations)}"
                 )

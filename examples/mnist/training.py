@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from digits import Digits, find
-from network import Network
+from network import Network, SoftmaxWithLoss
 from sgd import SGD
 
 import caffe_fillers as cf
@@ -56,11 +57,11 @@ class Log:
 
 @dataclass
 class Job:
-    """A solver with its digits, ready to train."""
+    """A solver with its digits, ready to train. With a `prefix` snapshots are saved while it trains."""
 
     solver: Any
     digits: dict[str, Digits]
-    prefix: str
+    prefix: str | None
 
 
 def prepare(path: Path, *, data: Path | None = None, filler: str | None = None, boost: str | None = None) -> Job:
@@ -169,6 +170,10 @@ def train(job: Job, iterations: int | None = None, watch: Callable[[int, Log], N
     """
     settings = job.solver.message
     network = Network(job.solver.net, job.digits["TRAIN"])
+    if not any(isinstance(operation, SoftmaxWithLoss) for operation in network.operations):
+        raise cf.CaffeError("the train net has no SoftmaxWithLoss: there is nothing to train")
+    if job.prefix and not os.access(Path(job.prefix).parent, os.W_OK):
+        raise cf.CaffeError(f"snapshots can't be written to {Path(job.prefix).parent}, as snapshot_prefix asks")
     tests = [Network(net, job.digits["TEST"]) for net in job.solver.test_nets]
     descent = SGD(settings, job.solver.net)
     last = settings.max_iter if iterations is None else iterations
@@ -193,7 +198,7 @@ def train(job: Job, iterations: int | None = None, watch: Callable[[int, Log], N
             descent.update(iteration)
             log.train_loss.append(float(np.mean(losses)))
             done = iteration + 1
-            if settings.snapshot and done % settings.snapshot == 0 and done != last:
+            if job.prefix and settings.snapshot and done % settings.snapshot == 0 and done != last:
                 snapshot(job, done)
             if watch:
                 watch(done, log)
