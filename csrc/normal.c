@@ -52,6 +52,8 @@ static size_t ziggurat_block(cf_block *block, float *out, uint64_t n, const cf_z
     cf_block_more(block, 0);
     const size_t base = block->at, k = cf_mt_available(block->mt, n);
     const uint32_t turns = block->turns;
+    all.word = block->word + base;
+    block->end = (uint32_t)(base + k);
     size_t opens = simd->ziggurat_f32(&all, block->mt->key + base, k, ziggurat);
     for (size_t j = 0; j < opens; ++j) {
         uint32_t p = (uint32_t)all.at[j], verdict = all.verdict[j];
@@ -61,7 +63,7 @@ static size_t ziggurat_block(cf_block *block, float *out, uint64_t n, const cf_z
         if (verdict == CF_HARD || next == k) {
             uint32_t u = all.word[p];
             float value;
-            block->at = block->end = (uint32_t)(base + next);
+            block->at = (uint32_t)(base + next);
             int accepted = resolve_f32(block, (float)(u >> 8) * 0x1p-24f, u & 255, boost, &value);
             if (accepted)
                 all.z[p] = value * ziggurat->sigma + ziggurat->mean;

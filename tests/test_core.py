@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import doctest
+import operator
 import pickle
 import threading
 import time
@@ -10,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+from caffe_fillers import _core
 from caffe_fillers._core import RNG, normalize_rows
 from caffe_fillers.errors import CaffeError
 
@@ -373,3 +376,16 @@ def test_not_numbers():
     for threads in (0, -1, 1.5):
         with pytest.raises(CaffeError, match="threads"):
             rng.fill_uniform(np.empty(3), 0, 1, threads=threads)
+
+
+def test_the_examples_in_the_docstrings():
+    finder = doctest.DocTestFinder()
+    examples = [
+        test
+        for name in ("RNG", "RNG.uniform", "RNG.gaussian", "RNG.bernoulli")
+        for test in finder.find(operator.attrgetter(name)(_core), name)
+        if test.examples
+    ]
+    assert len(examples) >= 4
+    for test in examples:
+        assert doctest.DocTestRunner().run(test).failed == 0

@@ -39,7 +39,7 @@ TARGET static size_t ziggurat_f32(cf_candidates_f32 *all, const uint32_t *key, s
     for (size_t at = 0; at < n; at += 16) {
         __m512i u = temper_vector(_mm512_loadu_si512(key + at));
         _mm512_storeu_si512(all->word + at, u);
-        __m512i layer = _mm512_srli_epi32(u, 1);
+        __m512i layer = _mm512_ror_epi32(u, 1); /* and the sign, turned, in the top bit */
         __mmask16 bit5 = _mm512_test_epi32_mask(u, _mm512_set1_epi32(1 << 6));
         __mmask16 bit6 = _mm512_test_epi32_mask(u, _mm512_set1_epi32(1 << 7));
         __m512 first = _mm512_permutex2var_ps(x[0], layer, x[1]), second = _mm512_permutex2var_ps(x[2], layer, x[3]);
@@ -47,10 +47,9 @@ TARGET static size_t ziggurat_f32(cf_candidates_f32 *all, const uint32_t *key, s
         __m512 width = _mm512_mask_blend_ps(bit6, _mm512_mask_blend_ps(bit5, first, second),
                                             _mm512_mask_blend_ps(bit5, third, fourth));
         __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(u, 8)), width);
-        __m512i sign = _mm512_slli_epi32(u, 31);
-        value = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(value), sign,
-                                                              _mm512_set1_epi32(INT32_MIN), XOR_XOR));
-        _mm512_storeu_ps(all->z + at, _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(sigma)), _mm512_set1_ps(mean)));
+        value = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(value), layer,
+                                                              _mm512_set1_epi32(INT32_MIN), XOR_AND));
+        _mm512_storeu_ps(all->z + at, _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(-sigma)), _mm512_set1_ps(mean)));
         __m512i inside = _mm512_maskz_permutex2var_epi8(0x8888888888888888u, inside_low, _mm512_slli_epi32(u, 23),
                                                         inside_high);
         __mmask16 mask = _mm512_cmpge_epu32_mask(u, inside);

@@ -30,7 +30,7 @@ enum { CF_BLOCK = 640, CF_DECIDE = 16, CF_RUN = 32 };
 
 /* What each of up to 624 draws gives as a candidate for a value, whole vectors of them. */
 typedef struct {
-    uint32_t word[CF_BLOCK];         /* tempered */
+    uint32_t *word;                  /* gets them tempered; a vector more than n has to fit in */
     float z[CF_BLOCK + CF_RUN];      /* the value, if the point lies inside its layer */
     uint8_t open[CF_BLOCK / 8];      /* a bit for each of which that is not certain */
     size_t at[CF_BLOCK];             /* where the open ones are */
