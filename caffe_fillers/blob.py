@@ -97,14 +97,17 @@ class Blob:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The dims, at most 32 of them."""
         return self._shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """What `data` and `diff` hold: float32 or float64."""
         return self._dtype
 
     @property
     def data(self) -> np.ndarray:
+        """The values, C-contiguous; zeros until they are written, allocated when first read."""
         if self._data is None:
             if self._absent:
                 raise CaffeError(self._absent)
@@ -113,6 +116,7 @@ class Blob:
 
     @property
     def diff(self) -> np.ndarray:
+        """The gradients, as `data`."""
         if self._diff is None:
             self._diff = self._memory(np.zeros)
         return self._diff
@@ -166,18 +170,22 @@ class Blob:
 
     @property
     def num(self) -> int:
+        """Axis 0, 1 where there is none. An error on more than 4 axes, as for the three below."""
         return self._legacy(0)
 
     @property
     def channels(self) -> int:
+        """Axis 1, 1 where there is none."""
         return self._legacy(1)
 
     @property
     def height(self) -> int:
+        """Axis 2, 1 where there is none."""
         return self._legacy(2)
 
     @property
     def width(self) -> int:
+        """Axis 3, 1 where there is none."""
         return self._legacy(3)
 
     def count(self, start: int = 0, end: int | None = None) -> int:
