@@ -1,4 +1,5 @@
-/* The goldens on the C core alone, with no Python: python streams.py | goldens [portable|avx2|avx512|neon]
+/* The goldens on the C core alone, with no Python: python streams.py | goldens [portable|avx2|avx512|neon [libm]]
+   With libm, values of Box-Muller in double may differ, since the C library is not the measured one; its draws may not.
    Also what must be refused. Prints what fails; the last line says how many cases were held. */
 #include <inttypes.h>
 #include <math.h>
@@ -10,7 +11,7 @@
 
 static uint32_t rotate(uint32_t x, int n) { return x >> n | x << (32 - n); }
 
-/* SHA-256 of a little-endian array, as 64 hex digits. */
+/* SHA-256 as 64 hex digits. */
 static void sha256(const void *data, size_t size, char hex[65]) {
     uint32_t h[8], k[64];
     for (int i = 0, prime = 2; i < 64; ++prime) {
@@ -64,6 +65,23 @@ static int uniform(cf_mt *mt, int wide, void *out, size_t n, double a, double b,
     return cf_range_of_f32(&range, (float)a, (float)b, boost) != CF_OK || cf_uniform_f32(mt, out, n, CF_ANY, &range) != n;
 }
 
+/* The goldens are hashes of little-endian bytes; the values are needed again, so they are turned back. */
+static void sha256_little_endian(void *data, size_t n, size_t width, char hex[65]) {
+    const uint16_t one = 1;
+    const int big = !*(const unsigned char *)&one;
+    for (int turn = 0; turn < 2; ++turn) {
+        unsigned char *at = data;
+        for (size_t i = 0; big && i < n; ++i, at += width)
+            for (size_t j = 0; j < width / 2; ++j) {
+                unsigned char byte = at[j];
+                at[j] = at[width - 1 - j];
+                at[width - 1 - j] = byte;
+            }
+        if (!turn)
+            sha256(data, n * width, hex);
+    }
+}
+
 static int fill(cf_mt *mt, const char *kind, int wide, void *out, size_t n, size_t rows, double a, double b, cf_boost boost) {
     if (!strcmp(kind, "uniform"))
         return uniform(mt, wide, out, n, a, b, boost);
@@ -92,8 +110,9 @@ static int refusals(void) {
 
 int main(int argc, char **argv) {
     const cf_simd *simd = cf_simd_find(argc > 1 ? argv[1] : NULL);
-    char word[16], id[64] = "", type[8], a[64], b[64], sha[65], other[65], got[65];
-    int failed = 0, held = 0, wide = 0, started = 0;
+    char word[16], id[64] = "", type[8], a[64], b[64], sha[65], second[65], got[65];
+    int failed = 0, held = 0, other = 0, wide = 0, started = 0;
+    const int libm = argc > 2 && !strcmp(argv[2], "libm");
     unsigned boost_version;
     uint32_t seed, following = 0;
     cf_boost boost = CF_BOOST_164;
@@ -123,17 +142,22 @@ int main(int argc, char **argv) {
             started = 1;
             continue;
         }
-        if (scanf("%zu %zu %63s %63s %64s %64s", &n, &rows, a, b, sha, other) != 6)
+        if (scanf("%zu %zu %63s %63s %64s %64s", &n, &rows, a, b, sha, second) != 6)
             return fprintf(stderr, "cannot read a call of %s\n", id), 2;
         if (n * 8 > room)
             out = realloc(out, room = n * 8);
         if (fill(&mt, word, wide, out, n, rows, strtod(a, NULL), strtod(b, NULL), boost))
             failed += printf("%s: refused\n", id) > 0;
-        sha256(out, n * (wide ? 8 : 4), got);
-        if (*sha != '-' && strcmp(got, sha) && strcmp(got, other))
+        sha256_little_endian(out, n, wide ? 8 : 4, got);
+        if (*sha == '-' || !strcmp(got, sha) || !strcmp(got, second))
+            continue;
+        if (libm && wide && boost == CF_BOOST_147 && (!strcmp(word, "gaussian") || !strcmp(word, "mask")))
+            ++other;
+        else
             failed += printf("%s: %s of %zu differs\n", id, word, n) > 0;
     }
     free(out);
-    printf("%s: %d cases held, %d failures\n", simd->name, held, failed);
+    printf("%s: %d cases held, %d failures", simd->name, held, failed);
+    printf(libm ? "; %d fills by Box-Muller in double as this C library has it\n" : "\n", other);
     return failed || !held;
 }
