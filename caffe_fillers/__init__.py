@@ -24,6 +24,7 @@ from .initializers import (
 from .net import Net
 from .reading import read_net, read_solver, upgrade, write_prototxt
 from .seeds import find_seed
+from .signal import signal
 from .solver import Solver
 from .weights import load_weights, save_weights
 from .weights.compare import compare
@@ -54,6 +55,7 @@ __all__ = [
     "read_net",
     "read_solver",
     "save_weights",
+    "signal",
     "simd",
     "uniform",
     "upgrade",

@@ -1,0 +1,587 @@
+"""The signal report: textbook results, fans counted one by one, and predictions beside measurements."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import runpy
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import caffe_fillers as cf
+from caffe_fillers.activations import ACTIVATIONS
+from caffe_fillers.meanfield import Values
+from caffe_fillers.plots import signal_plot
+from caffe_fillers.propagation import LayerSignal, Walk
+from caffe_fillers.signal import SignalReport
+
+ROOT = Path(__file__).parents[1]
+NETS = runpy.run_path(str(ROOT / "examples" / "signal" / "nets.py"))
+
+
+def build(tmp_path: Path, text: str, **options: Any) -> cf.Net:
+    path = tmp_path / "net.prototxt"
+    path.write_text(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cf.CaffeWarning)
+        return cf.Net(path, rng=options.pop("rng", 1), **options)
+
+
+def over(shape: tuple[int, ...], *layers: str) -> str:
+    dims = " ".join(f"dim: {dim}" for dim in shape)
+    return f'layer {{ name: "in" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}\n' + "\n".join(
+        f"layer {{ {layer} }}" for layer in layers
+    )
+
+
+def conv(name: str, bottom: str, rest: str, kind: str = "Convolution") -> str:
+    filler = "" if "weight_filler" in rest else 'weight_filler { type: "msra" }'
+    return f'name: "{name}" type: "{kind}" bottom: "{bottom}" top: "{name}" convolution_param {{ {rest} {filler} }}'
+
+
+def dense(name: str, bottom: str, outputs: int, filler: str = 'type: "msra"', rest: str = "") -> str:
+    param = f"num_output: {outputs} weight_filler {{ {filler} }} {rest}"
+    return f'name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{name}" inner_product_param {{ {param} }}'
+
+
+def plain(tmp_path: Path, depth: int, filler: str, activation: str, width: int = 400, **options: Any) -> SignalReport:
+    return cf.signal(build(tmp_path, NETS["plain"](depth, filler, activation, width)), **options)
+
+
+# --- the textbook ----------------------------------------------------------------------------------------------------
+
+
+def test_thirty_relus_under_xavier_lose_the_signal(tmp_path: Path) -> None:
+    report = plain(tmp_path, 30, 'type: "xavier"', "ReLU", measure=True)
+    for i, row in enumerate(report.layers, 1):
+        assert row.forward_gain == pytest.approx(1 / 2)
+        assert row.backward_gain == pytest.approx(1 / 2)
+        assert row.forward == pytest.approx(2.0**-i)
+        assert row.backward == pytest.approx(2.0 ** (i - 31))
+        assert row.variance == pytest.approx(2.0 ** (1 - i))
+        # one draw of so deep a net wanders from its mean
+        assert 1 / 5 < row.measured / row.variance < 5
+        assert row.holds_forward == row.holds_backward == {"type": "msra"}
+    assert [text[: text.index(" (")] for text in report.findings] == [
+        "forward: the signal dies at layer 'ip11'",
+        "backward: the gradient dies at layer 'ip20'",
+    ]
+    assert all('weight_filler { type: "msra" } in 30 layers' in text for text in report.findings)
+
+
+def test_thirty_relus_under_msra_keep_it(tmp_path: Path) -> None:
+    report = plain(tmp_path, 30, 'type: "msra"', "ReLU", measure=True)
+    for row in report.layers:
+        assert row.forward == pytest.approx(1, rel=1e-4)
+        assert row.backward == pytest.approx(1, rel=1e-4)
+        assert row.variance == pytest.approx(2, rel=1e-4)
+        assert 1 / 5 < row.measured / row.variance < 5
+    assert report.findings == []
+
+
+def test_thirty_tanhs_under_xavier_keep_it(tmp_path: Path) -> None:
+    report = plain(tmp_path, 30, 'type: "xavier"', "TanH", measure=True)
+    for row in report.layers:
+        assert row.forward == pytest.approx(1, rel=1e-4)
+        assert row.backward == pytest.approx(1, rel=1e-4)
+        # tanh saturates: the values shrink, slowly, and the prediction knows how far
+        assert row.measured == pytest.approx(row.variance, rel=0.25)
+    assert report.layers[-1].variance > 0.01
+    assert report.findings == []
+
+
+def test_thirty_sigmoids_lose_it_at_once(tmp_path: Path) -> None:
+    report = plain(tmp_path, 30, 'type: "xavier"', "Sigmoid", measure=True)
+    assert report.layers[4].forward == pytest.approx(16.0**-5)
+    # what is left are values that no longer depend on the input
+    assert report.layers[-1].measured == pytest.approx(report.layers[-1].variance, rel=0.2)
+    assert "dies" in report.findings[0]
+
+
+def test_prelu_is_kept_by_he_normal(tmp_path: Path) -> None:
+    report = plain(tmp_path, 30, 'type: "msra"', "PReLU")
+    assert report.layers[-1].forward == pytest.approx((1 + 0.25**2) ** 30, rel=1e-4)
+    holder = report.layers[0].holds_forward
+    assert holder is not None
+    assert holder["std"] == pytest.approx(math.sqrt(2 / (1 + 0.25**2) / 400), rel=1e-3)
+    assert np.std(cf.he_normal((400, 400), 0.25, rng=1)) == pytest.approx(holder["std"], rel=0.01)
+
+
+def test_batch_normalisation_makes_gradients_grow_by_pi_over_pi_minus_1(tmp_path: Path) -> None:
+    # Yang et al. 2019: in a deep net of ReLU behind batch normalisation
+    layers, top = [], "x"
+    for i in range(6):
+        layers += [dense(f"ip{i}", top, 300), f'name: "bn{i}" type: "BatchNorm" bottom: "ip{i}" top: "bn{i}"']
+        layers += [f'name: "relu{i}" type: "ReLU" bottom: "bn{i}" top: "bn{i}"']
+        top = f"bn{i}"
+    report = cf.signal(build(tmp_path, over((64, 300), *layers)))
+    backward = [row.backward for row in report.layers[1:]]
+    for left, right in itertools.pairwise(backward):
+        assert left / right == pytest.approx(math.pi / (math.pi - 1), rel=0.02)
+    assert all(row.normalised and row.forward == pytest.approx(1 / 2) for row in report.layers)
+
+
+# --- fans ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (conv("y", "x", "num_output: 6 kernel_size: 3"), (1, 4, 12, 10)),
+        (conv("y", "x", "num_output: 6 kernel_size: 3 pad: 1"), (1, 4, 12, 10)),
+        (conv("y", "x", "num_output: 6 kernel_h: 3 kernel_w: 5 stride: 2 pad_h: 1 pad_w: 2 group: 2"), (1, 4, 12, 10)),
+        (conv("y", "x", "num_output: 6 kernel_size: 3 dilation: 2 pad: 2 stride: 3"), (1, 4, 12, 10)),
+        (conv("y", "x", "num_output: 4 kernel_size: 5 pad: 4 group: 4"), (1, 4, 7, 3)),
+        (conv("y", "x", "num_output: 6 kernel_size: 3 pad: 1"), (1, 4, 9)),
+        (conv("y", "x", "num_output: 6 kernel_size: 2 pad: 1 stride: 2"), (1, 4, 5, 6, 7)),
+        (conv("y", "x", "num_output: 6 kernel_size: 4 stride: 2 pad: 1", "Deconvolution"), (1, 4, 5, 6)),
+        (conv("y", "x", "num_output: 4 kernel_size: 3 stride: 2 group: 4", "Deconvolution"), (1, 4, 5, 6)),
+        (
+            conv("y", "x", "num_output: 4 kernel_size: 3 stride: 1 pad: 1 group: 4", "DepthwiseConvolution"),
+            (1, 4, 5, 6),
+        ),
+        (conv("y", "x", "num_output: 4 kernel_size: 3 stride: 1 pad: 1", "ConvolutionDepthwise"), (1, 4, 5, 6)),
+        (dense("y", "x", 7), (3, 4, 5)),
+        (dense("y", "x", 7, rest="transpose: true"), (3, 4, 5)),
+        (dense("y", "x", 7, rest="axis: 2"), (3, 4, 5)),
+    ],
+)
+def test_fans_are_those_of_the_sums(tmp_path: Path, layer: str, shape: tuple[int, ...]) -> None:
+    """Count the connections: with weights and inputs of 1, each output says how many inputs it has."""
+    net = build(tmp_path, over(shape, layer))
+    weight = net.params["y"][0]
+    weight.data[...] = 1
+    for bias in net.params["y"][1:]:
+        bias.data[...] = 0
+    (row,) = cf.signal(net).layers
+    from caffe_fillers import forward
+
+    x = np.ones(shape, np.float32)
+    (y,) = forward._compute(net.layer_dict["y"], [x], net, np.random.default_rng(0)) or [x]
+    connections = float(y.sum(dtype=float))
+    walk = Walk(net)
+    from caffe_fillers.propagation import _true_fans
+
+    fans = _true_fans(net.layer_dict["y"], weight.shape, shape, net.blobs["y"].shape)
+    assert row.fan_in == pytest.approx(fans.into)
+    assert connections == pytest.approx(y.size * fans.into * fans.inside)
+    # away from borders an output has as many inputs as it ever can; a deconvolution's share them out unevenly
+    if "Deconvolution" not in layer:
+        assert y.max() <= fans.into
+    ratio = y.size / x.size
+    if "stride" not in layer and "pad" not in layer and "kernel" not in layer:
+        assert row.fan_out == pytest.approx(fans.into * ratio)
+    caffe = cf.fans(weight.shape)
+    assert (row.caffe_fan_in, row.caffe_fan_out) == caffe
+    assert len(walk.steps) == 2
+
+
+def test_fan_out_counts_group_and_stride(tmp_path: Path) -> None:
+    (row,) = cf.signal(
+        build(tmp_path, over((1, 4, 40, 40), conv("y", "x", "num_output: 6 kernel_size: 4 stride: 2 group: 2")))
+    ).layers
+    assert (row.fan_in, row.fan_out) == (2 * 16, 3 * 16 / 4)
+    assert (row.caffe_fan_in, row.caffe_fan_out) == (32, 96)
+    # a deconvolution's weight is the other way round, and Caffe's fans with it
+    text = conv("y", "x", "num_output: 6 kernel_size: 4 stride: 2 group: 2", "Deconvolution")
+    (row,) = cf.signal(build(tmp_path, over((1, 4, 10, 10), text))).layers
+    assert (row.fan_in, row.fan_out) == (2 * 16 / 4, 3 * 16)
+    assert (row.caffe_fan_in, row.caffe_fan_out) == (48, 64)
+
+
+def test_padding_is_in_the_prediction_and_not_in_the_gain(tmp_path: Path) -> None:
+    net = build(tmp_path, over((1, 16, 4, 4), conv("y", "x", "num_output: 64 kernel_size: 3 pad: 1")))
+    (row,) = cf.signal(net, measure=True, images=300).layers
+    assert row.forward_gain == pytest.approx(2)
+    # 10 of 12 taps meet a pixel on each axis
+    assert row.variance == pytest.approx(2 * (10 / 12) ** 2)
+    assert row.measured == pytest.approx(row.variance, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("layer", "kind"),
+    [
+        (conv("y", "x", "num_output: 64 kernel_size: 3 group: 4 weight_filler { %s }"), "Convolution"),
+        (conv("y", "x", "num_output: 64 kernel_size: 3 stride: 2 weight_filler { %s }"), "Convolution"),
+        (
+            conv("y", "x", "num_output: 8 kernel_size: 4 stride: 2 weight_filler { %s }", "Deconvolution"),
+            "Deconvolution",
+        ),
+        (dense("y", "x", 50, "%s", "transpose: true"), "InnerProduct"),
+    ],
+)
+@pytest.mark.parametrize("activation", ["ReLU", "TanH", "PReLU", "ELU", "Sigmoid"])
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_the_filler_that_is_named_holds_the_signal(
+    tmp_path: Path, layer: str, kind: str, activation: str, direction: str
+) -> None:
+    after = f'name: "z" type: "{activation}" bottom: "y" top: "y"'
+    (row,) = cf.signal(build(tmp_path, over((1, 16, 9, 9), layer % 'type: "gaussian" std: 0.5', after))).layers
+    holder = row.holds_forward if direction == "forward" else row.holds_backward
+    assert holder is not None
+    text = " ".join(f'{k}: "{v}"' if k == "type" else f"{k}: {v}" for k, v in holder.items())
+    (row,) = cf.signal(build(tmp_path, over((1, 16, 9, 9), layer % text, after))).layers
+    assert (row.forward_gain if direction == "forward" else row.backward_gain) == pytest.approx(1, rel=0.02)
+
+
+# --- predictions beside measurements ---------------------------------------------------------------------------------
+
+MIDDLE = [
+    'name: "m" type: "ReLU" bottom: "a" top: "m" relu_param { negative_slope: 0.2 }',
+    'name: "m" type: "PReLU" bottom: "a" top: "m"',
+    'name: "m" type: "ELU" bottom: "a" top: "m" elu_param { alpha: 0.7 }',
+    'name: "m" type: "Sigmoid" bottom: "a" top: "m"',
+    'name: "m" type: "TanH" bottom: "a" top: "m"',
+    'name: "m" type: "AbsVal" bottom: "a" top: "m"',
+    'name: "m" type: "BNLL" bottom: "a" top: "m"',
+    'name: "m" type: "Swish" bottom: "a" top: "m"',
+    'name: "m" type: "Clip" bottom: "a" top: "m" clip_param { min: -1 max: 0.5 }',
+    'name: "m" type: "Threshold" bottom: "a" top: "m" threshold_param { threshold: 0.5 }',
+    'name: "m" type: "Exp" bottom: "a" top: "m" exp_param { scale: 0.3 }',
+    'name: "m" type: "Power" bottom: "a" top: "m" power_param { power: 2 scale: 0.5 shift: 1 }',
+    'name: "m" type: "Power" bottom: "a" top: "m" power_param { scale: 0.5 shift: 1 }',
+    'name: "m" type: "ReLU6" bottom: "a" top: "m"',
+    'name: "m" type: "HardSwish" bottom: "a" top: "m"',
+    'name: "m" type: "Dropout" bottom: "a" top: "m" dropout_param { dropout_ratio: 0.3 }',
+    'name: "m" type: "LRN" bottom: "a" top: "m" lrn_param { local_size: 5 alpha: 0.5 beta: 0.75 k: 2 }',
+    'name: "m" type: "LRN" bottom: "a" top: "m" lrn_param { local_size: 3 alpha: 0.2 norm_region: WITHIN_CHANNEL }',
+    'name: "m" type: "BatchNorm" bottom: "a" top: "m"',
+    'name: "m" type: "BatchNorm" bottom: "a" top: "m" batch_norm_param { scale_bias: true }',
+    'name: "m" type: "MVN" bottom: "a" top: "m"',
+    'name: "m" type: "MVN" bottom: "a" top: "m" mvn_param { normalize_variance: false }',
+    'name: "m" type: "Scale" bottom: "a" top: "m" '
+    "scale_param { filler { value: 3 } bias_term: true bias_filler { value: 2 } }",
+    'name: "m" type: "Bias" bottom: "a" top: "m" bias_param { filler { type: "gaussian" std: 2 } }',
+    'name: "m" type: "Scale" bottom: "a" top: "m" scale_param { filler { type: "gaussian" mean: 1 std: 1 } }',
+    'name: "m" type: "Pooling" bottom: "a" top: "m" pooling_param { pool: MAX kernel_size: 2 stride: 2 }',
+    'name: "m" type: "Pooling" bottom: "a" top: "m" pooling_param { pool: AVE kernel_size: 3 stride: 2 }',
+    'name: "m" type: "Pooling" bottom: "a" top: "m" pooling_param { pool: AVE global_pooling: true }',
+    'name: "m" type: "Eltwise" bottom: "a" bottom: "b" top: "m"',
+    'name: "m" type: "Eltwise" bottom: "a" bottom: "b" top: "m" eltwise_param { coeff: 1 coeff: -2 }',
+    'name: "m" type: "Eltwise" bottom: "a" bottom: "b" top: "m" eltwise_param { operation: PROD }',
+    'name: "m" type: "Eltwise" bottom: "a" bottom: "b" top: "m" eltwise_param { operation: MAX }',
+    'name: "m" type: "Scale" bottom: "a" bottom: "b" top: "m" scale_param { axis: 0 }',
+    'name: "m" type: "Concat" bottom: "a" bottom: "b" bottom: "b" top: "m"',
+    'name: "m" type: "Slice" bottom: "a" top: "m" top: "n" slice_param { slice_point: 60 }',
+    'name: "m" type: "Add" bottom: "a" bottom: "b" top: "m"',
+    'name: "m" type: "Mul" bottom: "a" bottom: "b" top: "m"',
+    'name: "m" type: "Permute" bottom: "a" top: "m" permute_param { order: [0, 2, 3, 1] }',
+    'name: "m" type: "Flatten" bottom: "a" top: "m"',
+    'name: "m" type: "Reshape" bottom: "a" top: "m" reshape_param { shape { dim: 0 dim: -1 } }',
+]
+
+
+@pytest.mark.parametrize("middle", MIDDLE)
+def test_predicted_variances_are_those_measured(tmp_path: Path, middle: str) -> None:
+    """Layer between two layers with weights: the second's result is what the layer between leaves."""
+    # 1x1 kernels keep neighbours independent, which the prediction takes them for
+    text = over(
+        (2, 200, 6, 6),
+        conv("a", "x", "num_output: 200 kernel_size: 1 bias_filler { value: 0.3 }"),
+        conv("b", "x", 'num_output: 200 kernel_size: 1 weight_filler { type: "xavier" }'),
+        middle,
+        dense("z", "m", 400),
+    )
+    report = cf.signal(build(tmp_path, text, rng=3), measure=True, images=32)
+    assert report.notes == []
+    row = report.layers[-1]
+    assert row.measured == pytest.approx(row.variance, rel=0.12), middle
+    assert row.depth == 2
+
+
+def test_every_activation_is_tried() -> None:
+    tried = {middle.split('type: "')[1].split('"')[0] for middle in MIDDLE}
+    assert set(ACTIVATIONS) - tried == {"Log"}
+
+
+@pytest.mark.parametrize(
+    ("text", "factor"),
+    [
+        ('type: "ReLU"', 1 / 2),
+        ('type: "ReLU" relu_param { negative_slope: 0.5 }', (1 + 0.5**2) / 2),
+        ('type: "PReLU"', (1 + 0.25**2) / 2),
+        ('type: "PReLU" prelu_param { filler { value: 0.1 } }', (1 + 0.1**2) / 2),
+        ('type: "Sigmoid"', 1 / 16),
+        ('type: "TanH"', 1),
+        ('type: "ELU"', 1),
+        ('type: "ELU" elu_param { alpha: 0.5 }', (1 + 0.5**2) / 2),
+        ('type: "BNLL"', 1 / 4),
+        ('type: "Swish"', 1 / 4),
+        ('type: "AbsVal"', 1),
+        ('type: "Clip" clip_param { min: 1 max: 2 }', 0),
+        ('type: "Exp" exp_param { scale: 2 }', 4),
+        ('type: "Log" log_param { shift: 2 }', 1 / 4),
+    ],
+)
+def test_factors_are_mean_squares_of_the_slopes_at_0(tmp_path: Path, text: str, factor: float) -> None:
+    net = build(
+        tmp_path, over((1, 4, 3, 3), dense("a", "x", 4, rest="axis: -1"), f'name: "f" {text} bottom: "a" top: "f"')
+    )
+    (row,) = cf.signal(net).layers
+    assert row.factor == pytest.approx(factor)
+    made = ACTIVATIONS[net.layer_dict["f"].type](net.layer_dict["f"])
+    at = np.array([[-2e-6, -1e-6], [1e-6, 2e-6]])
+    slopes = np.diff(made.function(at.reshape(1, 4, 1, 1)).reshape(2, 2), axis=1) / np.diff(at, axis=1)
+    assert np.mean(slopes**2) == pytest.approx(factor, rel=1e-3, abs=1e-9)
+    assert cf.signal(build(tmp_path, (tmp_path / "net.prototxt").read_text(), fill=False)).layers[
+        0
+    ].factor == pytest.approx(factor)
+
+
+def test_residual_sums_add_and_branches_join(tmp_path: Path) -> None:
+    text = over(
+        (1, 32, 8, 8),
+        conv("a", "x", 'num_output: 32 kernel_size: 1 weight_filler { type: "xavier" }'),
+        'name: "sum" type: "Eltwise" bottom: "a" bottom: "x" top: "sum" eltwise_param { coeff: 1 coeff: 0.5 }',
+        conv("b", "sum", 'num_output: 96 kernel_size: 1 weight_filler { type: "msra" }'),
+        'name: "join" type: "Concat" bottom: "sum" bottom: "b" top: "join"',
+        conv("c", "join", 'num_output: 10 kernel_size: 1 weight_filler { type: "xavier" }'),
+    )
+    a, b, c = cf.signal(build(tmp_path, text)).layers
+    assert a.forward == pytest.approx(1)
+    assert b.forward == pytest.approx(2 * 1.25)
+    assert c.forward == pytest.approx((32 * 1.25 + 96 * 2.5) / 128)
+    assert c.backward == pytest.approx(10 / 128)
+    # through b and around it
+    assert b.backward == pytest.approx(10 / 128 * (96 * 2 / 32 + 1))
+    assert a.backward == pytest.approx(b.backward * (1 + 0.25))
+    assert [row.depth for row in (a, b, c)] == [1, 2, 3]
+
+
+def test_losses_start_the_gradient_with_their_weights(tmp_path: Path) -> None:
+    text = over(
+        (8, 50),
+        'name: "labels" type: "Input" top: "label" input_param { shape { dim: 8 } }',
+        dense("a", "x", 50, 'type: "xavier"'),
+        dense("b", "a", 10, 'type: "xavier"'),
+        dense("aux", "a", 10, 'type: "xavier"'),
+        'name: "loss" type: "SoftmaxWithLoss" bottom: "b" bottom: "label" top: "l"',
+        'name: "loss2" type: "SoftmaxWithLoss" bottom: "aux" bottom: "label" top: "l2" loss_weight: 0.3',
+        'name: "top1" type: "Accuracy" bottom: "b" bottom: "label" top: "acc"',
+    )
+    a, b, aux = cf.signal(build(tmp_path, text)).layers
+    assert b.backward == pytest.approx((1 + 0.09) * 10 / 50)
+    assert aux.backward == b.backward
+    assert a.backward == pytest.approx(b.backward)
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def test_weights_of_zero_are_told(tmp_path: Path) -> None:
+    text = over((1, 8), dense("a", "x", 8, ""), dense("b", "a", 8, ""))
+    report = cf.signal(build(tmp_path, text))
+    (finding,) = report.findings
+    assert finding.startswith("layer 'a' and 1 more begin with weights of 0")
+
+
+def test_an_explosion_is_told(tmp_path: Path) -> None:
+    report = plain(tmp_path, 8, 'type: "gaussian" std: 0.5', "ReLU")
+    assert "forward: the signal blows up at layer 'ip3' (layer 3 of 8)" in report.findings[0]
+    assert 'weight_filler { type: "msra" } in 8 layers' in report.findings[0]
+
+
+def test_what_is_not_modelled_is_noted_where_it_matters(tmp_path: Path) -> None:
+    text = over(
+        (5, 2, 6),
+        'name: "cont" type: "Input" top: "c" input_param { shape { dim: 5 dim: 2 } }',
+        'name: "lstm" type: "LSTM" bottom: "x" bottom: "c" top: "h" '
+        'recurrent_param { num_output: 4 weight_filler { type: "xavier" } }',
+        dense("y", "h", 3, rest="axis: 2"),
+        'name: "p" type: "Softmax" bottom: "y" top: "p" softmax_param { axis: 2 }',
+    )
+    report = cf.signal(build(tmp_path, text), measure=True)
+    assert report.notes == [
+        "layer 'lstm' of type LSTM is not modelled: behind it the signal starts anew",
+        "not measured from here on: 'lstm' (LSTM)",
+    ]
+    lstm, y = report.layers
+    assert (lstm.type, lstm.fan_in, lstm.caffe_fan_in, lstm.measured) == ("LSTM", None, 6, None)
+    assert (y.forward_gain, y.measured) == (pytest.approx(2), None)
+
+
+def test_copied_weights_count_as_they_are(tmp_path: Path) -> None:
+    net = build(tmp_path, over((1, 50), dense("a", "x", 60, 'type: "xavier"')))
+    net.params["a"][0].data[...] *= 3
+    net.save(tmp_path / "w.npz")
+    net = build(tmp_path, over((1, 50), dense("a", "x", 60, 'type: "xavier"')), weights=tmp_path / "w.npz")
+    (row,) = cf.signal(net).layers
+    assert row.weight_variance == pytest.approx(1 / 50)
+    assert row.weight_variance_measured == pytest.approx(9 / 50, rel=0.1)
+    assert row.forward_gain == pytest.approx(9, rel=0.1)
+
+
+def test_layers_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    text = over(
+        (4, 30),
+        dense("a", "x", 40, 'type: "xavier"'),
+        dense("a", "a", 50, 'type: "gaussian" std: 3').replace('top: "a"', 'top: "b"'),
+    )
+    first, second = cf.signal(build(tmp_path, text), measure=True).layers
+    assert (first.layer, second.layer) == ("a", "a")
+    assert (first.filler, second.filler) == ({"type": "xavier"}, {"type": "gaussian", "std": 3.0})
+    assert first.measured == pytest.approx(1, rel=0.4)
+    assert second.measured == pytest.approx(40 * 9, rel=0.4)
+
+
+def test_a_net_without_values_has_its_theory(tmp_path: Path) -> None:
+    text = NETS["plain"](5, 'type: "xavier"', "ReLU", 40)
+    full, empty = cf.signal(build(tmp_path, text)), cf.signal(build(tmp_path, text, fill=False))
+    assert [row.forward for row in full.layers] == [row.forward for row in empty.layers]
+    assert empty.layers[0].weight_variance_measured is None
+    with pytest.raises(cf.CaffeError, match="fill=True"):
+        cf.signal(build(tmp_path, text, fill=False), measure=True)
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(cf.CaffeError, match="signal reads a Net, got str"):
+        cf.signal("net.prototxt")  # type: ignore[arg-type]
+    with pytest.raises(cf.CaffeError, match="images is a number above 0"):
+        cf.signal(build(tmp_path, NETS["plain"](2, 'type: "xavier"', "ReLU", 4)), measure=True, images=0)
+
+
+def test_reports_are_the_same_each_time_and_leave_the_net_alone(tmp_path: Path) -> None:
+    net = build(tmp_path, NETS["resnet"](blocks=(1, 1, 1, 1)).replace("224", "32"))
+    before = {name: [blob.data.copy() for blob in blobs] for name, blobs in net.params.items()}
+    first, second = (cf.signal(net, measure=True, images=2).to_dict() for _ in range(2))
+    assert json.dumps(first, allow_nan=False) == json.dumps(second, allow_nan=False)
+    assert all(
+        (a == b.data).all() for name, blobs in net.params.items() for a, b in zip(before[name], blobs, strict=True)
+    )
+
+
+# --- tables of values ------------------------------------------------------------------------------------------------
+
+
+def test_tables_of_values_keep_their_moments() -> None:
+    rng = np.random.default_rng(0)
+    a, b = Values.normal(0.3, 0.5, 2.0), Values.normal(-1.0, 0.0, 0.5).map(np.abs)
+    assert (a.mean, a.between, a.within) == pytest.approx((0.3, 0.5, 2.0))
+    assert a.square == pytest.approx(0.09 + 2.5)
+    total = Values.summed([a, b], rng)
+    assert total.mean == pytest.approx(a.mean + b.mean)
+    assert total.variance == pytest.approx(a.variance + b.variance)
+    mixed = Values.mixed([a, b], [3, 1])
+    assert mixed.mean == pytest.approx((3 * a.mean + b.mean) / 4)
+    assert mixed.square == pytest.approx((3 * a.square + b.square) / 4)
+    assert a.weighed(10, 0.0, 0.1).variance == pytest.approx(a.square)
+    assert a.dropped(0.25, rng).square == pytest.approx(a.square / 0.75, rel=0.02)
+    assert a.dropped(0.0, rng) is a
+    normal = a.normalised(0.0)
+    assert (normal.mean, normal.variance) == (pytest.approx(0, abs=1e-12), pytest.approx(1))
+    # the largest of four standard normals: Teichroew 1956
+    assert Values.normal(0, 0, 1).largest_of(4).mean == pytest.approx(1.0294, abs=0.01)
+    assert Values.normal(0, 0, 1).largest_of(4).variance == pytest.approx(0.4917, abs=0.03)
+
+
+# --- pictures and the command line -----------------------------------------------------------------------------------
+
+
+def lenet(**options: Any) -> cf.Net:
+    return cf.Net(ROOT / "examples/mnist/lenet_train_test.prototxt", rng=1701, inputs={"mnist": (1, 28, 28)}, **options)
+
+
+def test_html_is_one_file_complete_in_itself(tmp_path: Path) -> None:
+    report = cf.signal(lenet(), measure=True)
+    report.layers[0].layer = "<b>&conv"
+    signal_plot(report, tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "<b>" not in page
+    assert "&lt;b&gt;&amp;conv" in page
+    for outside in ("http", "src=", "href=", "url(", "@import", "<script"):
+        assert outside not in page
+    assert page.count('<section class="card">') == 4
+    assert page.count('class="histogram"') == 4
+    assert 'name="viewport"' in page
+    assert "nan" not in page
+
+
+@pytest.mark.parametrize("options", [{}, {"fill": False}])
+def test_png_and_html_are_drawn_of_any_report(tmp_path: Path, options: dict[str, Any]) -> None:
+    pytest.importorskip("matplotlib")
+    report = cf.signal(lenet(**options))
+    report.plot(tmp_path / "a.png")
+    report.plot(tmp_path / "a.html")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    odd = LayerSignal("odd", "LSTM", 1, (), forward=math.inf, backward=math.nan, variance=0.0)
+    report = SignalReport("", "TEST", [odd])
+    report.plot(tmp_path / "b.png")
+    report.plot(tmp_path / "b.html")
+    assert json.dumps(report.to_dict(), allow_nan=False)
+
+
+def test_plots_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = cf.signal(lenet())
+    with pytest.raises(cf.CaffeError, match=r"a plot is \.png or \.html, not \.svg"):
+        report.plot(tmp_path / "a.svg")
+    with pytest.raises(cf.CaffeError, match="there is nothing to draw"):
+        SignalReport("", "TEST").plot(tmp_path / "a.html")
+    with pytest.raises(cf.CaffeError, match="nowhere"):
+        report.plot(tmp_path / "nowhere" / "a.html")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    with pytest.raises(cf.CaffeError, match=r"pip install 'caffe_fillers\[plot\]'"):
+        report.plot(tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command_line(tmp_path: Path) -> None:
+    from caffe_fillers.cli import main
+
+    (tmp_path / "net.prototxt").write_text(NETS["plain"](12, 'type: "xavier"', "ReLU", 60))
+    arguments = ["signal", str(tmp_path / "net.prototxt"), "--seed", "1"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert lines[1].split()[:4] == ["layer", "fan_in", "fan_out", "Caffe's"]
+    assert lines[2].split()[:6] == ["ip1", "60", "60", "60/60", "xavier", "0.0167"]
+    assert "forward: the signal dies at layer 'ip11'" in result.output
+    result = CliRunner().invoke(main, [*arguments, "--measure", "--json", "--plot", str(tmp_path / "a.html")])
+    assert result.exit_code == 0
+    told = json.loads(result.output)
+    assert told["seed"] == 1
+    assert told["images"] == 32
+    assert told["layers"][0]["measured"] == pytest.approx(1, rel=0.2)
+    assert (tmp_path / "a.html").stat().st_size > 10_000
+    assert CliRunner().invoke(main, [*arguments, "--plot", str(tmp_path / "a.svg")]).exit_code == 1
+
+
+# --- real nets -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "depth", "parameters"),
+    [("vgg", 19, 19, 143_667_240), ("resnet", 54, 50, 25_557_032 + 53_120 + 53), ("googlenet", 58, 22, 6_998_552)],
+)
+def test_the_nets_of_the_documentation_are_those_of_the_papers(
+    tmp_path: Path, name: str, layers: int, depth: int, parameters: int
+) -> None:
+    net = build(tmp_path, NETS[name](), fill=False)
+    report = cf.signal(net)
+    assert len(report.layers) == layers
+    assert max(row.depth for row in report.layers) == depth
+    assert sum(blob.count() for blobs in net.params.values() for blob in blobs) == parameters
+
+
+@pytest.mark.slow
+def test_the_corpus_has_its_report(corpus: Path) -> None:
+    seen = 0
+    for path in sorted((corpus / "files").iterdir())[::4]:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", cf.CaffeWarning)
+                net = cf.Net(path, "TEST", fill=False, rng=1)
+        except cf.CaffeError:
+            continue
+        seen += 1
+        for row in cf.signal(net).layers:
+            for value in (row.forward, row.backward, row.variance):
+                assert value is None or (math.isfinite(value) and value >= 0), (path, row)
+    assert seen >= 20
