@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import _interpreter as _interpreter  # first: it refuses where the others would not work
 from . import layers
 from ._core import RNG, simd
 from ._version import __version__
