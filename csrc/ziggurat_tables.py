@@ -108,6 +108,10 @@ def main():
     print(table("float", "cf_normal_dy_f32", [as_float32(b - a) for a, b in pairwise(y)]))
     print("/* For a draw as a whole in float32: draw < inside[i] is the same as f * x[i] < x[i + 1]. */")
     print(table("uint32_t", "cf_normal_inside", [first_outside(*pair) << 8 for pair in pairwise(x)]))
+    top = [int(256 * inner / outer) for outer, inner in pairwise(x)]
+    assert all(256 * inner / outer % 1 > 1e-6 or inner == 0 for outer, inner in pairwise(x))
+    print("/* The top byte of those, for float64 too: a fraction whose top byte is below it is surely inside. */")
+    print(table("uint8_t", "cf_normal_surely", top))
     print("#endif")
 
 

@@ -24,18 +24,15 @@ TARGET static inline __m512i temper_vector(__m512i y) {
     return _mm512_xor_si512(y, _mm512_srli_epi32(y, 18));
 }
 
-/* The widths of all 128 layers stay in eight registers. The test compares the top byte alone, so it leaves a few open
-   that are inside: the walk looks at those exactly. */
+/* Whether a point lies in its layer is looked up by the top byte of its fraction alone: one permutation of bytes serves
+   all 128 layers, and leaves a few open that are inside. */
 TARGET static size_t ziggurat_f32(cf_candidates_f32 *all, const uint32_t *key, size_t n,
                                   const cf_ziggurat_f32 *ziggurat) {
     const float mean = ziggurat->mean, sigma = ziggurat->sigma;
-    __m512 x[8];
-    __m128i byte[8];
-    for (int i = 0; i < 8; ++i) {
+    const __m512i surely_low = _mm512_loadu_si512(cf_normal_surely), surely_high = _mm512_loadu_si512(cf_normal_surely + 64);
+    __m512 x[8]; /* the widths of all layers stay in registers */
+    for (int i = 0; i < 8; ++i)
         x[i] = _mm512_mul_ps(_mm512_loadu_ps(cf_normal_x_f32 + 16 * i), _mm512_set1_ps(0x1p-24f));
-        byte[i] = _mm512_cvtepi32_epi8(_mm512_srli_epi32(_mm512_loadu_si512(cf_normal_inside + 16 * i), 24));
-    }
-    __m512i inside_low = _mm512_loadu_si512(byte), inside_high = _mm512_loadu_si512(byte + 4);
     for (size_t at = 0; at < n; at += 16) {
         __m512i u = temper_vector(_mm512_loadu_si512(key + at));
         _mm512_storeu_si512(all->word + at, u);
@@ -50,8 +47,8 @@ TARGET static size_t ziggurat_f32(cf_candidates_f32 *all, const uint32_t *key, s
         value = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(value), layer,
                                                               _mm512_set1_epi32(INT32_MIN), XOR_AND));
         _mm512_storeu_ps(all->z + at, _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(-sigma)), _mm512_set1_ps(mean)));
-        __m512i inside = _mm512_maskz_permutex2var_epi8(0x8888888888888888u, inside_low, _mm512_slli_epi32(u, 23),
-                                                        inside_high);
+        __m512i inside = _mm512_maskz_permutex2var_epi8(0x8888888888888888u, surely_low, _mm512_slli_epi32(u, 23),
+                                                        surely_high);
         __mmask16 mask = _mm512_cmpge_epu32_mask(u, inside);
         all->open[at / 8] = (uint8_t)mask;
         all->open[at / 8 + 1] = (uint8_t)(mask >> 8);
@@ -76,6 +73,7 @@ TARGET static size_t close_gaps_f32(float *out, const float *z, const uint32_t *
 
 /* Pairs of words to values, up to the first that is open; none past the last whole vector. */
 TARGET static size_t ziggurat_f64(double *out, const uint32_t *word, size_t pairs, double mean, double sigma) {
+    const __m512i surely_low = _mm512_loadu_si512(cf_normal_surely), surely_high = _mm512_loadu_si512(cf_normal_surely + 64);
     size_t at = 0;
     for (; at + 8 <= pairs; at += 8) {
         __m512i both = _mm512_loadu_si512(word + 2 * at);
@@ -84,9 +82,10 @@ TARGET static size_t ziggurat_f64(double *out, const uint32_t *word, size_t pair
         __m512i coarse = _mm512_and_si512(_mm512_srli_epi64(both, 32), _mm512_set1_epi64(0x1fffffff));
         /* 24 and 29 bits: the fraction is exact, so it may as well be put together as a whole number */
         __m512d fraction = _mm512_cvtepi64_pd(_mm512_or_si512(_mm512_slli_epi64(coarse, 24), fine));
-        __m512d edge = _mm512_i64gather_pd(layer, cf_normal_x, 8), inner = _mm512_i64gather_pd(layer, cf_normal_x + 1, 8);
+        __m512d edge = _mm512_i64gather_pd(layer, cf_normal_x, 8);
         __m512d value = _mm512_mul_pd(_mm512_mul_pd(fraction, _mm512_set1_pd(0x1p-53)), edge);
-        __mmask8 open = _mm512_cmp_pd_mask(value, inner, _CMP_NLT_UQ);
+        __m512i inside = _mm512_maskz_permutex2var_epi8(0x0101010101010101u, surely_low, layer, surely_high);
+        __mmask8 open = _mm512_cmpge_epu64_mask(_mm512_srli_epi64(coarse, 21), inside);
         __m512i sign = _mm512_slli_epi64(both, 63);
         value = _mm512_castsi512_pd(_mm512_ternarylogic_epi64(_mm512_castpd_si512(value), sign,
                                                               _mm512_set1_epi64(INT64_MIN), XOR_XOR));
