@@ -557,18 +557,24 @@ cdef class RNG:
         cdef size_t size = threads_for(job, to.size, asked), at = 0
         cdef _Team team
         job.double, job.boost = to.double, self.profile
+        if size == 1:
+            with nogil:
+                self.acquire()
+                run_job(job, &self.mt, to.view.buf, to.size, CF_ANY)
+                self.release()
+            return
         with nogil:
             self.acquire()
         try:
-            while size > 1 and at < to.size:
+            while at < to.size:
                 team = _Team()
                 team.prepare(job, &self.mt, <char *>to.view.buf + at * to.view.itemsize, to.size - at, size)
                 team.run()
                 self.mt = team.reached
                 at += team.filled
-                size = size if team.filled else 1
-            with nogil:
-                run_job(job, &self.mt, <char *>to.view.buf + at * to.view.itemsize, to.size - at, CF_ANY)
+                if not team.filled:
+                    run_job(job, &self.mt, <char *>to.view.buf + at * to.view.itemsize, to.size - at, CF_ANY)
+                    at = to.size
         finally:
             self.release()
 
