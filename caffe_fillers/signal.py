@@ -137,20 +137,22 @@ def _find(rows: Sequence[LayerSignal], forward: bool) -> list[str]:
         way = [row for row in way if row.depth > 1]
     if not way:
         return []
-    begin, end = _product(way[0], forward) or 0.0, _product(way[-1], forward)
-    for row in way:
-        product = _product(row, forward)
-        change = product / begin if product and begin else 0.0
-        if product is None or (product and DIED < change < BLOWN_UP):
+    products = [_product(row, forward) or 0.0 for row in way]
+    # 0 from the start is told otherwise
+    changes = [product / products[0] if products[0] else 1.0 for product in products]
+    for died in (True, False):
+        beyond = [change <= DIED if died else change >= BLOWN_UP for change in changes]
+        # a narrow branch dips for a layer or two; the signal has ended where it stays away
+        at = next((i for i in range(len(way)) if all(beyond[i : i + 3])), None)
+        if at is None:
             continue
-        died = change <= DIED
-        deepest = max(each.depth for each in rows)
         text = (
             f"{'forward: the signal' if forward else 'backward: the gradient'} {'dies' if died else 'blows up'} "
-            f"at layer '{row.layer}' (layer {row.depth} of {deepest}): the product of gains is {product:.2g} there"
+            f"at layer '{way[at].layer}' (layer {way[at].depth} of {max(row.depth for row in rows)}): "
+            f"the product of gains is {products[at]:.2g} there"
         )
-        if row is not way[-1] and end is not None:
-            text += f", {end:.2g} at the {'end' if forward else 'beginning'}"
+        if at < len(way) - 1:
+            text += f", {products[-1]:.2g} at the {'end' if forward else 'beginning'}"
         return [text + _holding(rows, forward, died)]
     return []
 
