@@ -64,7 +64,7 @@ def plain(depth: int, filler: str, activation: str = "ReLU", width: int = 512) -
 
 
 def vgg(filler: str = 'type: "gaussian" std: 0.01', blocks: tuple[int, ...] = (2, 2, 4, 4, 4)) -> str:
-    """VGG-19 (Simonyan and Zisserman 2015), which its authors drew from a Gaussian of deviation 0.01."""
+    """VGG-19 (Simonyan and Zisserman 2015) with the Gaussian of AlexNet, which most prototxts of its time have."""
     net = Text(f"VGG-{sum(blocks) + 3}", (1, 3, 224, 224), filler)
     top = "data"
     for i, (layers, outputs) in enumerate(zip(blocks, (64, 128, 256, 512, 512), strict=True), 1):
