@@ -182,6 +182,8 @@ def hdf5_shapes(source: str, tops: Iterable[str]) -> dict[str, tuple[int, ...]]:
                 dataset = file.get(top)
                 if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
                     raise CaffeError(f"{name}: holds no dataset '{top}', which {path} needs for that top")
+                if dataset.dtype.kind not in "iuf" or h5py.check_enum_dtype(dataset.dtype):
+                    raise CaffeError(f"{name}: dataset '{top}' holds {dataset.dtype}; Caffe reads numbers only")
                 shapes[top] = tuple(int(dim) for dim in dataset.shape)
     except CaffeError:
         raise

@@ -106,6 +106,9 @@ def _set_up(layer: Layer, bottoms: list[Shape], strict: bool) -> Setup:
 
 def _check_losses(layer: Layer, node: graph.Node, setup: Setup) -> None:
     weights = [] if node.loss_moved else list(layer.message.loss_weight)
+    rule = RULES.get(layer.type)
+    if rule is not None and rule.automatic_top and not weights:
+        weights = [1.0]  # which a loss gives itself
     need(
         len(weights) in (0, len(layer.tops)),
         f"top.size() == num_loss_weights ({len(layer.tops)} vs. {len(weights)}) "
@@ -165,11 +168,13 @@ class _Owners:
             )
 
 
-def _parameters(step: Step, owners: _Owners, stream: RNG, dtype: np.dtype[Any]) -> None:
+def _parameters(step: Step, stream: RNG, dtype: np.dtype[Any]) -> None:
     """Make the blobs of a layer, without memory, and plan what fills them."""
     layer, setup = step.layer, step.setup
     if layer.message.blobs:
         blobs = [Blob.from_proto(proto, dtype) for proto in layer.message.blobs]
+        for i, blob in enumerate(blobs):
+            need(blob.count() > 0, "data_", f"blob {i} in the layer's text, of shape {blob.shape}, is empty")
         layer.blobs = setup.text_blobs(blobs) or []
     if not layer.blobs:
         for param in setup.params:
@@ -182,6 +187,10 @@ def _parameters(step: Step, owners: _Owners, stream: RNG, dtype: np.dtype[Any]) 
                 raise CaffeError(f"Check failed: data_\nparameter {param.name!r} of shape {param.shape} is empty")
             layer.blobs.append(blob)
             step.plans.append(plan)
+
+
+def _share(step: Step, owners: _Owners) -> None:
+    layer = step.layer
     given, made = len(layer.message.param), len(layer.blobs)
     need(
         given <= made,
@@ -266,8 +275,9 @@ def plan_net(
                 shapes[i] = shape
             step = Step(layer, node, setup)
             step.top_plans = _plan_tops(step, dtype)
-            _parameters(step, owners, stream, dtype)
+            _parameters(step, stream, dtype)
             _check_losses(layer, node, setup)
+            _share(step, owners)
         except CaffeError as error:
             raise _situate(error, _where(source, layer, line)) from None
         if node.inserted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 import h5py
 import lmdb
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caffe_fillers import CaffeError, data, schema
+from caffe_fillers import CaffeError, Net, data, schema
 
 
 def make_lmdb(path, *values):
@@ -207,3 +208,20 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lmdb", None)
     with pytest.raises(CaffeError, match=r"caffe_fillers\[lmdb\].*--input"):
         data.datum_shape(source)
+
+
+def test_hdf5_datasets_that_caffe_cannot_load(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with h5py.File("a.h5", "w") as file:
+        file["truths"] = np.zeros((5, 2), bool)
+        file["names"] = np.array([b"a", b"b"])
+        file["nothing"] = np.zeros((0, 3), np.float32)
+        file["counts"] = np.zeros((5, 2), np.uint8)
+    Path("list.txt").write_text("a.h5\n")
+    text = 'layer {{ name: "d" type: "HDF5Data" top: "{}" hdf5_data_param {{ source: "list.txt" batch_size: 4 }} }}'
+    for top, problem in (("truths", "bool"), ("names", "S1"), ("nothing", "data_")):
+        Path("net.prototxt").write_text(text.format(top))
+        with pytest.raises(CaffeError, match=problem):
+            Net("net.prototxt", rng=1)
+    Path("net.prototxt").write_text(text.format("counts"))
+    assert Net("net.prototxt", rng=1).blobs["counts"].shape == (4, 2)

@@ -76,6 +76,14 @@ SHAPES = [
     ("Softmax", "", [(0, 3)], [(0, 3)]),
     ("Eltwise", "", [(0, 3), (0, 3)], [(0, 3)]),
     ("HingeLoss", "", [(0, 3), (0, 1)], [()]),
+    # what master does at the edges, where the words of a type's description don't say it
+    ("Pooling", "pooling_param { kernel_size: 2 kernel_h: 5 }", [(1, 1, 4, 4)], [(1, 1, 3, 3)]),
+    ("Deconvolution", "convolution_param { num_output: 1 kernel_size: 3 stride_w: 2 }", [(1, 1, 4, 4)], [(1, 1, 3, 9)]),
+    ("Deconvolution", "convolution_param { num_output: 1 kernel_size: 3 }", [(1, 1, 0, 4)], [(1, 1, 2, 6)]),
+    ("Scale", "scale_param { num_axes: -2 } blobs { shape { dim: 3 } data: [1, 2, 3] }", [(2, 3)], [(2, 3)]),
+    ("Scale", "scale_param { bias_term: true }", [(2, 3), ()], [(2, 3)]),
+    ("Bias", "bias_param { num_axes: -2 } blobs { shape { } data: 1 }", [(2, 3)], [(2, 3)]),
+    ("Tile", "tile_param { tiles: -1 axis: 0 }", [(0, 3)], [(0, 3)]),
 ]
 
 
@@ -128,12 +136,49 @@ REFUSED = [
     ("DummyData", "dummy_data_param { data_filler { type: 'no' } shape { dim: 1 } }", [], 1, "Unknown filler name: no"),
     ("Parameter", "parameter_param { shape { dim: 0 } }", [], 1, "data_"),
     ("Python", "", [(2, 3)], 1, "--input y0=DIMS"),
+    ("LRN", "lrn_param { local_size: 4294967295 }", [(1, 2, 3, 3)], 1, "size_ % 2 == 1 (-1 vs. 1)"),
+    ("Log", "log_param { base: inf }", [(2,)], 1, "!isinf(log_base)"),
+    ("Slice", "slice_param { axis: 1 }", [(2, 4)], "in place", "count == bottom[0]->count() (8 vs. 4)"),
+    ("Tile", "tile_param { tiles: -2 }", [(2, 3)], 1, "shape[i] >= 0 (-6 vs. 0)"),
+    ("Pooling", "pooling_param { kernel_size: 2 pad: 2 }", [(4, 4)], 1, "pad_h_ < kernel_h_ (2 vs. 2)"),
+    ("SPP", "spp_param { pyramid_height: 2 pool: STOCHASTIC }", [(2, 3, 9, 9)], 1, "only for average and max pooling"),
+    ("SPP", "spp_param { pyramid_height: 40 }", [(2, 3, 9, 9)], 1, "pad_h_ < kernel_h_ (4 vs. 2)"),
+    ("Convolution", "convolution_param { num_output: 1 kernel_size: 3 }", [(1, 512, 800, 800)], 1, "exceeds INT_MAX"),
+    ("Convolution", "convolution_param { num_output: 2 kernel_size: 3 stride_w: 1 }", [(1, 2, 9, 9)], 1, "(0 vs. 0)"),
+    ("Scale", "blobs { shape { dim: 2 } data: [1, 2] }", [(2, 3)], 1, "axis_ + i) == scale->shape(i) (3 vs. 2)"),
+    ("Scale", "blobs { num: 1 channels: 1 height: 1 width: 3 data: [1, 2, 3] }", [(2, 3)], 1, "(2 vs. 5) scale blob"),
+    (
+        "Scale",
+        "scale_param { bias_term: true } blobs { shape { dim: 3 } data: [1, 2, 3] } blobs { shape { dim: 1 } data: 1 }",
+        [(2, 3)],
+        1,
+        "axis + i) == bias->shape(i) (3 vs. 1)",
+    ),
+    ("Scale", "scale_param { bias_term: true }", [(), ()], 1, "axis 1 out of range for 0-D Blob"),
+    ("Bias", "blobs { shape { dim: 2 } data: [1, 2] }", [(2, 3)], 1, "axis + i) == bias->shape(i) (3 vs. 2)"),
+    ("Scale", "blobs { shape { dim: 3 } data: [1, 2, 3] } blobs { shape { dim: 0 } }", [(2, 3)], 1, "data_"),
+    ("Accuracy", "", [(4, 2), (4,)], "in place", "axis 1 out of range for 0-D Blob"),
+    ("InfogainLoss", "", [(4, 2), (4,), (2, 2)], "in place", "axis 1 out of range for 0-D Blob"),
+    ("SigmoidCrossEntropyLoss", "", [(4, 2), (4, 2)], "in place", "axis 0 out of range for 0-D Blob"),
+    ("InfogainLoss", "", [(4, 2), (4,), (2, 2)], 2, "top.size() == num_loss_weights (2 vs. 1)"),
+    ("InfogainLoss", "softmax_param { axis: 9 }", [(4, 2), (4,), (2, 3)], 1, "num_labels_*num_labels_ (6 vs. 4)"),
+    ("SoftmaxWithLoss", "loss_weight: 1 loss_weight: 1", [(4, 2), (4,)], 2, "num_loss_weights (1 vs. 2)"),
+    (
+        "MemoryData",
+        "memory_data_param { batch_size: 1 channels: 1 height: 2 width: 2 } "
+        "transform_param { mean_value: 1 mean_file: 'none' }",
+        [],
+        2,
+        "param_.mean_value_size() == 0 (1 vs. 0)",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("kind", "param", "bottoms", "tops", "text"), REFUSED)
 def test_refusals(net, kind, param, bottoms, tops, text):
     made = f'layer {{ name: "y" type: "{kind}" bottom: "x0" top: "x0" }}' if tops is None else None
+    if tops == "in place":
+        made = layer(kind, param, len(bottoms), 2 if kind in ("Slice", "Accuracy") else 1).replace('"y0"', '"x0"')
     with pytest.raises(cf.CaffeError) as caught:
         net(made or layer(kind, param, len(bottoms), tops), *bottoms)
     assert text in str(caught.value)

@@ -25,6 +25,16 @@ def _transform_draws(layer: Layer) -> bool:
     return param.mirror or (train and param.crop_size > 0)
 
 
+def _check_mean(layer: Layer) -> None:
+    param = layer.message.transform_param
+    values = len(param.mean_value)
+    need(
+        not (param.HasField("mean_file") and values),
+        f"param_.mean_value_size() == 0 ({values} vs. 0) Cannot specify mean_file and mean_value at the same time",
+        "remove one of them from transform_param",
+    )
+
+
 def _draws(
     layer: Layer, *, reader: str = "", shuffle: bool = False, skip: bool = False, window: bool = False
 ) -> list[str]:
@@ -85,7 +95,13 @@ def _cropped(layer: Layer, batch: int, datum: tuple[int, int, int]) -> Shape:
             f"one datum is {datum}: too small for crop_size: {crop}",
         )
     top = (batch, channels, crop or height, crop or width)
-    need(batch < 0 or count(top) > 0, "data_", f"batch_size: {batch} and a datum of shape {datum} make no data")
+    # what is made ready is one batch each, and prefetch: 0 of them may be empty
+    ready = layer.message.data_param.prefetch > 0
+    need(
+        batch < 0 or count(top) > 0 or not ready,
+        "data_",
+        f"batch_size: {batch} and a datum of shape {datum} make no data",
+    )
     return top
 
 
@@ -93,6 +109,7 @@ def _cropped(layer: Layer, batch: int, datum: tuple[int, int, int]) -> Shape:
 def data(layer: Layer, bottoms: list[Shape]) -> Setup:
     from .. import data as files
 
+    _check_mean(layer)
     param = layer.message.data_param
     batch = c_int(param.batch_size)
     given = layer.given(*layer.tops)
@@ -113,6 +130,7 @@ def data(layer: Layer, bottoms: list[Shape]) -> Setup:
 def image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     from .. import data as files
 
+    _check_mean(layer)
     param = layer.message.image_data_param
     batch, height, width = c_int(param.batch_size), c_int(param.new_height), c_int(param.new_width)
     need(
@@ -137,6 +155,7 @@ def image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
 def window_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     from .. import data as files
 
+    _check_mean(layer)
     param = layer.message.window_data_param
     batch, crop = c_int(param.batch_size), c_int(layer.message.transform_param.crop_size)
     given = layer.given(*layer.tops)
@@ -151,6 +170,7 @@ def window_data(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 @layer_type("MemoryData", bottoms=NONE, tops=TWO)
 def memory_data(layer: Layer, bottoms: list[Shape]) -> Setup:
+    _check_mean(layer)
     param = layer.message.memory_data_param
     top = tuple(c_int(getattr(param, name)) for name in ("batch_size", "channels", "height", "width"))
     size = count(top)
@@ -198,6 +218,7 @@ def hdf5_data(layer: Layer, bottoms: list[Shape]) -> Setup:
             f"hdf_blobs_[i]->shape(0) == num ({shape[0]} vs. {rows})",
             f"dataset {name!r} has another length than {layer.tops[0]!r}",
         )
+        need(count(shape) > 0, "data_", f"dataset {name!r}, {shape}, is empty")
         tops.append((batch, *shape[1:]))
     return Setup(tops)
 
@@ -209,7 +230,8 @@ def dummy_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     need(
         fillers in (0, 1, tops),
         "num_data_filler == 0 || num_data_filler == 1 || num_data_filler == num_top",
-        f"Number of data fillers must be 0, 1 or equal to the number of tops: {tops}; you specified {fillers}",
+        f"Number of data fillers must be 0, 1 or equal to the number of tops: {tops}; "
+        f"you specified {fillers} data fillers.",
     )
     legacy = ("num", "channels", "height", "width")
     shapes: list[Shape]

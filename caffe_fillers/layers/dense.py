@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from ..blob import Blob, describe
@@ -55,66 +54,87 @@ def embed(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([(*bottoms[0], n)], params)
 
 
-def _covered(param: Any, bottoms: Sequence[Shape], name: str) -> tuple[int, Shape]:
-    """The axis at which a scale or bias starts, and its shape: the second bottom's, or as many dims as it covers."""
-    bottom = bottoms[0]
-    if len(bottoms) > 1:
-        shape = bottoms[1]
-        first = 0 if not shape else axis(bottom, param.axis)
-        axes = len(shape)
-        count_text = f"{name}->num_axes()"
-    else:
-        need(
-            param.num_axes >= -1,
-            f"num_axes >= -1 ({param.num_axes} vs. -1) num_axes must be non-negative, or -1 to extend to the end",
-        )
-        first = axis(bottom, param.axis)
-        axes = len(bottom) - first if param.num_axes == -1 else param.num_axes
-        shape = bottom[first : first + axes]
-        count_text = "num_axes"
+def _own_shape(param: Any, bottom: Shape, axes: int, name: str) -> Shape:
+    """The dims of the bottom that a scale or bias of the layer's own covers: `axes` of them, -1 for all to the end."""
+    need(axes >= -1, f"num_axes >= -1 ({axes} vs. -1) num_axes must be non-negative, or -1 to extend to the end")
+    first = axis(bottom, param.axis)
+    _inside(bottom, first, max(axes, 0), name, "num_axes")
+    return bottom[first:] if axes == -1 else bottom[first : first + axes]
+
+
+def _inside(bottom: Shape, first: int, axes: int, name: str, what: str) -> None:
     need(
         len(bottom) >= first + axes,
-        f"bottom[0]->num_axes() >= axis_ + {count_text} ({len(bottom)} vs. {first + axes}) "
+        f"bottom[0]->num_axes() >= {_AXIS[name]} + {what} ({len(bottom)} vs. {first + axes}) "
         f"{name} blob's shape extends past bottom[0]'s shape when applied starting with bottom[0] axis = {first}",
     )
+
+
+_AXIS = {"scale": "axis_", "bias": "axis"}
+
+
+def _fit(param: Any, bottom: Shape, shape: Shape, name: str) -> None:
+    """Refuse a scale or bias of `shape`, wherever it comes from, that does not fit the bottom."""
+    first = axis(bottom, param.axis) if shape else 0
+    _inside(bottom, first, len(shape), name, f"{name}->num_axes()")
     for i, dim in enumerate(shape):
         need_equal(
             bottom[first + i],
             dim,
-            f"bottom[0]->shape({'axis_' if name == 'scale' else 'axis'} + i) == {name}->shape(i)",
-            f"bottom 0 is {bottom}, bottom 1 is {shape}, applied from axis {first}",
+            f"bottom[0]->shape({_AXIS[name]} + i) == {name}->shape(i)",
+            f"the bottom is {bottom}, the {name} {shape}, applied from axis {first}",
         )
-    return first, shape
+    outer, inner = math.prod(bottom[:first]), math.prod(bottom[first + len(shape) :])
+    need(inner > 0 or (name == "scale" and outer > 0), "data_", f"the bottom, {bottom}, is empty")
 
 
 @layer_type("Scale", bottoms=(1, 2), tops=ONE, since="rc3")
 def scale(layer: Layer, bottoms: list[Shape]) -> Setup:
-    param = layer.message.scale_param
-    first, shape = _covered(param, bottoms, "scale")
-    params = []
-    if len(bottoms) == 1:
-        params.append(Param(shape, filler(param, "filler", absent=Spec(value=1.0)), "scale"))
-    if param.bias_term:
-        params.append(Param(shape, filler(param, "bias_filler"), "bias"))
-    outer, inner = math.prod(bottoms[0][:first]), math.prod(bottoms[0][first + len(shape) :])
-    need(max(outer, inner) > 0, "data_", f"the bottom, {bottoms[0]}, is empty")
-    need(not param.bias_term or inner > 0, "data_", f"the bottom, {bottoms[0]}, is empty")
+    param, bottom = layer.message.scale_param, bottoms[0]
 
     def text_blobs(blobs: list[Blob]) -> list[Blob]:
-        if param.bias_term and len(blobs) + len(bottoms) < 3:
-            return [*blobs, Blob.from_array(blobs[0].data.copy())]
+        if param.bias_term:
+            _fit(param, bottom, blobs[0].shape, "bias")
+            if len(blobs) + len(bottoms) < 3:
+                blobs = [*blobs, Blob.from_array(blobs[0].data.copy())]
+        _fit(param, bottom, bottoms[1] if len(bottoms) > 1 else blobs[0].shape, "scale")
+        if param.bias_term:
+            _fit(param, bottom, blobs[-1].shape, "bias")
         return blobs
 
-    return Setup([bottoms[0]], params, text_blobs=text_blobs)
+    params: list[Param] = []
+    if not layer.message.blobs:
+        shapes = {"scale": bottoms[-1]}
+        if len(bottoms) == 1:
+            shapes["scale"] = _own_shape(param, bottom, param.num_axes, "scale")
+            params.append(Param(shapes["scale"], filler(param, "filler", absent=Spec(value=1.0)), "scale"))
+        if param.bias_term:
+            # the bias is a Bias layer inside this one, which looks at the first bottom only
+            axes = len(bottoms[1]) if len(bottoms) > 1 else param.num_axes
+            shapes["bias"] = _own_shape(param, bottom, axes, "bias")
+            params.append(Param(shapes["bias"], filler(param, "bias_filler"), "bias"))
+        for name in sorted(shapes):
+            _fit(param, bottom, shapes[name], name)
+    return Setup([bottom], params, text_blobs=text_blobs)
 
 
 @layer_type("Bias", bottoms=(1, 2), tops=ONE, since="rc3")
 def bias(layer: Layer, bottoms: list[Shape]) -> Setup:
-    param = layer.message.bias_param
-    first, shape = _covered(param, bottoms, "bias")
-    params = [Param(shape, filler(param, "filler"), "bias")] if len(bottoms) == 1 else []
-    need(math.prod(bottoms[0][first + len(shape) :]) > 0, "data_", f"the bottom, {bottoms[0]}, is empty")
-    return Setup([bottoms[0]], params)
+    param, bottom = layer.message.bias_param, bottoms[0]
+
+    def text_blobs(blobs: list[Blob]) -> list[Blob]:
+        if len(bottoms) == 1:
+            _fit(param, bottom, blobs[0].shape, "bias")
+        return blobs
+
+    params: list[Param] = []
+    if len(bottoms) > 1:
+        _fit(param, bottom, bottoms[1], "bias")
+    elif not layer.message.blobs:
+        shape = _own_shape(param, bottom, param.num_axes, "bias")
+        params.append(Param(shape, filler(param, "filler"), "bias"))
+        _fit(param, bottom, shape, "bias")
+    return Setup([bottom], params, text_blobs=text_blobs)
 
 
 @layer_type("PReLU", bottoms=ONE, tops=ONE, since="rc3")
@@ -132,7 +152,7 @@ def prelu(layer: Layer, bottoms: list[Shape]) -> Setup:
     def text_blobs(blobs: list[Blob]) -> list[Blob]:
         size = "1" if param.channel_shared else "channels"
         need_equal(
-            blobs[0].count(), math.prod(shape), f"blobs_[0]->count() == {size}", "PReLU has one slope per channel"
+            blobs[0].count(), math.prod(shape), f"this->blobs_[0]->count() == {size}", "PReLU has one slope per channel"
         )
         return blobs
 

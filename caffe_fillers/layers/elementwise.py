@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .rule import Layer, Setup, Shape, axis, layer_type, legacy, need, need_equal, same
+from .rule import Layer, Setup, Shape, axis, c_int, c_rem, layer_type, legacy, need, need_equal, same
 
 ONE = (1, 1)
 
@@ -24,7 +24,7 @@ def exp(layer: Layer, bottoms: list[Shape]) -> Setup:
     base = layer.message.exp_param.base
     if base != -1:
         need(base > 0, f"base > 0 ({base:g} vs. 0) base must be strictly positive.", "leave base out for e")
-        need(math.isfinite(math.log(base)), f"the logarithm of base {base:g} is finite")
+        need(math.isfinite(base), f"!isinf(log_base) Inf result: log(base) = log({base:g}) = {base:g}")
     return same(layer, bottoms)
 
 
@@ -33,7 +33,7 @@ def log(layer: Layer, bottoms: list[Shape]) -> Setup:
     base = layer.message.log_param.base
     if base != -1:
         need(base > 0, f"base > 0 ({base:g} vs. 0) base must be strictly positive.", "leave base out for e")
-        need(math.isfinite(math.log(base)), f"the logarithm of base {base:g} is finite")
+        need(math.isfinite(base), f"!isinf(log_base) Inf result: log(base) = log({base:g}) = {base:g}")
         need(base != 1, "!isinf(base_scale_)", "the logarithm to base 1 does not exist; leave base out for e")
     return same(layer, bottoms)
 
@@ -47,8 +47,8 @@ def softmax(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 @layer_type("LRN", bottoms=ONE, tops=ONE)
 def lrn(layer: Layer, bottoms: list[Shape]) -> Setup:
-    size = layer.message.lrn_param.local_size
-    need_equal(size % 2, 1, "size_ % 2 == 1", f"local_size must be odd, got {size}")
+    size = c_int(layer.message.lrn_param.local_size)
+    need_equal(c_rem(size, 2), 1, "size_ % 2 == 1", f"local_size must be odd, got {size}")
     need_equal(4, len(bottoms[0]), "4 == bottom[0]->num_axes()", "LRN takes (num, channels, height, width)")
     return same(layer, bottoms)
 

@@ -54,6 +54,8 @@ def accuracy(layer: Layer, bottoms: list[Shape]) -> Setup:
     )
     a = axis(scores, param.axis)
     _labels(scores, labels, a)
+    if len(layer.tops) > 1:
+        _not_in_place(layer, a)
     return Setup([SCALAR, (scores[a],)][: len(layer.tops)])
 
 
@@ -82,6 +84,7 @@ def multinomial(layer: Layer, bottoms: list[Shape]) -> Setup:
 @layer_type("SigmoidCrossEntropyLoss", bottoms=TWO, tops=ONE, automatic_top=True)
 def sigmoid_cross_entropy(layer: Layer, bottoms: list[Shape]) -> Setup:
     _same_first(bottoms)
+    _not_in_place(layer, 0)
     need_equal(
         count(bottoms[0]),
         count(bottoms[1]),
@@ -94,27 +97,35 @@ def sigmoid_cross_entropy(layer: Layer, bottoms: list[Shape]) -> Setup:
 @layer_type("SoftmaxWithLoss", bottoms=TWO, tops=(1, 2), automatic_top=True)
 def softmax_with_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
     scores, labels = bottoms
-    tops, weights = len(layer.tops), len(layer.message.loss_weight)
-    need(
-        tops == 1,
-        f"top.size() == num_loss_weights ({tops} vs. {max(1, weights)}) "
-        "loss_weight must be unspecified or specified once per top blob.",
-        "SoftmaxWithLoss declares a second top, but Caffe master can't set it up; remove it",
-    )
+    for tops, weights in ((1, len(layer.message.loss_weight) or 1), (len(layer.tops), 1)):
+        # the weights must suit the one top of the Softmax inside as well as the layer's own
+        need(
+            tops == weights,
+            f"top.size() == num_loss_weights ({tops} vs. {weights}) "
+            "loss_weight must be unspecified or specified once per top blob.",
+            "SoftmaxWithLoss declares a second top, but Caffe master can't set it up; give one top and one loss_weight",
+        )
     a = axis(scores, layer.message.softmax_param.axis)
-    _softmax_inside(layer, scores, a)
+    _softmax_inside(scores, a, _loss_weight(layer))
     _same_first(bottoms)
-    need(
-        not layer.in_place[0], "start_axis <= end_axis (1 vs. 0)", "SoftmaxWithLoss can't work in place; rename the top"
-    )
+    _not_in_place(layer, layer.message.softmax_param.axis)
     _labels(scores, labels, a)
     return Setup([SCALAR])
 
 
-def _softmax_inside(layer: Layer, scores: Shape, a: int) -> None:
+def _softmax_inside(scores: Shape, a: int, weight: float) -> None:
     """The Softmax that these losses own: its top has a gradient to set wherever the loss counts."""
     need(scores[a] > 0, "data_", f"axis {a} of the scores, {scores}, is empty")
-    need(count(scores) > 0 or _loss_weight(layer) == 0, "diff_", f"the scores, {scores}, are empty")
+    need(count(scores) > 0 or weight == 0, "diff_", f"the scores, {scores}, are empty")
+
+
+def _not_in_place(layer: Layer, a: int) -> None:
+    if layer.in_place[0]:
+        # the scores have the loss's shape, no axes, by the time at which Caffe looks for theirs
+        try:
+            axis(SCALAR, a)
+        except CaffeError as error:
+            raise CaffeError(f"{error}\n{layer.type} can't work in place; rename the top") from None
 
 
 @layer_type("InfogainLoss", bottoms=(2, 3), tops=(1, 2), automatic_top=True)
@@ -122,7 +133,7 @@ def infogain(layer: Layer, bottoms: list[Shape]) -> Setup:
     param = layer.message.infogain_loss_param
     scores, labels = bottoms[:2]
     a = axis(scores, param.axis)
-    _softmax_inside(layer, scores, axis(scores, layer.message.softmax_param.axis))
+    _softmax_inside(scores, a, 1)
     need(
         not layer.message.loss_param.HasField("normalize"),
         '!this->layer_param_.loss_param().has_normalize() normalize is deprecated. use "normalization"',
@@ -138,6 +149,7 @@ def infogain(layer: Layer, bottoms: list[Shape]) -> Setup:
     else:
         matrix = count(bottoms[2])
     _same_first(bottoms)
+    _not_in_place(layer, param.axis)
     _labels(scores, labels, a)
     need(
         matrix == classes * classes,

@@ -18,7 +18,7 @@ def _recurrent(layer: Layer, bottoms: list[Shape], gates: int, exposed: int) -> 
     check_counts(layer, (2 + states, 3 + states), (1 + states,) * 2)
     x, cont = bottoms[:2]
     steps, streams = x[axis(x, 0)], x[axis(x, 1)]
-    need_equal(2, len(cont), "bottom[1]->num_axes() == 2", "the second bottom, cont, is T x N")
+    need_equal(len(cont), 2, "bottom[1]->num_axes() == 2", "the second bottom, cont, is T x N")
     need_equal(steps, cont[0], "T_ == bottom[1]->shape(0)", f"x is {x}, cont is {cont}")
     need_equal(streams, cont[1], "N_ == bottom[1]->shape(1)", f"x is {x}, cont is {cont}")
     static = bottoms[2] if len(bottoms) > 2 + states else None
@@ -35,7 +35,7 @@ def _recurrent(layer: Layer, bottoms: list[Shape], gates: int, exposed: int) -> 
         hidden = (1, streams, n)
         need(
             state == hidden,
-            f"recur_input_blobs_[i]->shape() == bottom[j]->shape() shape mismatch - recur_input_blobs_[{i}]: "
+            f"recur_input_blobs_[j]->shape() == bottom[i]->shape() shape mismatch - recur_input_blobs_[{i}]: "
             f"{describe(hidden)} vs. bottom[{len(bottoms) - states + i}]: {describe(state)}",
         )
     weight, bias = filler(param, "weight_filler"), filler(param, "bias_filler")

@@ -102,7 +102,12 @@ def slice_(layer: Layer, bottoms: list[Shape]) -> Setup:
         )
         sizes = [size // tops] * tops
     need(tops > 1 or count(bottom) > 0, "data_", f"the bottom, {bottom}, is empty")
-    return Setup([(*bottom[:a], cut, *bottom[a + 1 :]) for cut in sizes])
+    shapes = [(*bottom[:a], cut, *bottom[a + 1 :]) for cut in sizes]
+    if layer.in_place[0]:
+        # the bottom has the first top's shape by the time at which Caffe compares the counts
+        whole, first = sum(map(count, shapes)), count(shapes[0])
+        need(whole == first, f"count == bottom[0]->count() ({whole} vs. {first})", "a slice needs tops of its own")
+    return Setup(shapes)
 
 
 @layer_type("Eltwise", bottoms=(2, None), tops=ONE)
@@ -171,7 +176,7 @@ def reshape(layer: Layer, bottoms: list[Shape]) -> Setup:
         if dim == 0:
             need(
                 axes > start + i,
-                f"bottom[0]->num_axes() > start_axis + i ({axes} vs. {start + i}) "
+                f"bottom[0]->num_axes() > start_axis + copy_axis_index ({axes} vs. {start + i}) "
                 "new shape contains a 0, but there was no corresponding bottom axis to copy",
             )
             dims[i] = bottom[start + i]
@@ -201,10 +206,12 @@ def reshape(layer: Layer, bottoms: list[Shape]) -> Setup:
 @layer_type("Tile", bottoms=ONE, tops=ONE)
 def tile(layer: Layer, bottoms: list[Shape]) -> Setup:
     param, bottom = layer.message.tile_param, bottoms[0]
-    need(param.HasField("tiles"), "tile_param.has_tiles() Number of tiles must be specified")
-    need(param.tiles > 0, f"tiles_ > 0 ({param.tiles} vs. 0) Number of tiles must be positive.")
     a = axis(bottom, param.axis)
-    return Setup([(*bottom[:a], bottom[a] * param.tiles, *bottom[a + 1 :])])
+    need(param.HasField("tiles"), "tile_param.has_tiles() Number of tiles must be specified")
+    # an int32 read as unsigned, and the product an int again
+    tiled = c_int(bottom[a] * (param.tiles % 2**32) % 2**32)
+    need(param.tiles != 0, "tiles_ > 0 (0 vs. 0) Number of tiles must be positive.")
+    return Setup([(*bottom[:a], tiled, *bottom[a + 1 :])])
 
 
 @layer_type("Reduction", bottoms=ONE, tops=ONE)
@@ -212,7 +219,8 @@ def reduction(layer: Layer, bottoms: list[Shape]) -> Setup:
     param, bottom = layer.message.reduction_param, bottoms[0]
     a = axis(bottom, param.axis)
     operations = type(param).ReductionOp
-    if param.operation in (operations.Value("SUM"), operations.Value("MEAN")):
+    # in place the bottom has the top's shape by the time at which Caffe counts what it reduces
+    if param.operation in (operations.Value("SUM"), operations.Value("MEAN")) and not layer.in_place[0]:
         need(math.prod(bottom[a:]) > 0, "data_", f"nothing to reduce in a bottom of shape {bottom}")
     return Setup([bottom[:a]])
 

@@ -27,6 +27,7 @@ __all__ = [
     "axis",
     "c_div",
     "c_int",
+    "c_rem",
     "check_counts",
     "count",
     "filler",
@@ -255,6 +256,11 @@ def c_div(a: int, b: int) -> int:
     """Integer division as C has it, cut toward zero."""
     quotient = abs(a) // abs(b)
     return quotient if (a < 0) == (b < 0) else -quotient
+
+
+def c_rem(a: int, b: int) -> int:
+    """The remainder as C has it, with the sign of `a`."""
+    return a - b * c_div(a, b)
 
 
 def check_counts(

@@ -22,6 +22,7 @@ from .rule import (
     count,
     filler,
     layer_type,
+    legacy,
     need,
     need_equal,
 )
@@ -67,11 +68,11 @@ def windows(param: Any, spatial: int) -> tuple[list[int], list[int], list[int], 
             "give kernel_size, or both kernel_h and kernel_w",
         )
     stride = _per_axis(param, "stride", spatial, 1)
-    for step in stride:
+    for step in stride if param.stride else ():
         need(
             step > 0,
             f"stride_data[i] > 0 ({step} vs. 0) Stride dimensions must be nonzero.",
-            "give stride, or both stride_h and stride_w",
+            "a stride is 1 or more",
         )
     return kernel, stride, _per_axis(param, "pad", spatial, 0), _per_axis(param, "dilation", spatial, 1)
 
@@ -123,6 +124,10 @@ def convolved(
         if transposed:
             out.append(stride[i] * (size - 1) + extent - padding[i])
         else:
+            # Caffe divides by it; a Deconvolution takes a stride_h or stride_w of 0
+            need(
+                stride[i] != 0, f"stride_data[i] > 0 ({stride[i]} vs. 0)", "give stride, or both stride_h and stride_w"
+            )
             out.append(c_div(size + padding[i] - extent, stride[i]) + 1)
     top = (*bottoms[0][:inputs_axis], outputs, *out)
     check_shape(top)
@@ -156,11 +161,12 @@ def _convolution(layer: Layer, bottoms: list[Shape], transposed: bool) -> Setup:
         bias = (outputs,) if layer.age >= 3 else (1, 1, 1, outputs)
         params.append(Param(bias, filler(param, "bias_filler"), "bias"))
     tops = convolved(layer, bottoms, outputs, channel_axis, window, transposed)
+    # the image that im2col unfolds: the output of a convolution, the input of a deconvolution
+    spatial = (bottoms if transposed else tops)[0][channel_axis + 1 :]
+    check_shape((math.prod(weight[1:]) * group, *spatial))
     if param.bias_term:
-        # Caffe's vector of ones over the output of a convolution, the input of a deconvolution
-        spatial = (bottoms if transposed else tops)[0][channel_axis + 1 :]
         need(
-            math.prod(tops[0][channel_axis + 1 :]) > 0 and math.prod(spatial) > 0,
+            math.prod(tops[0][channel_axis + 1 :]) > 0,
             "data_",
             f"the output, {tops[0]}, is empty, which works with bias_term: false only",
         )
@@ -216,9 +222,17 @@ def pooled(bottom: Shape, kernel: Shape, pad: Shape, stride: Shape, up: bool = T
     return check_shape((*bottom[:2], *sizes))
 
 
+_PADDED = (
+    "this->layer_param_.pooling_param().pool() == PoolingParameter_PoolMethod_AVE || "
+    "this->layer_param_.pooling_param().pool() == PoolingParameter_PoolMethod_MAX "
+    "Padding implemented only for average and max pooling.",
+    "pad works with pool: MAX and pool: AVE only",
+)
+
+
 def height_width(param: Any, name: str) -> tuple[int, int]:
     field = "kernel_size" if name == "kernel" else name
-    if param.HasField(f"{name}_h"):
+    if param.HasField(f"{name}_h") and not (name == "kernel" and param.HasField(field)):
         return c_int(getattr(param, f"{name}_h")), c_int(getattr(param, f"{name}_w"))
     return (c_int(getattr(param, field)),) * 2
 
@@ -230,7 +244,8 @@ def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
     if param.pool != methods.Value("MAX"):
         need(
             len(layer.tops) == 1,
-            f"ExactNumTopBlobs() == top.size() (1 vs. {len(layer.tops)})",
+            f"MaxTopBlobs() >= top.size() (1 vs. {len(layer.tops)}) "
+            "Pooling Layer produces at most 1 top blob(s) as output.",
             "only pool: MAX has a second top, the mask",
         )
     has = param.HasField
@@ -259,9 +274,8 @@ def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
             f"(!pool_param.has_{name}_h() && !pool_param.has_{name}_w())",
             f"give {name}, or {name}_h and {name}_w; not both",
         )
-    need_equal(4, len(bottoms[0]), "4 == bottom[0]->num_axes()", "Pooling takes (num, channels, height, width)")
     bottom = bottoms[0]
-    kernel = (bottom[2], bottom[3]) if param.global_pooling else height_width(param, "kernel")
+    kernel = legacy(bottom)[2:] if param.global_pooling else height_width(param, "kernel")
     for size, letter in zip(kernel, "hw", strict=True):
         need(size > 0, f"kernel_{letter}_ > 0 ({size} vs. 0) Filter dimensions cannot be zero.")
     pad, stride = height_width(param, "pad"), height_width(param, "stride")
@@ -272,18 +286,14 @@ def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
             "with global_pooling: true pad must be 0 and stride 1",
         )
     if any(pad):
-        need(
-            param.pool in (methods.Value("AVE"), methods.Value("MAX")),
-            "this->layer_param_.pooling_param().pool() == PoolingParameter_PoolMethod_AVE || "
-            "this->layer_param_.pooling_param().pool() == PoolingParameter_PoolMethod_MAX",
-            "pad works with pool: MAX and pool: AVE only",
-        )
+        need(param.pool in (methods.Value("AVE"), methods.Value("MAX")), *_PADDED)
         for i, letter in enumerate("hw"):
             need(
                 pad[i] < kernel[i],
                 f"pad_{letter}_ < kernel_{letter}_ ({pad[i]} vs. {kernel[i]})",
                 "the padding must be smaller than the kernel",
             )
+    need_equal(4, len(bottom), "4 == bottom[0]->num_axes()", "Pooling takes (num, channels, height, width)")
     up = param.round_mode == type(param).RoundMode.Value("CEIL")
     if not param.HasField("round_mode"):
         # the name that it had in forks (caffe-rfcn) before BVLC Caffe had it
@@ -293,14 +303,20 @@ def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 @layer_type("SPP", bottoms=ONE, tops=ONE)
 def spp(layer: Layer, bottoms: list[Shape]) -> Setup:
-    levels = c_int(layer.message.spp_param.pyramid_height)
+    param = layer.message.spp_param
+    levels = c_int(param.pyramid_height)
+    stochastic = param.pool == type(param).PoolMethod.Value("STOCHASTIC")
     bottom = bottoms[0]
     check = "4 == bottom[0]->num_axes()"
     need_equal(4, len(bottom), check, "SPP takes (num, channels, height, width)")
     height, width = bottom[2:]
     need(height > 0, f"bottom_h_ > 0 ({height} vs. 0) Input dimensions cannot be zero.")
     need(width > 0, f"bottom_w_ > 0 ({width} vs. 0) Input dimensions cannot be zero.")
-    need(0 < levels < 31, f"pyramid_height is 1 to 30, got {levels}")
+    need(
+        levels > 0,
+        "MinTopBlobs() <= top.size() (1 vs. 0) Split Layer produces at least 1 top blob(s) as output.",
+        f"pyramid_height is at least 1, got {levels}",
+    )
     if levels > 1:
         need(not layer.in_place[0], f"{check} (4 vs. 2)", "SPP with more than one level can't work in place")
     total = 0
@@ -309,6 +325,7 @@ def spp(layer: Layer, bottoms: list[Shape]) -> Setup:
         bins = 2**level
         kernel = (-(-height // bins), -(-width // bins))
         pad = ((kernel[0] * bins - height + 1) // 2, (kernel[1] * bins - width + 1) // 2)
+        need(not (stochastic and any(pad)), *_PADDED)
         for i, letter in enumerate("hw"):
             need(
                 pad[i] < kernel[i] or not any(pad),
