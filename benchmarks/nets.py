@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -135,6 +138,12 @@ def fills_alone(net):
     return call
 
 
+def import_ms(code):
+    """What an interpreter spends on imports, in milliseconds."""
+    log = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=True)
+    return sum(int(own) for own in re.findall(r"import time: +(\d+) \|", log.stderr)) / 1e3
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", help="write the figures here")
@@ -165,6 +174,11 @@ def main():
             seconds = best(lambda: cf.Net(path, rng=1), max(2, options.times // 2))
             rows[f"chain of {layers}"] = {"total_ms": seconds * 1e3, "us_per_layer": seconds / layers * 1e6}
             print(f"{layers:<14} {seconds * 1e3:8.1f}ms {seconds / layers * 1e6:8.1f}us")
+    bare = "import numpy; from google.protobuf import descriptor_pb2, descriptor_pool, message_factory"
+    both = [(import_ms(bare), import_ms("import caffe_fillers")) for _ in range(options.times)]
+    alone, ours = (min(times) for times in zip(*both, strict=True))
+    rows["import"] = {"numpy_and_protobuf_ms": alone, "caffe_fillers_ms": ours}
+    print(f"\nimport: NumPy and protobuf {alone:.1f}ms, caffe_fillers with them {ours:.1f}ms")
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
 
