@@ -188,7 +188,7 @@ cdef int _threads(object threads) except -1:
 
 
 cdef uint32_t _seed(object seed) except? 0:
-    if isinstance(seed, bool):
+    if isinstance(seed, (bool, np.bool_)):
         raise CaffeError(f"seed must be an integer, not {seed!r}")
     seed = _count(seed, "seed")
     if not 0 <= seed <= 0xFFFFFFFF:

@@ -331,6 +331,8 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     for suffix, module, extra in ((".h5", "h5py", "hdf5"), (".safetensors", "safetensors.numpy", "safetensors")):
         save_weights(tmp_path / f"w{suffix}", {"a": [HARD32]})
         monkeypatch.setitem(sys.modules, module, None)
-        for call in (lambda path: load_weights(path), lambda path: save_weights(path, {"a": [HARD32]})):
-            with pytest.raises(CaffeError, match=rf"caffe_fillers\[{extra}\]"):
-                call(tmp_path / f"w{suffix}")
+        with pytest.raises(CaffeError, match=rf"caffe_fillers\[{extra}\]"):
+            load_weights(tmp_path / f"w{suffix}")
+    with pytest.raises(CaffeError, match=r"caffe_fillers\[hdf5\]"):
+        save_weights(tmp_path / "w.h5", {"a": [HARD32]})
+    save_weights(tmp_path / "w.safetensors", {"a": [HARD32]})

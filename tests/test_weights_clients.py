@@ -167,3 +167,17 @@ def test_what_h5py_wrote_compressed_is_read(tmp_path):
         file.create_group("data/empty")
     assert np.array_equal(load_weights(tmp_path / "w.h5")["a"][0], np.arange(1000))
     assert [layer.name for layer in read(tmp_path / "w.h5").layers] == ["a", "empty"]
+
+
+def test_safetensors_are_written_as_the_library_does(tmp_path):
+    from safetensors.numpy import save_file
+
+    arrays = {"b/0": np.ones(3), 'é"\\/0': np.float32([[1, 2]]), "b/1": np.zeros(0), "a\n/0": np.ones(5, np.float32)}
+    weights = {}
+    for name, array in arrays.items():
+        weights.setdefault(name.rpartition("/")[0], []).append(array)
+    save_weights(tmp_path / "ours.safetensors", weights)
+    with safe_open(tmp_path / "ours.safetensors", framework="np") as file:
+        metadata = file.metadata()
+    save_file(arrays, tmp_path / "theirs.safetensors", metadata=metadata)
+    assert (tmp_path / "ours.safetensors").read_bytes() == (tmp_path / "theirs.safetensors").read_bytes()

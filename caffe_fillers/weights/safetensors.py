@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..errors import CaffeError
 from ._set import Array, WeightSet, check_count, describe, from_json, from_keys, stored, to_json, unique_names
@@ -37,14 +41,24 @@ def write(path: Path, weights: WeightSet) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array], record: dict[str, Any]) -> None:
-    """Write named arrays and a record."""
-    library = _library(path)
-    size = sum(array.nbytes for array in arrays.values())
-    with replacing(path, size) as made:
-        try:
-            library.numpy.save_file(dict(arrays), made, metadata={_RECORD: to_json(record)})
-        except library.SafetensorError as error:
-            raise CaffeError(f"{path}: cannot be written: {error}") from error
+    """Write named arrays and a record, byte for byte as the library does.
+
+    By hand, since the library writes to a temporary file of its own, which stays when the process is killed.
+    """
+    # float64 before float32, so that every array is aligned
+    ordered = sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0]))
+    header: dict[str, Any] = {"__metadata__": {_RECORD: to_json(record)}}
+    end = 0
+    for name, array in ordered:
+        start, end = end, end + array.nbytes
+        kind = f"F{8 * array.itemsize}"
+        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": (start, end)}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with replacing(path, end) as made, open(made, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for _, array in ordered:
+            file.write(array.reshape(-1).view(np.uint8).data)
 
 
 def read(path: Path) -> WeightSet:
