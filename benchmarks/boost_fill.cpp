@@ -35,5 +35,6 @@ int main(int argc, char **argv) {
         return 2;
     std::size_t n = std::strtoull(argv[3], nullptr, 10);
     int runs = std::atoi(argv[4]);
-    std::printf("%.0f\n", std::strcmp(argv[2], "float32") ? run<double>(argv[1], n, runs) : run<float>(argv[1], n, runs));
+    std::printf("%.0f\n",
+                std::strcmp(argv[2], "float32") ? run<double>(argv[1], n, runs) : run<float>(argv[1], n, runs));
 }

@@ -82,7 +82,7 @@ cdef const cf_simd *_find_simd() except NULL:
 cdef const cf_simd *SIMD = _find_simd()
 simd = SIMD.name.decode()
 
-cdef uint64_t MOST = 0xFFFFFFFFFFFFFFFF
+cdef uint64_t MOST = 0x7FFFFFFFFFFFFFFF
 
 include "_team.pxi"
 
@@ -205,7 +205,7 @@ cdef cf_boost _boost(object version) except *:
         raise CaffeError(f'boost must be a version such as "1.74", not {version!r}')
     minor = int(match[1])
     if minor < 47:
-        raise CaffeError(f"Boost {version} is not known here: only 1.47 and later are. Caffe was built on 1.54 and later.")
+        raise CaffeError(f"Boost {version} is not known here; give 1.47 or later. Most builds of Caffe had 1.54 or later.")
     return CF_BOOST_147 if minor < 56 else CF_BOOST_156 if minor < 64 else CF_BOOST_164
 
 
@@ -227,7 +227,8 @@ cdef class RNG:
     Parameters
     ----------
     seed : int, optional
-        0 .. 2**32 - 1, as in ``Caffe::set_random_seed``. None takes one from the system's entropy; ``seed`` tells which.
+        0 .. 2**32 - 1, as in ``Caffe::set_random_seed``. None takes one from the system's entropy, and ``seed`` tells
+        which.
     boost : str
         The version of Boost that Caffe was built with, from "1.47" on. Its normal distribution changed in 1.56 and
         in 1.64.
@@ -320,7 +321,9 @@ cdef class RNG:
         if name != "MT19937":
             raise CaffeError(f"a state of MT19937 is needed, not of {name!r}")
         if key.shape != (CF_MT_N,) or key.dtype.kind not in "iu" or key.min() < 0 or key.max() > 0xFFFFFFFF:
-            raise CaffeError(f"the key of a state must be {CF_MT_N} whole numbers of 32 bits, not {key.dtype} {key.shape}")
+            raise CaffeError(
+                f"the key of a state must be {CF_MT_N} whole numbers of 32 bits, not {key.dtype} of shape {key.shape}"
+            )
         if not 0 <= pos <= CF_MT_N:
             raise CaffeError(f"the pos of a state must be 0 .. {CF_MT_N}, not {pos}")
         if not (key[1:].any() or int(key[0]) >> 31):
@@ -407,7 +410,7 @@ cdef class RNG:
         Parameters
         ----------
         n : int
-            Not negative, and so that ``position`` stays below 2**64.
+            Not negative, and so that ``position`` stays below 2**63.
 
         Raises
         ------
@@ -418,17 +421,17 @@ cdef class RNG:
         if n < 0:
             raise CaffeError(f"cannot skip {n} draws: a stream only goes forward")
         if n > MOST:
-            raise CaffeError(f"cannot skip {n} draws: a position stays below 2**64")
+            raise CaffeError(f"cannot skip {n} draws: a position stays below 2**63")
         cdef uint64_t draws = n
         cdef bint fits
         with nogil:
             self.acquire()
-            fits = draws <= MOST - self.mt.drawn
+            fits = self.mt.drawn <= MOST and draws <= MOST - self.mt.drawn
             if fits:
                 cf_mt_skip(&self.mt, draws)
             self.release()
         if not fits:
-            raise CaffeError(f"cannot skip {n} draws: a position stays below 2**64")
+            raise CaffeError(f"cannot skip {n} draws: a position stays below 2**63")
 
     def uniform(self, low=0.0, high=1.0, size=None, dtype=np.float32):
         """Draw as ``caffe_rng_uniform`` does: from low to high, high included.

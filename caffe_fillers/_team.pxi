@@ -1,10 +1,10 @@
 # One fill shared out among threads, with the bits and the stream of a fill by one.
 #
-# The stream is cut into chunks of draws, which the threads take in turn, each by a copy of the generator that skips what
-# the others do. Where a chunk's first value begins is known only when the chunk before it is done: the ziggurat eats a
+# The stream is cut into chunks of draws, which the threads take in turn, each by a copy of the generator that skips
+# what the others do. Where a chunk's first value begins is known only when the chunk before it is done: the ziggurat eats a
 # varying number of draws. So a thread begins a little early, by when it is in step with any other beginning, and the
-# chunks are joined in order: each must begin where the one before it ended. One that does not (after a draw was rejected
-# that hardly ever is) ends the team there, and another begins.
+# chunks are joined in order: each must begin where the one before it ended. One that does not (after a draw was
+# rejected that hardly ever is) ends the team there, and another begins.
 
 import os
 import threading
@@ -71,13 +71,16 @@ cdef class _Team:
     cdef prepare(self, const Job *job, const cf_mt *start, char *out, size_t n, size_t size):
         cdef size_t i
         cdef bint all_accepted
+        cdef uint64_t most
         self.job, self.start, self.reached, self.out, self.n, self.size = job[0], start[0], start[0], out, n, size
         self.itemsize = 8 if job.double else 4
         self.direct = not job.gaussian
         self.chunk = BLOCKS_OF_CHUNK * CF_MT_N
         if self.direct:
             all_accepted = (job.range_f64.last if job.double else job.range_f32.last) == 0xFFFFFFFF
-            self.chunk *= max(<uint64_t>1, min(<uint64_t>n // (size * self.chunk) + 1, MOST if all_accepted else <uint64_t>48))
+            # one chunk for each thread, unless a rejection may end the team and waste what is begun
+            most = MOST if all_accepted else 48
+            self.chunk *= min(n // (size * self.chunk) + 1, most)
         self.warm_up = WARM_UP if job.gaussian and job.boost != CF_BOOST_147 else 0
         for i in range(size):
             self.turn[i] = PyThread_allocate_lock()

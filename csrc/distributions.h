@@ -18,8 +18,8 @@ typedef enum {
 cf_status cf_range_of_f32(cf_range_f32 *range, float a, float b, cf_boost boost);
 cf_status cf_range_of_f64(cf_range_f64 *range, double a, double b, cf_boost boost);
 
-/* n values, or fewer if that many draws do not suffice: no attempt at a value begins behind them, but one may end there.
-   Return how many values were made. For a fill that is not shared out among threads, CF_ANY draws. */
+/* n values, or fewer if that many draws do not suffice: no attempt at a value begins behind them, but one may end
+   there. Return how many values were made. For a fill that is not shared out among threads, CF_ANY draws. */
 #define CF_ANY UINT64_MAX
 size_t cf_uniform_f32(cf_mt *mt, float *out, size_t n, uint64_t draws, const cf_range_f32 *range);
 size_t cf_uniform_f64(cf_mt *mt, double *out, size_t n, uint64_t draws, const cf_range_f64 *range);

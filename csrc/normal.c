@@ -40,11 +40,10 @@ static void sincos_f64(double angle, double *sine, double *cosine) {
 #define SQRT sqrt
 #include "normal_body.h"
 
-/* Values from n draws at most of the rest of a block: those that follow from one draw each are made at once, and the few open
-   ones decided as if the draw behind each were theirs. A walk in order then finds which of them were eaten themselves,
-   and does the hard ones draw by draw. Writes up to CF_RUN past the values. */
-static size_t ziggurat_block(cf_block *block, float *out, uint64_t n, const cf_ziggurat_f32 *ziggurat,
-                             cf_boost boost) {
+/* Values from n draws at most of the rest of a block: those that follow from one draw each are made at once, and the
+   few open ones decided as if the draw behind each were theirs. A walk in order then finds which of them were eaten
+   themselves, and does the hard ones draw by draw. Writes up to CF_RUN past the values. */
+static size_t ziggurat_block(cf_block *block, float *out, uint64_t n, const cf_ziggurat_f32 *ziggurat, cf_boost boost) {
     const cf_simd *simd = block->mt->simd;
     cf_candidates_f32 all;
     uint32_t gap[CF_BLOCK];

@@ -142,7 +142,16 @@ def test_skipping_far_is_quick_and_adds_up():
     np.testing.assert_equal(once.state, twice.state)
 
 
-@pytest.mark.parametrize("n", [-1, 2**64, 10**30, 1.5, "3", None])
+def test_fills_work_at_the_end_of_all_positions():
+    rng = RNG(7)
+    rng.skip(2**63 - 1)
+    assert np.isfinite(rng.gaussian(0, 1, 1000)).all()
+    assert rng.position > 2**63
+    with pytest.raises(CaffeError, match="position"):
+        rng.skip(1)
+
+
+@pytest.mark.parametrize("n", [-1, 2**63, 2**64, 10**30, 1.5, "3", None])
 def test_skip_refuses(n):
     rng = RNG(7)
     with pytest.raises(CaffeError):

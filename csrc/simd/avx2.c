@@ -58,8 +58,8 @@ TARGET static size_t ziggurat_f64(double *out, const uint32_t *word, size_t pair
         /* there is no conversion from 64 bits: put each part under the exponent of 2^52 and take that away again */
         __m256d low = _mm256_sub_pd(_mm256_or_pd(_mm256_castsi256_pd(fine), two52), two52);
         __m256d high = _mm256_sub_pd(_mm256_or_pd(_mm256_castsi256_pd(coarse), two52), two52);
-        __m256d fraction = _mm256_mul_pd(_mm256_add_pd(_mm256_mul_pd(low, _mm256_set1_pd(0x1p-24)), high),
-                                         _mm256_set1_pd(0x1p-29));
+        __m256d fraction =
+            _mm256_mul_pd(_mm256_add_pd(_mm256_mul_pd(low, _mm256_set1_pd(0x1p-24)), high), _mm256_set1_pd(0x1p-29));
         __m256d value = _mm256_mul_pd(fraction, _mm256_i64gather_pd(cf_normal_x, layer, 8));
         __m256d below = _mm256_cmp_pd(value, _mm256_i64gather_pd(cf_normal_x + 1, layer, 8), _CMP_LT_OQ);
         __m256i negative = _mm256_xor_si256(_mm256_slli_epi64(both, 63), _mm256_set1_epi64x(INT64_MIN));

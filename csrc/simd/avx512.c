@@ -5,9 +5,11 @@
 #include <immintrin.h>
 
 #ifdef __clang__
-#define TARGET __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi,bmi,popcnt"), min_vector_width(512)))
+#define TARGET \
+    __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi,bmi,popcnt"), min_vector_width(512)))
 #else
-#define TARGET __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi,bmi,popcnt,prefer-vector-width=512")))
+#define TARGET \
+    __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi,bmi,popcnt,prefer-vector-width=512")))
 #endif
 #include "loops.h"
 
@@ -29,7 +31,8 @@ TARGET static inline __m512i temper_vector(__m512i y) {
 TARGET static size_t ziggurat_f32(cf_candidates_f32 *all, const uint32_t *key, size_t n,
                                   const cf_ziggurat_f32 *ziggurat) {
     const float mean = ziggurat->mean, sigma = ziggurat->sigma;
-    const __m512i surely_low = _mm512_loadu_si512(cf_normal_surely), surely_high = _mm512_loadu_si512(cf_normal_surely + 64);
+    const __m512i surely_low = _mm512_loadu_si512(cf_normal_surely),
+                  surely_high = _mm512_loadu_si512(cf_normal_surely + 64);
     __m512 x[8]; /* the widths of all layers stay in registers */
     for (int i = 0; i < 8; ++i)
         x[i] = _mm512_mul_ps(_mm512_loadu_ps(cf_normal_x_f32 + 16 * i), _mm512_set1_ps(0x1p-24f));
@@ -44,11 +47,12 @@ TARGET static size_t ziggurat_f32(cf_candidates_f32 *all, const uint32_t *key, s
         __m512 width = _mm512_mask_blend_ps(bit6, _mm512_mask_blend_ps(bit5, first, second),
                                             _mm512_mask_blend_ps(bit5, third, fourth));
         __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(u, 8)), width);
-        value = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(value), layer,
-                                                              _mm512_set1_epi32(INT32_MIN), XOR_AND));
-        _mm512_storeu_ps(all->z + at, _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(-sigma)), _mm512_set1_ps(mean)));
-        __m512i inside = _mm512_maskz_permutex2var_epi8(0x8888888888888888u, surely_low, _mm512_slli_epi32(u, 23),
-                                                        surely_high);
+        value = _mm512_castsi512_ps(
+            _mm512_ternarylogic_epi32(_mm512_castps_si512(value), layer, _mm512_set1_epi32(INT32_MIN), XOR_AND));
+        _mm512_storeu_ps(all->z + at,
+                         _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(-sigma)), _mm512_set1_ps(mean)));
+        __m512i inside =
+            _mm512_maskz_permutex2var_epi8(0x8888888888888888u, surely_low, _mm512_slli_epi32(u, 23), surely_high);
         __mmask16 mask = _mm512_cmpge_epu32_mask(u, inside);
         all->open[at / 8] = (uint8_t)mask;
         all->open[at / 8 + 1] = (uint8_t)(mask >> 8);
@@ -73,7 +77,8 @@ TARGET static size_t close_gaps_f32(float *out, const float *z, const uint32_t *
 
 /* Pairs of words to values, up to the first that is open; none past the last whole vector. */
 TARGET static size_t ziggurat_f64(double *out, const uint32_t *word, size_t pairs, double mean, double sigma) {
-    const __m512i surely_low = _mm512_loadu_si512(cf_normal_surely), surely_high = _mm512_loadu_si512(cf_normal_surely + 64);
+    const __m512i surely_low = _mm512_loadu_si512(cf_normal_surely),
+                  surely_high = _mm512_loadu_si512(cf_normal_surely + 64);
     size_t at = 0;
     for (; at + 8 <= pairs; at += 8) {
         __m512i both = _mm512_loadu_si512(word + 2 * at);
@@ -87,8 +92,8 @@ TARGET static size_t ziggurat_f64(double *out, const uint32_t *word, size_t pair
         __m512i inside = _mm512_maskz_permutex2var_epi8(0x0101010101010101u, surely_low, layer, surely_high);
         __mmask8 open = _mm512_cmpge_epu64_mask(_mm512_srli_epi64(coarse, 21), inside);
         __m512i sign = _mm512_slli_epi64(both, 63);
-        value = _mm512_castsi512_pd(_mm512_ternarylogic_epi64(_mm512_castpd_si512(value), sign,
-                                                              _mm512_set1_epi64(INT64_MIN), XOR_XOR));
+        value = _mm512_castsi512_pd(
+            _mm512_ternarylogic_epi64(_mm512_castpd_si512(value), sign, _mm512_set1_epi64(INT64_MIN), XOR_XOR));
         _mm512_storeu_pd(out + at, _mm512_add_pd(_mm512_mul_pd(value, _mm512_set1_pd(sigma)), _mm512_set1_pd(mean)));
         if (open)
             return at + (size_t)__builtin_ctz(open);

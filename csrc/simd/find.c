@@ -20,7 +20,8 @@ static int supported(const cf_simd *simd) {
 const cf_simd *cf_simd_find(const char *name) {
     static const cf_simd *const best_first[] = {
 #if defined(__x86_64__) && defined(__GNUC__)
-        &cf_simd_avx512, &cf_simd_avx2,
+        &cf_simd_avx512,
+        &cf_simd_avx2,
 #elif defined(__aarch64__)
         &cf_simd_neon,
 #endif

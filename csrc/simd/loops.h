@@ -36,7 +36,8 @@ TARGET static void add(uint32_t *restrict to, const uint32_t *restrict from, siz
         to[i] ^= from[i];
 }
 
-TARGET static uint32_t uniform_f32(float *restrict out, const uint32_t *restrict key, size_t n, const cf_range_f32 *range) {
+TARGET static uint32_t uniform_f32(float *restrict out, const uint32_t *restrict key, size_t n,
+                                   const cf_range_f32 *range) {
     const cf_range_f32 r = *range;
     uint32_t rejected = 0;
     for (size_t i = 0; i < n; ++i) {
@@ -47,7 +48,8 @@ TARGET static uint32_t uniform_f32(float *restrict out, const uint32_t *restrict
     return rejected;
 }
 
-TARGET static uint32_t uniform_f64(double *restrict out, const uint32_t *restrict key, size_t n, const cf_range_f64 *range) {
+TARGET static uint32_t uniform_f64(double *restrict out, const uint32_t *restrict key, size_t n,
+                                   const cf_range_f64 *range) {
     const cf_range_f64 r = *range;
     uint32_t rejected = 0;
     for (size_t i = 0; i < n; ++i) {

@@ -30,11 +30,11 @@ enum { CF_BLOCK = 640, CF_DECIDE = 16, CF_RUN = 32 };
 
 /* What each of up to 624 draws gives as a candidate for a value, whole vectors of them. */
 typedef struct {
-    uint32_t *word;                  /* gets them tempered; a vector more than n has to fit in */
-    float z[CF_BLOCK + CF_RUN];      /* the value, if the point lies inside its layer */
-    uint8_t open[CF_BLOCK / 8];      /* a bit for each of which that is not certain */
-    size_t at[CF_BLOCK];             /* where the open ones are */
-    uint32_t verdict[CF_BLOCK];      /* on each open one, if the draw behind it is its own */
+    uint32_t *word;             /* gets them tempered; a vector more than n has to fit in */
+    float z[CF_BLOCK + CF_RUN]; /* the value, if the point lies inside its layer */
+    uint8_t open[CF_BLOCK / 8]; /* a bit for each of which that is not certain */
+    size_t at[CF_BLOCK];        /* where the open ones are */
+    uint32_t verdict[CF_BLOCK]; /* on each open one, if the draw behind it is its own */
     float decided[CF_BLOCK];
 } cf_candidates_f32;
 

@@ -38,12 +38,14 @@ static void sha256(const void *data, size_t size, char hex[65]) {
         }
         for (int i = 16; i < 64; ++i) {
             uint32_t a = w[i - 15], b = w[i - 2];
-            w[i] = w[i - 16] + w[i - 7] + (rotate(a, 7) ^ rotate(a, 18) ^ a >> 3) + (rotate(b, 17) ^ rotate(b, 19) ^ b >> 10);
+            w[i] = w[i - 16] + w[i - 7] + (rotate(a, 7) ^ rotate(a, 18) ^ a >> 3) +
+                   (rotate(b, 17) ^ rotate(b, 19) ^ b >> 10);
         }
         memcpy(v, h, sizeof v);
         for (int i = 0; i < 64; ++i) {
             uint32_t a = v[0], e = v[4];
-            uint32_t t = v[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & v[5]) ^ (~e & v[6])) + k[i] + w[i];
+            uint32_t t =
+                v[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & v[5]) ^ (~e & v[6])) + k[i] + w[i];
             uint32_t s = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
             memmove(v + 1, v, 7 * sizeof *v);
             v[4] += t;
@@ -61,8 +63,10 @@ static int uniform(cf_mt *mt, int wide, void *out, size_t n, double a, double b,
     cf_range_f32 range;
     cf_range_f64 range_wide;
     if (wide)
-        return cf_range_of_f64(&range_wide, a, b, boost) != CF_OK || cf_uniform_f64(mt, out, n, CF_ANY, &range_wide) != n;
-    return cf_range_of_f32(&range, (float)a, (float)b, boost) != CF_OK || cf_uniform_f32(mt, out, n, CF_ANY, &range) != n;
+        return cf_range_of_f64(&range_wide, a, b, boost) != CF_OK ||
+               cf_uniform_f64(mt, out, n, CF_ANY, &range_wide) != n;
+    return cf_range_of_f32(&range, (float)a, (float)b, boost) != CF_OK ||
+           cf_uniform_f32(mt, out, n, CF_ANY, &range) != n;
 }
 
 /* The goldens are hashes of little-endian bytes; the values are needed again, so they are turned back. */
@@ -82,7 +86,8 @@ static void sha256_little_endian(void *data, size_t n, size_t width, char hex[65
     }
 }
 
-static int fill(cf_mt *mt, const char *kind, int wide, void *out, size_t n, size_t rows, double a, double b, cf_boost boost) {
+static int fill(cf_mt *mt, const char *kind, int wide, void *out, size_t n, size_t rows, double a, double b,
+                cf_boost boost) {
     if (!strcmp(kind, "uniform"))
         return uniform(mt, wide, out, n, a, b, boost);
     if (!strcmp(kind, "gaussian"))
@@ -97,11 +102,13 @@ static int fill(cf_mt *mt, const char *kind, int wide, void *out, size_t n, size
 
 static int refusals(void) {
     int failed = 0;
-    const double most = 0x1.fffffep127, bounds[][2] = {{-INFINITY, 0}, {INFINITY, INFINITY}, {most, most}, {-most, most}};
+    const double most = 0x1.fffffep127,
+                 bounds[][2] = {{-INFINITY, 0}, {INFINITY, INFINITY}, {most, most}, {-most, most}};
     for (int i = 0; i < 4; ++i)
         for (int boost = CF_BOOST_147; boost <= CF_BOOST_164; ++boost) {
             cf_range_f32 range;
-            int endless = cf_range_of_f32(&range, (float)bounds[i][0], (float)bounds[i][1], (cf_boost)boost) == CF_ENDLESS;
+            int endless =
+                cf_range_of_f32(&range, (float)bounds[i][0], (float)bounds[i][1], (cf_boost)boost) == CF_ENDLESS;
             if (endless != (i < 3 || boost == CF_BOOST_147))
                 failed += printf("uniform(%g, %g) in profile %d\n", bounds[i][0], bounds[i][1], boost) > 0;
         }
