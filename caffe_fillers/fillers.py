@@ -492,12 +492,11 @@ def fill(
     threads: int | None = None,
 ) -> Given: ...
 @overload
-def fill(  # type: ignore[overload-overlap]  # to NumPy's stubs float64 and float32 may be one
+def fill(
     target: Dims,
     filler: Filler,
     *,
     rng: RNG | int | None = None,
-    dtype: type[np.float32] = np.float32,
     caffe: str = "master",
     boost: str | None = None,
     threads: int | None = None,
