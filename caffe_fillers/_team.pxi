@@ -40,7 +40,8 @@ cdef size_t run_job(const Job *job, cf_mt *mt, void *out, size_t n, uint64_t dra
 
 
 cdef size_t threads_for(const Job *job, size_t n, int asked) except 0:
-    """As many as were asked for, else all cores for large arrays; CAFFE_FILLERS_THREADS limits both."""
+    """As many as were asked for, else all cores for large arrays, each for a chunk at least; CAFFE_FILLERS_THREADS
+    limits both."""
     cdef size_t most = asked
     if asked == 0:
         if n < <size_t>(WORTH_GAUSSIAN if job.gaussian else WORTH_UNIFORM):
@@ -51,7 +52,7 @@ cdef size_t threads_for(const Job *job, size_t n, int asked) except 0:
         if not limit.isdecimal() or int(limit) < 1:
             raise CaffeError(f"CAFFE_FILLERS_THREADS={limit} must be a whole number, at least 1, or unset.")
         most = min(most, int(limit))
-    return min(most, <size_t>MOST_THREADS)
+    return min(most, <size_t>MOST_THREADS, n // (BLOCKS_OF_CHUNK * CF_MT_N) + 1)
 
 
 cdef class _Team:

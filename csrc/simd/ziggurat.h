@@ -47,9 +47,10 @@ TARGET static void decide_f32(float *restrict value, uint32_t *restrict verdict,
    so that the few there are go through whole vectors too. */
 TARGET static size_t settle_f32(cf_candidates_f32 *all, size_t n, const cf_ziggurat_f32 *ziggurat) {
     size_t opens = indices_of(all->at, all->open, n);
+    memset(all->at + opens, 0, CF_DECIDE * sizeof *all->at);
     for (size_t group = 0; group < opens; group += CF_DECIDE) {
-        uint32_t u[CF_DECIDE] = {0}, behind[CF_DECIDE] = {0};
-        for (size_t j = 0; j < CF_DECIDE && group + j < opens; ++j) {
+        uint32_t u[CF_DECIDE], behind[CF_DECIDE];
+        for (size_t j = 0; j < CF_DECIDE; ++j) {
             u[j] = all->word[all->at[group + j]];
             behind[j] = all->word[all->at[group + j] + 1];
         }
