@@ -10,7 +10,7 @@ none, TanH, AbsVal     1                      Glorot and Bengio 2010, section 4.
 ReLU                   (1 + a^2) / 2          He et al. 2015, section 2.2; a is negative_slope, 1/2 without
 PReLU                  (1 + a^2) / 2          He et al. 2015, equation 15, over the slopes it begins with
 Sigmoid                1 / 16                 slope 1/4 at 0: Glorot and Bengio 2010, section 4.2.1, with f'(0) = 1/4
-ELU                    (1 + alpha^2) / 2      slopes 1 and alpha: Clevert et al. 2016, equation 15
+ELU                    (1 + alpha^2) / 2      slopes 1 and alpha at 0: Clevert et al. 2016
 BNLL, Swish            1 / 4                  slope 1/2 at 0
 Power, Exp, Log        the square of the      by differentiation
                        slope at 0

@@ -14,7 +14,7 @@ from .activations import activation
 from .errors import CaffeError
 from .layers.rule import Layer, Shape, axis
 from .net import Net
-from .propagation import WEIGHTED, histogram
+from .sums import WEIGHTED, histogram
 
 __all__ = ["Measured", "measure"]
 

@@ -13,33 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from . import ops
 from .activations import activation
-from .blob import Blob
-from .errors import CaffeError
-from .layers import spatial
-from .layers.rule import Layer, Shape, axis
+from .layers.rule import Layer, Shape
 from .meanfield import Values
 from .net import Net
+from .sums import WEIGHTED, Fans, designed_moments, histogram, measured_moments, true_fans, values_pooled
 
-__all__ = ["WEIGHTED", "LayerSignal", "Walk", "histogram"]
+__all__ = ["LayerSignal", "Walk"]
 
-WEIGHTED = {
-    "Convolution",
-    "ConvolutionDepthwise",
-    "Deconvolution",
-    "DepthwiseConvolution",
-    "Embed",
-    "InnerProduct",
-    "MarginInnerProduct",
-}
 _RECURRENT = {"LSTM", "RNN"}
 # their values are distributed as before: moved, copied, or taken between neighbours
 _SAME = {
     *("Crop", "Flatten", "Im2col", "Permute", "Reshape", "ShuffleChannel", "Split", "Squeeze", "Tile"),
     *("Interp", "Reorg", "ResizeBilinear", "ResizeNearestNeighbor", "ROIPooling", "Upsample", "UpsampleDarknet"),
 }
-_BINS = 41
 
 
 @dataclass(slots=True)
@@ -110,121 +97,6 @@ class LayerSignal:
     line: int | None = None
     weights_histogram: dict[str, list[float]] | None = None
     histogram: dict[str, list[float]] | None = None
-
-
-# --- fans ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Fans:
-    """How many terms make one output, how many outputs an input goes to, and how much of either lies off padding."""
-
-    into: float
-    out: float
-    inside: float = 1.0
-
-
-def _reached(size: int, places: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
-    """How many pairs of a place and an offset of the kernel meet a pixel that exists."""
-    met = 0
-    for tap in range(kernel):
-        offset = tap * dilation - pad
-        first = max(0, -(offset // stride))
-        last = min(places - 1, (size - 1 - offset) // stride)
-        met += max(0, last - first + 1)
-    return met
-
-
-def _true_fans(layer: Layer, weight: Shape, bottom: Shape, top: Shape) -> _Fans:
-    if layer.type in ("InnerProduct", "MarginInnerProduct"):
-        transposed = layer.type == "InnerProduct" and layer.message.inner_product_param.transpose
-        outputs, inputs = weight[::-1] if transposed else weight
-        return _Fans(inputs, outputs)
-    if layer.type == "Embed":
-        # one row is looked up: nothing is summed
-        return _Fans(1, weight[1])
-    param = layer.message.convolution_param
-    first = axis(bottom, param.axis) + 1
-    axes = len(bottom) - first
-    kernel, stride, pad, dilation = spatial.windows(param, axes)
-    taps, steps = math.prod(kernel), math.prod(stride)
-    transposed = layer.type == "Deconvolution"
-    met = 1
-    for i in range(axes):
-        small, large = (bottom, top) if transposed else (top, bottom)
-        met *= _reached(large[first + i], small[first + i], kernel[i], stride[i], pad[i], dilation[i])
-    # the mean number of taps that reach an output, against that away from borders
-    places, full = math.prod(top[first:]), taps / steps if transposed else taps
-    inside = met / (places * full) if places else 0.0
-    if transposed:
-        per_group = bottom[first - 1] / (1 if layer.type == "ConvolutionDepthwise" else param.group)
-        return _Fans(per_group * taps / steps, weight[1] * taps, inside)
-    outputs = 1 if layer.type == "ConvolutionDepthwise" else weight[0] / param.group
-    return _Fans(weight[1] * taps, outputs * taps / steps, inside)
-
-
-def _pooling_window(layer: Layer, bottom: Shape, top: Shape) -> float:
-    """How many values a pooling looks at, on average."""
-    window = ops.Window.of_pooling(layer.message.pooling_param, bottom[2:])
-    mean = 1.0
-    for i in range(2):
-        places = top[2 + i]
-        met = _reached(bottom[2 + i], places, window.kernel[i], window.stride[i], window.pad[i], 1)
-        mean *= met / places if places else 1.0
-    return mean
-
-
-# --- weights -------------------------------------------------------------------------------------------------------
-
-
-def _moments(filler: dict[str, Any], std: float | None) -> tuple[float, float] | None:
-    """Mean and variance that a filler is designed to give, where it is."""
-    kind = filler["type"]
-    if kind == "positive_unitball" or std is None or not math.isfinite(std):
-        return None
-    mean = 0.0
-    if kind == "constant":
-        mean = filler.get("value", 0.0)
-    elif kind == "uniform":
-        mean = (filler.get("min", 0.0) + filler.get("max", 1.0)) / 2
-    elif kind == "gaussian":
-        mean = filler.get("mean", 0.0)
-    elif kind == "bilinear":
-        return None
-    return mean, std**2
-
-
-def _measured_moments(blob: Blob) -> tuple[float, float] | None:
-    try:
-        data = blob.data
-    except CaffeError:
-        return None
-    total = square = 0.0
-    flat = data.reshape(-1)
-    for start in range(0, flat.size, 1 << 20):
-        piece = flat[start : start + (1 << 20)].astype(np.float64)
-        total += float(piece.sum())
-        square += float(piece @ piece)
-    if not flat.size:
-        return None
-    mean = total / flat.size
-    return mean, max(square / flat.size - mean**2, 0.0)
-
-
-def histogram(values: np.ndarray) -> dict[str, list[float]]:
-    """Counts of `values` in even bins that reach four deviations, or as far as there are values."""
-    flat = values.reshape(-1)
-    if flat.size > 200_000:
-        flat = flat[:: flat.size // 200_000 + 1]
-    flat = flat[np.isfinite(flat)].astype(np.float64)
-    if not flat.size:
-        return {"edges": [], "counts": []}
-    mean, std = float(flat.mean()), float(flat.std())
-    low, high = max(float(flat.min()), mean - 4 * std), min(float(flat.max()), mean + 4 * std)
-    if not low < high:
-        return {"edges": [low, high], "counts": [int(flat.size)]}
-    counts, edges = np.histogram(flat, _BINS, (low, high))
-    return {"edges": edges.tolist(), "counts": counts.tolist()}
 
 
 # --- the walk ------------------------------------------------------------------------------------------------------
@@ -316,16 +188,16 @@ class Walk:
         row = self.fills[id(layer), index]
         if row["shared_with"] is not None:
             row = self.owners.get(row["shared_with"], row)
-        designed = None if row["filler"] is None else _moments(row["filler"], row["std"])
+        designed = None if row["filler"] is None else designed_moments(row["filler"], row["std"])
         blob = layer.blobs[index]
         if id(blob) not in self.measured:
-            self.measured[id(blob)] = _measured_moments(blob)
+            self.measured[id(blob)] = measured_moments(blob)
         measured = self.measured[id(blob)]
         copied = self.net.report is not None
         used = measured if (designed is None or copied) and measured is not None else designed
         return row["filler"], used or (0.0, 0.0), designed, measured
 
-    def _row(self, layer: Layer, index: int, fans: _Fans | None) -> LayerSignal:
+    def _row(self, layer: Layer, index: int, fans: Fans | None) -> LayerSignal:
         filler, (mean, variance), designed, measured = self._weight(layer, index)
         square = variance + mean**2
         fill = self.fills[id(layer), index]
@@ -344,7 +216,7 @@ class Walk:
         layer = step.layer
         pairs = len(layer.tops) if layer.type != "MarginInnerProduct" else 1
         top = self.net.blobs[layer.tops[0]].shape
-        fans = _true_fans(layer, layer.blobs[0].shape, bottoms[0].shape, top)
+        fans = true_fans(layer, layer.blobs[0].shape, bottoms[0].shape, top)
         step.row = self._row(layer, 0, fans)
         _, (mean, variance), _, _ = self._weight(layer, 0)
         square = variance + mean**2
@@ -477,7 +349,7 @@ class Walk:
         layer = step.layer
         param = layer.message.pooling_param
         method = type(param).PoolMethod.Name(param.pool)
-        number = _pooling_window(layer, bottoms[0].shape, self.net.blobs[layer.tops[0]].shape)
+        number = values_pooled(layer, bottoms[0].shape, self.net.blobs[layer.tops[0]].shape)
         values = bottoms[0].values
         made = values.largest_of(number) if method == "MAX" else values.average_of(number)
         step.down = [(0, 0, 1.0)]

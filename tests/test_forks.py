@@ -83,8 +83,8 @@ SHAPES = [
         [(300, 1, 1, 1), (300, 8, 1, 1)],
     ),
     ("SmoothL1Loss", [(300, 84)] * 4, "smooth_l1_loss_param { sigma: 3.0 }", [()]),
-    ("SmoothL1LossOHEM", [(300, 8, 1, 1)] * 3, "", [(), (300, 1, 1, 1)]),
-    ("SoftmaxWithLossOHEM", [(300, 21), (300,)], "", [(), (300, 21), (300,)]),
+    ("SmoothL1LossOHEM", [(300, 8, 1, 1)] * 3, "loss_weight: 0 " * 2, [(), (300, 1, 1, 1)]),
+    ("SoftmaxWithLossOHEM", [(300, 21), (300,)], "loss_weight: 0 " * 3, [(), (300, 21), (300,)]),
     (
         "DepthwiseConvolution",
         [FEATURES],

@@ -16,11 +16,13 @@ import pytest
 from click.testing import CliRunner
 
 import caffe_fillers as cf
+from caffe_fillers import forward
 from caffe_fillers.activations import ACTIVATIONS
 from caffe_fillers.meanfield import Values
 from caffe_fillers.plots import signal_plot
 from caffe_fillers.propagation import LayerSignal, Walk
 from caffe_fillers.signal import SignalReport
+from caffe_fillers.sums import true_fans
 
 ROOT = Path(__file__).parents[1]
 NETS = runpy.run_path(str(ROOT / "examples" / "signal" / "nets.py"))
@@ -161,15 +163,11 @@ def test_fans_are_those_of_the_sums(tmp_path: Path, layer: str, shape: tuple[int
     for bias in net.params["y"][1:]:
         bias.data[...] = 0
     (row,) = cf.signal(net).layers
-    from caffe_fillers import forward
-
     x = np.ones(shape, np.float32)
     (y,) = forward._compute(net.layer_dict["y"], [x], net, np.random.default_rng(0)) or [x]
     connections = float(y.sum(dtype=float))
     walk = Walk(net)
-    from caffe_fillers.propagation import _true_fans
-
-    fans = _true_fans(net.layer_dict["y"], weight.shape, shape, net.blobs["y"].shape)
+    fans = true_fans(net.layer_dict["y"], weight.shape, shape, net.blobs["y"].shape)
     assert row.fan_in == pytest.approx(fans.into)
     assert connections == pytest.approx(y.size * fans.into * fans.inside)
     # away from borders an output has as many inputs as it ever can; a deconvolution's share them out unevenly
@@ -194,6 +192,17 @@ def test_fan_out_counts_group_and_stride(tmp_path: Path) -> None:
     (row,) = cf.signal(build(tmp_path, over((1, 4, 10, 10), text))).layers
     assert (row.fan_in, row.fan_out) == (2 * 16 / 4, 3 * 16)
     assert (row.caffe_fan_in, row.caffe_fan_out) == (48, 64)
+
+
+@pytest.mark.parametrize("caffe", ["v0.9999", "rc", "rc2", "rc3", "1.0"])
+def test_old_revisions_drew_inner_products_far_too_small(caffe: str) -> None:
+    report = cf.signal(lenet(caffe=caffe), measure=True)
+    old = caffe in ("v0.9999", "rc", "rc2")
+    row = report.layers[2]
+    assert (row.layer, row.fan_in, row.fan_out) == ("ip1", 800, 500)
+    assert row.caffe_fan_in == (400_000 if old else 800)
+    assert row.forward_gain == pytest.approx(1 / 2 / (500 if old else 1))
+    assert row.measured == pytest.approx(row.variance, rel=0.4)
 
 
 def test_padding_is_in_the_prediction_and_not_in_the_gain(tmp_path: Path) -> None:
