@@ -283,7 +283,11 @@ def _keep(spec: Spec, shape: tuple[int, ...], real: Any, age: int) -> float | No
                     f"sparse worked on inner product blobs of shape 1x1xNxK only, before rc3; the shape is {shape}"
                 )
     else:
-        rows = shape[0] if shape else _fans(shape, _MASTER)[0]
+        if not shape:
+            raise CaffeError(
+                "Check failed: blob->num_axes() >= 1 (0 vs. 1)\nsparse counts outputs: the blob needs at least one axis"
+            )
+        rows = shape[0]
     p: float = real(real(spec.sparse) / real(rows))
     if p > 1:
         raise CaffeError(
@@ -305,6 +309,8 @@ def _bilinear(shape: tuple[int, ...], dtype: np.dtype[Any], age: int) -> Plan:
             f"Check failed: blob->width() == blob->height() ({width} vs. {height}) Filter must be square\n"
             f"bilinear fills square kernels; the shape is {shape}"
         )
+    if prod(shape) == 0:
+        raise CaffeError(f"Check failed: data_\na blob of shape {shape} has no elements to fill")
     # up to 1.0 all of it is float32, whatever the blob holds
     real = dtype.type if age == _MASTER else np.float32
     f = -(-width // 2)
@@ -344,7 +350,7 @@ def _plan_by_type(spec: Spec, shape: tuple[int, ...], dtype: np.dtype[Any], age:
     real = _rounder(dtype)
     kind = spec.type
     check_type(kind, REVISIONS[age])
-    if prod(shape) == 0:
+    if prod(shape) == 0 and kind != "bilinear":
         check = "blob->count()" if kind in ("uniform", "xavier", "msra") else "data_"
         raise CaffeError(f"Check failed: {check}\na blob of shape {shape} has no elements to fill")
     match kind:

@@ -12,7 +12,15 @@ from typing import Any
 from . import schema
 from .errors import CaffeError
 
-__all__ = ["Node", "connect", "kept", "net_state"]
+__all__ = ["Misplaced", "Node", "connect", "kept", "net_state"]
+
+
+class Misplaced(CaffeError):
+    """A layer that can't be placed, by its position among the layers of the file."""
+
+    def __init__(self, origin: int, text: str) -> None:
+        super().__init__(text)
+        self.origin = origin
 
 
 @dataclass(slots=True)
@@ -60,13 +68,17 @@ def _matches(rule: Any, state: Any) -> bool:
     )
 
 
-def kept(layer: Any, state: Any) -> bool:
-    """Whether a layer's include and exclude rules keep it in a net of this state."""
+def kept(layers: Iterable[Any], state: Any) -> list[tuple[int, Any]]:
+    """The layers that their include and exclude rules keep in a net of this state, with their positions."""
+    return [(origin, layer) for origin, layer in enumerate(layers) if _is_kept(origin, layer, state)]
+
+
+def _is_kept(origin: int, layer: Any, state: Any) -> bool:
     if layer.include and layer.exclude:
-        raise CaffeError(
+        raise Misplaced(
+            origin,
             "Check failed: layer_param.include_size() == 0 || layer_param.exclude_size() == 0 "
-            "Specify either include rules or exclude rules; not both.\n"
-            f"layer {layer.name!r} has both"
+            "Specify either include rules or exclude rules; not both.",
         )
     if layer.include:
         return any(_matches(rule, state) for rule in layer.include)
@@ -91,9 +103,10 @@ def connect(layers: list[tuple[int, Any]]) -> list[Node]:
         reads.append([])
         for j, name in enumerate(node.message.bottom):
             if name not in source:
-                raise CaffeError(
+                raise Misplaced(
+                    node.origin,
                     f"Unknown bottom blob '{name}' (layer '{node.message.name}', bottom index {j})\n"
-                    "no layer before it, kept in this phase, level and stage, has a top of this name"
+                    "no layer before it, kept in this phase, level and stage, has a top of this name",
                 )
             reads[i].append(source[name])
             readers[source[name]] = readers.get(source[name], 0) + 1

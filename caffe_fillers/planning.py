@@ -18,7 +18,7 @@ from ._core import RNG
 from .blob import Blob, check_shape, describe
 from .errors import CaffeError
 from .layers.losses import given_tops
-from .layers.rule import RULES, UNSET, Layer, Setup, Shape, check_counts, count, need
+from .layers.rule import RULES, UNSET, Layer, Rule, Setup, Shape, check_counts, count, need
 
 __all__ = ["Draw", "Source", "Step", "carry_out", "header", "plan_net", "purpose"]
 
@@ -67,7 +67,7 @@ def _situate(error: CaffeError, where: str) -> CaffeError:
 # --- planning --------------------------------------------------------------------------------------------------------
 
 
-def _rule_of(layer: Layer, strict: bool) -> Any:
+def _rule_of(layer: Layer, strict: bool) -> Rule | None:
     rule = RULES.get(layer.type)
     if rule is not None and rule.fork not in ("", "user") and strict:
         rule = None
@@ -87,8 +87,7 @@ def _rule_of(layer: Layer, strict: bool) -> Any:
     return rule
 
 
-def _set_up(layer: Layer, bottoms: list[Shape], strict: bool) -> Setup:
-    rule = _rule_of(layer, strict)
+def _set_up(layer: Layer, rule: Rule | None, bottoms: list[Shape]) -> Setup:
     if rule is None:
         return given_tops(layer)
     if rule.automatic_top and not layer.tops:
@@ -216,12 +215,11 @@ def plan_net(
     """
     phases = {number: name for name, number in schema.enum("Phase").items()}
     net_phase = phases[state.phase]
-    file = source.name or "the net"
     try:
-        chosen = [(i, layer) for i, layer in enumerate(source.message.layer) if graph.kept(layer, state)]
-        nodes = graph.connect(chosen)
-    except CaffeError as error:
-        raise _situate(error, file) from None
+        nodes = graph.connect(graph.kept(source.message.layer, state))
+    except graph.Misplaced as error:
+        line = source.lines[error.origin] if source.lines else None
+        raise _situate(error, _where(source, source.message.layer[error.origin], line)) from None
     steps: list[Step] = []
     names: dict[str, int] = {}
     shapes: list[Shape] = []
@@ -251,6 +249,7 @@ def plan_net(
                 f"layer_param.propagate_down_size() == layer_param.bottom_size() ({backward} vs. "
                 f"{len(message.bottom)}) propagate_down param must be specified either 0 or bottom_size times",
             )
+            rule = _rule_of(layer, strict)
             bottoms = [names[name] for name in node.wired]
             tops = []
             for j, name in enumerate(message.top):
@@ -267,7 +266,7 @@ def plan_net(
                     names[name] = len(shapes)
                     tops.append(len(shapes))
                     shapes.append(UNSET)
-            setup = _set_up(layer, [shapes[i] for i in bottoms], strict)
+            setup = _set_up(layer, rule, [shapes[i] for i in bottoms])
             if len(layer.tops) > len(tops):
                 tops.append(len(shapes))
                 shapes.append(UNSET)

@@ -84,13 +84,17 @@ class Solver:
         message = self.message
         where = f"{self.path}: " if self.path else ""
         try:
-            trains, tests = _planned_nets(message)
             if message.type not in TYPES:
                 raise CaffeError(
                     "Check failed: registry.count(type) == 1 (0 vs. 1) "
                     f"Unknown solver type: {message.type}\nthere are {', '.join(TYPES)}"
                 )
-            need(message.average_loss >= 1, f"param_.average_loss() >= 1 ({message.average_loss} vs. 1)")
+            need(
+                message.average_loss >= 1,
+                f"param_.average_loss() >= 1 ({message.average_loss} vs. 1) average_loss should be non-negative.",
+                "it is the number of losses to average over",
+            )
+            trains, tests = _planned_nets(message)
         except CaffeError as error:
             raise CaffeError(f"{where}{error}") from None
         stream = self._stream(rng, boost)
@@ -112,8 +116,11 @@ class Solver:
             for i, test in enumerate(tests):
                 state = message.test_state[i] if message.test_state else schema.NetState()
                 self.test_nets.append(self._build(test, "TEST", state, stream, options))
-            _check_class(message)
-        except CaffeError:
+            try:
+                _check_class(message)
+            except CaffeError as error:
+                raise CaffeError(f"{where}{error}") from None
+        except BaseException:
             stream.become(before)
             raise
 

@@ -174,6 +174,26 @@ REFUSED = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("layers", "text"),
+    [
+        (
+            'layer { name: "y" type: "ReLU" bottom: "z" top: "y" }',
+            "Unknown bottom blob 'z' (layer 'y', bottom index 0)",
+        ),
+        (
+            'layer { name: "y" type: "ReLU" include { } exclude { } }',
+            "include_size() == 0 || layer_param.exclude_size()",
+        ),
+        ('layer { name: "y" type: "Relu" bottom: "x0" top: "x0" }', "Unknown layer type: Relu"),
+    ],
+)
+def test_layers_out_of_place_are_refused_with_their_line(net, layers, text):
+    with pytest.raises(cf.CaffeError, match=r"net.prototxt:2: layer 'y': ") as caught:
+        net(layers + ' layer { name: "z" type: "ReLU" bottom: "x0" top: "x0" }', (2, 3))
+    assert text in str(caught.value)
+
+
 @pytest.mark.parametrize(("kind", "param", "bottoms", "tops", "text"), REFUSED)
 def test_refusals(net, kind, param, bottoms, tops, text):
     made = f'layer {{ name: "y" type: "{kind}" bottom: "x0" top: "x0" }}' if tops is None else None

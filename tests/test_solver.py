@@ -28,6 +28,27 @@ def test_the_file_s_seed_counts_unless_another_is_given():
     assert (one.net.params["ip1"][0].data == again.net.params["ip1"][0].data).all()
 
 
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"type": "AdaGrad", "momentum": 0.9}, "0 == this->param_.momentum() (0 vs. 0.9)"),
+        ({"type": "RMSProp", "rms_decay": 1}, "this->param_.rms_decay() < 1 (1 vs. 1)"),
+        ({"type": "Sgd"}, "Unknown solver type: Sgd"),
+        ({"average_loss": 0, "test_interval": 0}, "param_.average_loss() >= 1 (0 vs. 1) average_loss should be"),
+    ],
+)
+def test_refusals_name_the_solver(fields, text):
+    message = cf.read_solver(SOLVER)
+    for name, value in fields.items():
+        setattr(message, name, value)
+    if "type" in fields and fields["type"] == "RMSProp":
+        message.momentum = 0
+    with pytest.raises(cf.CaffeError) as caught:
+        cf.Solver(message, beside=SOLVER, inputs=DATA, fill=False)
+    assert str(caught.value).startswith(f"{SOLVER}: ")
+    assert text in str(caught.value)
+
+
 @pytest.mark.parametrize(("written", "used"), [(2**32 + 5, 5), (0, 0), (2**40, 0)])
 def test_a_seed_in_the_file_wraps(written, used):
     message = cf.read_solver(SOLVER)
