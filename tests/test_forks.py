@@ -168,7 +168,7 @@ def test_tops(tmp_path: Path, kind: str, bottoms: list[Any], text: str, tops: li
 
 
 def test_every_type_of_a_fork_has_a_shape_calculated_by_hand() -> None:
-    assert {kind for kind, *_ in SHAPES} == FORKS
+    assert {kind for kind, *_ in SHAPES} | {"AnnotatedData"} == FORKS
 
 
 def values(layer: cf.layers.Layer) -> list[tuple[tuple[int, ...], list[float]]]:
@@ -238,6 +238,42 @@ def test_draws_of_the_data_layers(tmp_path: Path) -> None:
     text = "dense_image_data_param { batch_size: 2 new_height: 50 new_width: 40 shuffle: true rand_skip: 9 }"
     layer = setup(tmp_path, "DenseImageData", [], text, tops=2)[1]
     assert [draw.what for draw in layer.draws] == ["shuffle", "rand_skip", "prefetch thread"]
+
+
+ANNOTATED = 'data_param { source: "a_lmdb" batch_size: 8 }'
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs", "tops", "draws"),
+    [
+        ("", {"it": (3, 100, 80)}, [(8, 3, 100, 80), (1, 1, 1, 8)], []),
+        (
+            "transform_param { mirror: true resize_param { prob: 1 resize_mode: WARP height: 300 width: 310 } }",
+            {"t0": (3, 1, 1), "t1": (1, 1, 12, 8)},
+            [(8, 3, 300, 310), (1, 1, 12, 8)],
+            ["transformer"] * 2,
+        ),
+        # 100 x 80 fits into 50 x 60 by its width: 60 / 0.8
+        (
+            "transform_param { crop_size: 40 resize_param { resize_mode: FIT_SMALL_SIZE height: 50 width: 60 } }",
+            {"it": (3, 100, 80)},
+            [(8, 3, 40, 40), (1, 1, 1, 8)],
+            ["transformer"] * 2,
+        ),
+        (
+            "transform_param { crop_h: 75 resize_param { resize_mode: FIT_SMALL_SIZE height: 50 width: 60 } }",
+            {"it@TRAIN": (3, 100, 80), "it": (3, 1, 1)},
+            [(8, 3, 75, 60), (1, 1, 1, 8)],
+            [],
+        ),
+    ],
+)
+def test_annotated_data(tmp_path: Path, text: str, inputs: Any, tops: Any, draws: list[str]) -> None:
+    made, layer = setup(tmp_path, "AnnotatedData", [], f"{ANNOTATED} {text}", tops=2, inputs=inputs)
+    assert made == tops
+    assert [draw.what for draw in layer.draws] == ["reader thread", *draws, "prefetch thread"]
+    with pytest.raises(cf.CaffeError, match="--input it=CxHxW"):
+        setup(tmp_path, "AnnotatedData", [], f"{ANNOTATED} {text}", tops=2)
 
 
 def test_an_image_that_is_not_here_is_asked_for(tmp_path: Path) -> None:

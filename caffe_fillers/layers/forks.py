@@ -147,6 +147,47 @@ def multi_box_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([SCALAR])
 
 
+def _resized(fields: Fields, height: int, width: int) -> tuple[int, int]:
+    """The size of an image after transform_param.resize_param, where the text has one."""
+    if "resize_param" not in fields:
+        return height, width
+    resize = Fields.of_value("transform_param.resize_param", fields.values["resize_param"][-1])
+    to_height, to_width = resize.integer("height"), resize.integer("width")
+    if resize.text("resize_mode", "WARP") != "FIT_SMALL_SIZE":
+        return to_height, to_width
+    need(min(height, width, to_height, to_width) > 0, "FIT_SMALL_SIZE needs sizes above 0")
+    aspect = np.float32(width) / np.float32(height)
+    if aspect < np.float32(to_width) / np.float32(to_height):
+        return int(np.float32(to_width) / aspect), to_width
+    return to_height, int(aspect * np.float32(to_height))
+
+
+@layer_type("AnnotatedData", bottoms=NONE, tops=(1, 2), fork=SSD)
+def annotated_data(layer: Layer, bottoms: list[Shape]) -> Setup:
+    """Of the label only the data know how many boxes it holds; one, unless the caller says otherwise."""
+    param, fields = layer.message.data_param, Fields.of(layer, "transform_param")
+    channels, *size = _datum(layer, layer.given(layer.tops[0]), "an image", param.source)
+    size = list(_resized(fields, *size))
+    batch, whole = c_int(param.batch_size), c_int(layer.message.transform_param.crop_size)
+    for i, letter in enumerate("hw"):
+        crop = whole or fields.integer(f"crop_{letter}")
+        need(size[i] >= crop, f"datum_{('height', 'width')[i]} >= crop_{letter} ({size[i]} vs. {crop})")
+        size[i] = crop or size[i]
+    tops: list[Shape] = [(batch, channels, *size)]
+    need(count(tops[0]) > 0, "data_", f"batch_size: {batch} and images of {size} make no data")
+    for name in layer.tops[1:]:
+        keys = [key for key in (f"{name}@{layer.net_phase}", name) if key in layer.inputs and name != layer.name]
+        tops.append(tuple(layer.inputs[keys[0]]) if keys else (1, 1, 1, 8))
+    draws = []
+    # one thread reads for all layers of this name and source
+    if (reader := f"{layer.name}:{param.source}") not in layer.readers:
+        layer.readers.add(reader)
+        draws.append("reader thread")
+    transform = layer.message.transform_param
+    seeded = transform.mirror or (layer.phase == "TRAIN" and transform.crop_size > 0)
+    return Setup(tops, draws=[*draws, *["transformer"] * (2 * seeded), "prefetch thread"])
+
+
 # --- R-CNN and R-FCN -----------------------------------------------------------------------------------------------
 
 
