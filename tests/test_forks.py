@@ -70,6 +70,8 @@ SHAPES = [
     ),
     ("MultiBoxLoss", [(2, 40), (2, 30), (1, 2, 40), (1, 1, 5, 8)], "multibox_loss_param { num_classes: 3 }", [()]),
     ("ROIPooling", [(1, 256, 40, 60), (300, 5)], "roi_pooling_param { pooled_w: 6 pooled_h: 7 }", [(300, 256, 7, 6)]),
+    # the name that it had in nets of 2014
+    ("ROI_POOLING", [(1, 256, 40, 60), (300, 5)], "roi_pooling_param { pooled_w: 6 pooled_h: 7 }", [(300, 256, 7, 6)]),
     (
         "PSROIPooling",
         [(1, 21 * 49, 40, 60), (300, 5)],
@@ -83,6 +85,7 @@ SHAPES = [
         [(300, 1, 1, 1), (300, 8, 1, 1)],
     ),
     ("SmoothL1Loss", [(300, 84)] * 4, "smooth_l1_loss_param { sigma: 3.0 }", [()]),
+    ("SMOOTH_L1_LOSS", [(300, 84)] * 3, "", [()]),
     ("SmoothL1LossOHEM", [(300, 8, 1, 1)] * 3, "loss_weight: 0 " * 2, [(), (300, 1, 1, 1)]),
     ("SoftmaxWithLossOHEM", [(300, 21), (300,)], "loss_weight: 0 " * 3, [(), (300, 21), (300,)]),
     (

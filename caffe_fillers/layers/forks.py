@@ -162,9 +162,12 @@ def _resized(fields: Fields, height: int, width: int) -> tuple[int, int]:
     return to_height, int(aspect * np.float32(to_height))
 
 
-@layer_type("AnnotatedData", bottoms=NONE, tops=(1, 2), fork=SSD)
+@layer_type("AnnotatedData", bottoms=NONE, tops=(1, None), fork=SSD)
 def annotated_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     """Of the label only the data know how many boxes it holds; one, unless the caller says otherwise."""
+    if len(layer.tops) > 2:
+        # another fork's layer of this name
+        return losses.given_tops(layer)
     param, fields = layer.message.data_param, Fields.of(layer, "transform_param")
     channels, *size = _datum(layer, layer.given(layer.tops[0]), "an image", param.source)
     size = list(_resized(fields, *size))
@@ -191,7 +194,7 @@ def annotated_data(layer: Layer, bottoms: list[Shape]) -> Setup:
 # --- R-CNN and R-FCN -----------------------------------------------------------------------------------------------
 
 
-@layer_type("ROIPooling", bottoms=TWO, tops=ONE, fork=RCNN)
+@layer_type("ROIPooling", "ROI_POOLING", bottoms=TWO, tops=ONE, fork=RCNN)
 def roi_pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
     fields = Fields.of(layer, "roi_pooling_param")
     height, width = fields.integer("pooled_h"), fields.integer("pooled_w")
@@ -233,7 +236,7 @@ def _smooth_l1(layer: Layer, bottoms: list[Shape]) -> tuple[int, int, int, int]:
     return first
 
 
-@layer_type("SmoothL1Loss", bottoms=(2, 4), tops=ONE, automatic_top=True, fork=f"{RCNN}, {SSD}")
+@layer_type("SmoothL1Loss", "SMOOTH_L1_LOSS", bottoms=(2, 4), tops=ONE, automatic_top=True, fork=f"{RCNN}, {SSD}")
 def smooth_l1_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
     _smooth_l1(layer, bottoms)
     return Setup([SCALAR])
