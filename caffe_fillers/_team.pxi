@@ -113,7 +113,7 @@ cdef class _Team:
         if not self.direct:
             to = self.scratch + me * room * self.itemsize
         while True:
-            if begin > 0:
+            if begin > 0 and not (self.direct and begin >= self.n):
                 if mt.drawn - origin + self.warm_up < begin:
                     cf_mt_skip(&mt, begin - self.warm_up - (mt.drawn - origin))
                 if self.warm_up:

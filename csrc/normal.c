@@ -108,30 +108,6 @@ static size_t ziggurat_blocks(cf_block *block, float *out, size_t n, uint64_t li
     return made;
 }
 
-/* From pairs at once up to the first open one, which is done draw by draw: it may eat an odd number of draws, so what
-   was made of the pairs behind it would be void. */
-static size_t ziggurat_runs(cf_block *block, double *out, size_t n, uint64_t limit, double mean, double sigma,
-                            cf_boost boost) {
-    size_t made = 0;
-    uint64_t left;
-    while (made < n && (left = cf_left(block, limit)) > 0) {
-        uint64_t pairs = (block->end - block->at) / 2;
-        pairs = pairs < left / 2 ? pairs : left / 2;
-        pairs = pairs < n - made ? pairs : n - made;
-        size_t run = block->mt->simd->ziggurat_f64(out + made, block->word + block->at, (size_t)pairs, mean, sigma);
-        block->at += 2 * (uint32_t)run;
-        made += run;
-        double z, fraction;
-        uint32_t bucket;
-        if (made == n || cf_left(block, limit) == 0)
-            break;
-        fraction = pair_f64(block, &bucket);
-        if (resolve_f64(block, fraction, bucket, boost, &z))
-            out[made++] = z * sigma + mean;
-    }
-    return made;
-}
-
 size_t cf_normal_f32(cf_mt *mt, float *out, size_t n, uint64_t draws, float mean, float sigma, cf_boost boost) {
     const uint64_t limit = draws < CF_ANY - mt->drawn ? mt->drawn + draws : CF_ANY;
     const cf_ziggurat_f32 ziggurat = {mean, sigma, boost >= CF_BOOST_164};
@@ -155,8 +131,6 @@ size_t cf_normal_f64(cf_mt *mt, double *out, size_t n, uint64_t draws, double me
     cf_block_open(&block, mt);
     if (boost < CF_BOOST_156)
         made = box_muller_f64(&block, out, n, limit, mean, sigma);
-    else if (mt->simd->ziggurat_f64)
-        made = ziggurat_runs(&block, out, n, limit, mean, sigma, boost);
     else
         made = ziggurat_f64(&block, out, n, limit, mean, sigma, boost);
     cf_block_close(&block);

@@ -75,8 +75,8 @@ TARGET static size_t close_gaps_f32(float *out, const float *z, const uint32_t *
     return made;
 }
 
-/* Pairs of words to values, up to the first that is open; none past the last whole vector. */
-TARGET static size_t ziggurat_f64(double *out, const uint32_t *word, size_t pairs, double mean, double sigma) {
+/* None past the last whole vector. */
+TARGET static size_t ziggurat_run_f64(double *out, const uint32_t *word, size_t pairs, double mean, double sigma) {
     const __m512i surely_low = _mm512_loadu_si512(cf_normal_surely),
                   surely_high = _mm512_loadu_si512(cf_normal_surely + 64);
     size_t at = 0;
@@ -106,6 +106,6 @@ const cf_simd cf_simd_avx512 = {
     CF_LOOPS,
     .ziggurat_f32 = ziggurat_f32,
     .close_gaps_f32 = close_gaps_f32,
-    .ziggurat_f64 = ziggurat_f64,
+    .ziggurat_run_f64 = ziggurat_run_f64,
 };
 #endif

@@ -7,6 +7,7 @@
 #define TARGET
 #include "loops.h"
 
+#include "runs.h"
 #include "ziggurat.h"
 
 TARGET static size_t ziggurat_f32(cf_candidates_f32 *all, const uint32_t *key, size_t n,
@@ -58,6 +59,8 @@ TARGET static size_t close_gaps_f32(float *out, const float *z, const uint32_t *
 const cf_simd cf_simd_neon = {
     .name = "neon",
     CF_LOOPS,
+    .ziggurat_run_f32 = ziggurat_run_f32,
+    .ziggurat_run_f64 = ziggurat_run_f64,
     .ziggurat_f32 = ziggurat_f32,
     .close_gaps_f32 = close_gaps_f32,
 };

@@ -54,13 +54,15 @@ typedef struct cf_simd {
     void (*mask_f64)(double *out, const uint32_t *key, size_t n, uint32_t last);
     /* Pairs of tempered words, none of which rounds up to 1. */
     void (*box_muller_f32)(float *out, const uint32_t *word, size_t pairs, float mean, float sigma);
-    /* Fills `all` from n untempered words; returns how many are open. NULL: there is no such loop. */
+    /* From tempered words (one for a value, or a pair in float64) to values, up to the first whose point may lie outside
+       its layer; returns how many. May stop earlier, and writes `values` at most. */
+    size_t (*ziggurat_run_f32)(float *out, const uint32_t *word, size_t values, float mean, float sigma);
+    size_t (*ziggurat_run_f64)(double *out, const uint32_t *word, size_t values, double mean, double sigma);
+    /* Fills `all` from n untempered words; returns how many are open. NULL: runs it is. */
     size_t (*ziggurat_f32)(cf_candidates_f32 *all, const uint32_t *key, size_t n, const cf_ziggurat_f32 *ziggurat);
     /* Closes the gaps in z, given by their indices, up to the last one; returns how many values that leaves. Reads and
        writes up to CF_RUN past that. */
     size_t (*close_gaps_f32)(float *out, const float *z, const uint32_t *gap, size_t gaps);
-    /* From tempered pairs to values, up to the first that is open; returns how many. Writes `pairs` at most. */
-    size_t (*ziggurat_f64)(double *out, const uint32_t *word, size_t pairs, double mean, double sigma);
 } cf_simd;
 
 /* The set of that name, or the best one for NULL; NULL if this processor or this build lacks it. */
