@@ -6,7 +6,7 @@
 #include "math_f32.h"
 #include "ziggurat_tables.h"
 
-_Static_assert(FLT_EVAL_METHOD == 0, "every operation must round to its own type");
+_Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "every operation must round to its own type");
 
 #define R float
 #define NAME(name) name##_f32
