@@ -142,10 +142,14 @@ def _resident() -> int:
         return int(file.read().split()[1]) * _PAGE
 
 
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def run(name: str, data: bytes) -> None:
     """Give the bytes to a target; let out what must not come out."""
     target = TARGETS[name]
-    before, started = _resident(), time.process_time()
+    before, highest, started = _resident(), _peak(), time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", cf.CaffeWarning)
@@ -158,13 +162,9 @@ def run(name: str, data: bytes) -> None:
     spent = time.process_time() - started
     if spent > SECONDS:
         raise Fault(f"took {spent:.2f} s")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    if peak - before > BYTES and peak > run.peak:  # a peak of this very input
+    peak = _peak()
+    if peak - before > BYTES and peak > highest:  # a peak of this very input
         raise Fault(f"took {(peak - before) >> 20} MB")
-    run.peak = peak
-
-
-run.peak = 0
 
 
 # --- seeds -----------------------------------------------------------------------------------------------------------
