@@ -16,13 +16,12 @@ import pytest
 from click.testing import CliRunner
 
 import caffe_fillers as cf
-from caffe_fillers import forward
-from caffe_fillers.activations import ACTIVATIONS
-from caffe_fillers.meanfield import Values
-from caffe_fillers.plots import signal_plot
-from caffe_fillers.propagation import LayerSignal, Walk
-from caffe_fillers.signal import SignalReport
-from caffe_fillers.sums import true_fans
+from caffe_fillers.signal import SignalReport, forward
+from caffe_fillers.signal.activations import ACTIVATIONS
+from caffe_fillers.signal.meanfield import Values
+from caffe_fillers.signal.plots import signal_plot
+from caffe_fillers.signal.propagation import LayerSignal, Walk
+from caffe_fillers.signal.sums import true_fans
 
 ROOT = Path(__file__).parents[1]
 NETS = runpy.run_path(str(ROOT / "examples" / "signal" / "nets.py"))

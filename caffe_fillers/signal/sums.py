@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from . import ops
-from .blob import Blob
-from .errors import CaffeError
-from .layers import spatial
-from .layers.rule import Layer, Shape, axis
+from .. import ops
+from ..blob import Blob
+from ..errors import CaffeError
+from ..layers import spatial
+from ..layers.rule import Layer, Shape, axis
 
 __all__ = ["WEIGHTED", "Fans", "designed_moments", "histogram", "measured_moments", "true_fans", "values_pooled"]
 

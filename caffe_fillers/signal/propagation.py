@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ..layers.rule import Layer, Shape
+from ..net import Net
 from .activations import activation
-from .layers.rule import Layer, Shape
 from .meanfield import Values
-from .net import Net
 from .sums import WEIGHTED, Fans, designed_moments, histogram, measured_moments, true_fans, values_pooled
 
 __all__ = ["LayerSignal", "Walk"]

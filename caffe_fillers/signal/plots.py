@@ -8,10 +8,10 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .errors import CaffeError
+from ..errors import CaffeError
+from ..weights.files import as_path, replacing
+from . import BLOWN_UP, DIED, SignalReport
 from .propagation import LayerSignal
-from .signal import BLOWN_UP, DIED, SignalReport
-from .weights.files import as_path, replacing
 
 __all__ = ["signal_plot"]
 
@@ -44,7 +44,7 @@ def signal_plot(report: SignalReport, path: str | os.PathLike[str]) -> None:
     Examples
     --------
     >>> import tempfile, caffe_fillers as cf
-    >>> from caffe_fillers.plots import signal_plot
+    >>> from caffe_fillers.signal.plots import signal_plot
     >>> net = cf.Net("examples/mnist/lenet_train_test.prototxt", rng=1701, inputs={"mnist": (1, 28, 28)})
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     signal_plot(cf.signal(net), folder + "/lenet.html")

@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from . import ops
-from .layers.rule import Layer
+from .. import ops
+from ..layers.rule import Layer
 
 __all__ = ["ACTIVATIONS", "Activation", "activation"]
 

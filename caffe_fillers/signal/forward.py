@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from . import ops
+from .. import ops
+from ..errors import CaffeError
+from ..layers.rule import Layer, Shape, axis
+from ..net import Net
 from .activations import activation
-from .errors import CaffeError
-from .layers.rule import Layer, Shape, axis
-from .net import Net
 from .sums import WEIGHTED, histogram
 
 __all__ = ["Measured", "measure"]

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .errors import CaffeError
-from .net import Net
+from ..errors import CaffeError
+from ..net import Net
 
 if TYPE_CHECKING:
     # only who asks for a report pays for what it needs
