@@ -81,9 +81,13 @@ class Blob:
 
     def __init__(self, shape: int | Iterable[int] = (), dtype: Any = np.float32) -> None:
         self._shape = check_shape(shape)
-        self._dtype: np.dtype[Any] = np.dtype(dtype)
+        try:
+            # None would be float64 to NumPy, and is more likely a slip
+            self._dtype: np.dtype[Any] = np.dtype("V" if dtype is None else dtype)
+        except (TypeError, ValueError):
+            self._dtype = np.dtype("V")
         if self._dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-            raise CaffeError(f"a blob holds float32 or float64, got dtype {self._dtype}")
+            raise CaffeError(f"a blob holds float32 or float64, got dtype {dtype!r}")
         self._data: np.ndarray | None = None
         self._diff: np.ndarray | None = None
         self._absent = ""

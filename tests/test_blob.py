@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 import caffe_fillers as cf
 from caffe_fillers import schema
@@ -100,3 +105,76 @@ def test_shapes_without_elements_that_numpy_can_not_hold():
             getattr(blob, name)
     with pytest.raises(cf.CaffeError, match="INT_MAX"):
         cf.Blob((0, 2**31))
+
+
+SMALL = st.lists(st.integers(0, 5), max_size=6).map(tuple)
+AXES = st.integers(-9, 9)
+
+
+@given(SMALL)
+def test_counts_are_products(shape):
+    blob = cf.Blob(shape)
+    assert blob.count() == math.prod(shape)
+    for start in range(len(shape) + 1):
+        for end in range(start, len(shape) + 1):
+            assert blob.count(start, end) == math.prod(shape[start:end])
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple), st.data())
+def test_an_offset_is_the_place_in_the_values(shape, data):
+    index = [data.draw(st.integers(0, dim - 1)) for dim in shape]
+    assert cf.Blob(shape).offset(*index) == np.ravel_multi_index(index, shape)
+
+
+@given(arrays.arrays(st.sampled_from([np.float32, np.float64]), SMALL, elements={"allow_subnormal": True}))
+def test_a_message_holds_every_bit(array):
+    blob = cf.Blob.from_array(array)
+    again = cf.Blob.from_proto(schema.BlobProto.FromString(blob.to_proto().SerializeToString()))
+    if array.size:  # of no values the message can't tell the type
+        assert again.dtype == array.dtype
+    assert again.shape == array.shape
+    assert again.data.tobytes() == array.tobytes()
+
+
+@given(
+    st.one_of(st.lists(st.integers(), max_size=40), st.integers(), st.text(max_size=3), st.none(), st.floats()),
+    AXES,
+    AXES,
+    st.lists(AXES, max_size=6),
+)
+def test_whatever_is_asked_an_answer_or_an_error_comes_out(shape, start, end, index):
+    def tried(call):
+        try:
+            return call()
+        except cf.CaffeError as error:
+            assert str(error)  # noqa: PT017
+            return None
+
+    blob = tried(lambda: cf.Blob(shape))
+    if blob is None:
+        return
+    tried(lambda: blob.count(start, end))
+    tried(lambda: blob.offset(*index))
+    tried(lambda: (blob.num, blob.channels, blob.height, blob.width))
+    before = blob.shape
+    if tried(lambda: blob.reshape(*index) or True) is None:
+        assert blob.shape == before
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("num", "channels", "height", "width"), st.integers(-(2**31), 2**31 - 1))
+    ),
+    st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 4), max_size=5),
+    st.lists(st.floats(width=32), max_size=8),
+    st.lists(st.floats(), max_size=8),
+)
+def test_whatever_a_message_holds_a_blob_or_an_error_comes_out(old, dims, data, double_data):
+    proto = schema.BlobProto(data=data, double_data=double_data, **old)
+    if dims:
+        proto.shape.dim.extend(dims)
+    try:
+        blob = cf.Blob.from_proto(proto)
+    except cf.CaffeError:
+        return
+    assert blob.data.size == blob.count() == len(double_data or data)

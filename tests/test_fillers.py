@@ -253,3 +253,69 @@ def test_designed_deviations_are_those_of_the_values(kind):
         values = cf.fill(shape, {"type": kind, "variance_norm": norm}, rng=2).astype(np.float64)
         if kind != "positive_unitball":
             assert values.std() == pytest.approx(plan.std, rel=0.01, abs=1e-12)
+
+
+NUMBERS = st.one_of(st.floats(), st.floats(width=32), st.integers(-3, 3), st.integers())
+VALUES = st.one_of(NUMBERS, st.text(max_size=9), st.none(), st.booleans(), st.lists(st.integers(), max_size=2))
+DIMS = st.one_of(st.integers(-2, 9), st.sampled_from([-(2**31), 2**16, 2**31 - 1, 2**31, 2**32, 2**63, 2**64]))
+SHAPES = st.lists(DIMS, max_size=5).filter(lambda dims: not 10**5 < math.prod(dims) < 2**31)
+ANY_FILLER = st.one_of(
+    st.sampled_from([*TYPES, *FILLERS, "Xavier", "type: 3", "{", ""]),
+    st.text(max_size=30),
+    st.binary(max_size=30),
+    VALUES,
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(TYPES)},
+        optional={
+            **dict.fromkeys(("value", "min", "max", "mean", "std"), NUMBERS),
+            "sparse": st.one_of(st.integers(-3, 12), VALUES),
+            "variance_norm": st.one_of(st.integers(-1, 3), st.sampled_from(["FAN_IN", "FAN_OUT", "AVERAGE", "x"])),
+            "fan": VALUES,
+        },
+    ),
+    st.dictionaries(st.text(max_size=5), VALUES, max_size=3),
+)
+
+
+@given(
+    st.one_of(SHAPES, SHAPES.map(tuple), DIMS.filter(lambda n: not 10**5 < n < 2**31), VALUES),
+    ANY_FILLER,
+    st.sampled_from([np.float32, np.float64, "float32", ">f4", np.int32, "x", None]),
+    st.sampled_from(["1.47", "1.58", "1.74"]),
+    st.sampled_from(["v0.9999", "rc2", "rc3", "1.0", "master"]),
+    st.one_of(st.none(), st.integers(-1, 3)),
+)
+def test_whatever_is_given_a_new_array_or_an_error_comes_out(shape, filler, dtype, boost, caffe, threads):
+    rng = cf.RNG(5, boost=boost)
+    try:
+        out = cf.fill(shape, filler, rng=rng, dtype=dtype, caffe=caffe, threads=threads)
+    except cf.CaffeError as error:
+        assert str(error)  # noqa: PT017
+        assert rng.position == 0
+    else:
+        again = cf.fill(shape, filler, rng=cf.RNG(5, boost=boost), dtype=dtype, caffe=caffe)
+        assert (bits(out) == bits(again)).all()
+
+
+@given(
+    st.lists(st.integers(0, 7), min_size=0, max_size=4),
+    st.data(),
+    ANY_FILLER,
+    st.sampled_from([np.float32, np.float64, np.float16, np.int32, ">f4", np.complex64, bool]),
+)
+def test_whatever_is_filled_in_place_only_its_own_places_change(dims, data, filler, dtype):
+    base = np.full([2 * n + 1 for n in dims], 7, dtype)
+    out = base[..., *(slice(1, None, data.draw(st.sampled_from([1, 2, -1]))) for _ in dims)]
+    if dims and data.draw(st.booleans()):
+        out = out.transpose(data.draw(st.permutations(range(len(dims)))))
+    before, rng = base.copy(), cf.RNG(5)
+    try:
+        cf.fill(out, filler, rng=rng)
+    except cf.CaffeError:
+        assert rng.position == 0
+        assert base.tobytes() == before.tobytes()
+    else:
+        straight = cf.fill(out.shape, filler, rng=5, dtype=out.dtype)
+        assert (bits(np.ascontiguousarray(out)) == bits(straight)).all()
+        out[...] = 7
+        assert base.tobytes() == before.tobytes()
