@@ -149,10 +149,11 @@ class Solver:
         CaffeError
             If a layer of one name has other blobs in the test net.
         """
+        by_name = self.net.layer_dict
         for net in self.test_nets:
             pairs: list[tuple[Blob, Blob]] = []
             for layer in net.layers:
-                trained = self.net.layer_dict.get(layer.name)
+                trained = by_name.get(layer.name)
                 if trained is None:
                     continue
                 mine, theirs = ([blob.shape for blob in each.blobs] for each in (layer, trained))
