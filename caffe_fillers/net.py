@@ -81,7 +81,8 @@ class Net:
     fill : bool, optional
         With False shapes and ledger only; no weight is allocated.
     max_bytes : int, optional
-        Refuse a net whose parameters need more.
+        Refuse a net whose parameters need more; the tops that DummyData fills with constants, and what recurrent
+        layers fill at each time step, count with them.
     threads : int, optional
         Threads to fill with; the values are the same for any number.
 
@@ -178,8 +179,13 @@ class Net:
             for blob, owner in zip(step.layer.blobs, step.owners, strict=True)
             if owner is None
         )
-        if max_bytes is not None and needed > max_bytes:
-            raise CaffeError(f"the parameters of this net need {needed:,} bytes, more than max_bytes={max_bytes:,}")
+        # DummyData fills tops, and a recurrent layer has Caffe fill its parameters anew for each time step
+        extra = sum(step.work_besides(self.blobs) for step in self._steps) * self.dtype.itemsize
+        if max_bytes is not None and needed + extra > max_bytes:
+            besides = f", {extra:,} of them for time steps and constant tops" if extra else ""
+            raise CaffeError(
+                f"the parameters of this net need {needed + extra:,} bytes{besides}, more than max_bytes={max_bytes:,}"
+            )
         before = stream.copy()
         try:
             for step in self._steps:

@@ -54,6 +54,12 @@ class Step:
     owners: list[Blob | None] = field(default_factory=list)
     top_plans: list[fillers.Plan | None] = field(default_factory=list)
 
+    def work_besides(self, tops: Mapping[str, Blob]) -> int:
+        """How many values are filled that are no parameter's: constant tops, and those of further time steps."""
+        filled = zip(self.layer.tops, self.top_plans, strict=False)
+        constants = sum(tops[name].count() for name, plan in filled if plan is not None)
+        return constants + self.setup.times * sum(self.layer.blobs[i].count() for i in self.setup.again)
+
 
 def _where(source: Source, layer: Any, line: int | None) -> str:
     place = source.name + (f":{line}" if line is not None else "")

@@ -386,3 +386,20 @@ def test_deep_nets_are_built(write, layers):
         net = cf.Net(write("\n".join(text)), rng=1)
     assert len(net.params) == layers
     assert sum(draw.count for layer in net.layers for draw in layer.draws) == 16 * layers
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 2147483647 } } }',
+        'input: "x" input_shape { dim: 100000000 dim: 1 dim: 4 } input: "c" input_shape { dim: 100000000 dim: 1 } '
+        'layer { name: "l" type: "LSTM" bottom: "x" bottom: "c" top: "l" recurrent_param { num_output: 5 '
+        'weight_filler { type: "uniform" } } }',
+    ],
+)
+def test_max_bytes_bounds_what_is_filled_besides_parameters(tmp_path, text):
+    (tmp_path / "net.prototxt").write_text(text)
+    rng = cf.RNG(1)
+    with pytest.raises(cf.CaffeError, match="time steps and constant tops"):
+        cf.Net(tmp_path / "net.prototxt", rng=rng, max_bytes=1 << 30)
+    assert rng.position == 0
