@@ -81,9 +81,13 @@ def _pairs(path: str, entry: Any, target: Any, partial: bool, owned: set[int]) -
     where = f"{path}: layer '{entry.name}'"
     have, want = len(entry.arrays), len(target.blobs)
     if have > want or (have < want and not partial):
+        check = (
+            f"num_source_params <= target_blobs.size() ({have} vs. {want})"
+            if partial
+            else f"target_blobs.size() == source_layer.blobs_size() ({want} vs. {have})"
+        )
         raise CaffeError(
-            f"{where}: Check failed: target_blobs.size() == source_layer.blobs_size() ({want} vs. {have}) "
-            f"Incompatible number of blobs for layer {entry.name}\n"
+            f"{where}: Check failed: {check} Incompatible number of blobs for layer {entry.name}\n"
             "rename the layer in the prototxt to keep its fill"
         )
     pairs = []
@@ -91,7 +95,10 @@ def _pairs(path: str, entry: Any, target: Any, partial: bool, owned: set[int]) -
         array = entry.arrays[i] if i < have else None
         if array is None:
             if id(blob) in owned:
-                raise CaffeError(f"{where}: the file holds no blob {i}, and the net shares it with no other layer")
+                raise CaffeError(
+                    f"{where}: Incompatible number of blobs for layer {entry.name}\n"
+                    f"the file holds no blob {i}, and the net shares it with no other layer"
+                )
             continue
         shape: tuple[int, ...] = array.shape
         if entry.legacy and entry.legacy[i]:
