@@ -149,12 +149,13 @@ class Solver:
         CaffeError
             If a layer of one name has other blobs in the test net.
         """
-        by_name = self.net.layer_dict
         for net in self.test_nets:
             pairs: list[tuple[Blob, Blob]] = []
-            for layer in net.layers:
-                trained = by_name.get(layer.name)
-                if trained is None:
+            # names need not be unique: Caffe finds the first layer of the test net for each of the train net
+            first = {layer.name: layer for layer in reversed(net.layers)}
+            for trained in self.net.layers:
+                layer = first.get(trained.name)
+                if layer is None:
                     continue
                 mine, theirs = ([blob.shape for blob in each.blobs] for each in (layer, trained))
                 if mine != theirs:

@@ -132,3 +132,21 @@ def test_refusals(tmp_path, text, expected):
         cf.Solver(path)
     assert expected in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_sharing_finds_the_first_layer_of_a_name_in_the_test_net(tmp_path):
+    layer = (
+        'layer {{ name: "{}" type: "InnerProduct" bottom: "x" top: "{}" '
+        'inner_product_param {{ num_output: 3 weight_filler {{ type: "xavier" }} }} }}'
+    )
+    head = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 4 } } }'
+    for name, layers in (("train", ["a", "b"]), ("test", ["a", "a"])):
+        text = head + "".join(layer.format(each, f"{each}{i}") for i, each in enumerate(layers))
+        (tmp_path / f"{name}.prototxt").write_text(text)
+    path = tmp_path / "solver.prototxt"
+    path.write_text('train_net: "train.prototxt" test_net: "test.prototxt" test_iter: 1 test_interval: 1')
+    solver = cf.Solver(path, rng=1)
+    _, first, second = solver.test_nets[0].layers
+    solver.share()
+    assert np.shares_memory(first.blobs[0].data, solver.net.params["a"][0].data)
+    assert not np.shares_memory(second.blobs[0].data, solver.net.params["a"][0].data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from .rule import Layer, Setup, Shape, axis, c_int, c_rem, layer_type, legacy, need, need_equal, same
+from .spatial import pooled
 
 ONE = (1, 1)
 
@@ -50,6 +51,11 @@ def lrn(layer: Layer, bottoms: list[Shape]) -> Setup:
     size = c_int(layer.message.lrn_param.local_size)
     need_equal(c_rem(size, 2), 1, "size_ % 2 == 1", f"local_size must be odd, got {size}")
     need_equal(4, len(bottoms[0]), "4 == bottom[0]->num_axes()", "LRN takes (num, channels, height, width)")
+    param = layer.message.lrn_param
+    if param.norm_region == type(param).NormRegion.Value("WITHIN_CHANNEL"):
+        # a Pooling inside, whose sizes are rounded in float32, makes what the bottom is multiplied with
+        sums = pooled(bottoms[0], (size, size), ((size - 1) // 2,) * 2, (1, 1))
+        need(sums == bottoms[0], "bottom[0]->shape() == bottom[i]->shape()", f"{bottoms[0]} is too large for LRN")
     return same(layer, bottoms)
 
 
