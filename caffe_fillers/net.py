@@ -229,13 +229,13 @@ class Net:
 
     @property
     def outputs(self) -> list[str]:
-        """The tops that nobody reads."""
+        """The tops that nobody reads, by name as Caffe lists them."""
         free: dict[str, None] = {}
         for step in self._steps:
             for name in step.node.wired:
                 free.pop(name, None)
             free.update(dict.fromkeys(step.layer.tops))
-        return [name for name in free if name in self.blobs]
+        return sorted(name for name in free if name in self.blobs)
 
     def fills(self) -> list[dict[str, Any]]:
         """Return one row per parameter blob: what filled it.
@@ -290,6 +290,12 @@ class Net:
             entry = {key: row[key] for key in ("filler", "fan_in", "fan_out", "std", "start", "draws", "shared_with")}
             if entry["std"] is not None and not math.isfinite(entry["std"]):
                 entry["std"] = None
+            if entry["filler"]:
+                # JSON has no word for them
+                entry["filler"] = {
+                    name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+                    for name, value in entry["filler"].items()
+                }
             blobs[f"{row['layer']}/{row['index']}"] = entry
         return {
             "version": __version__,

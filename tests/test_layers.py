@@ -255,3 +255,15 @@ def test_constant_tops_of_dummy_data_are_filled(net):
 def test_every_type_has_limits_or_counts_its_ends_itself():
     free = {name for name, rule in cf.layers.RULES.items() if rule.bottoms is None and not rule.fork}
     assert free == {"LSTM", "RNN", "Python"}
+
+
+def test_window_data_takes_one_mean_value_or_one_per_channel(net):
+    text = (
+        'layer {{ name: "w" type: "WindowData" top: "d" top: "l" window_data_param {{ batch_size: 2 }} '
+        "transform_param {{ crop_size: 5 {} }} }}"
+    )
+    inputs = {"w": (3, 9, 9)}
+    for means in (0, 1, 3):
+        assert net(text.format("mean_value: 1 " * means), inputs=inputs).blobs["d"].shape == (2, 3, 5, 5)
+    with pytest.raises(cf.CaffeError, match="as many as channels: 3\ngot 2"):
+        net(text.format("mean_value: 1 mean_value: 2"), inputs=inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections import OrderedDict
 
@@ -403,3 +404,16 @@ def test_max_bytes_bounds_what_is_filled_besides_parameters(tmp_path, text):
     with pytest.raises(cf.CaffeError, match="time steps and constant tops"):
         cf.Net(tmp_path / "net.prototxt", rng=rng, max_bytes=1 << 30)
     assert rng.position == 0
+
+
+def test_provenance_is_json_whatever_the_filler_says(write):
+    text = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 6 } } }
+    layer { name: "f" type: "InnerProduct" bottom: "x" top: "f"
+            inner_product_param { num_output: 3 weight_filler { type: "xavier" std: nan mean: -inf } } }
+    layer { name: "b" type: "ReLU" bottom: "f" top: "b" }
+    layer { name: "a" type: "ReLU" bottom: "f" top: "a" }
+    """
+    net = cf.Net(write(text), rng=3)
+    assert '"std": "nan"' in json.dumps(net.provenance(), allow_nan=False)
+    assert net.outputs == ["a", "b"]

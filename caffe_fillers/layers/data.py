@@ -163,6 +163,13 @@ def window_data(layer: Layer, bottoms: list[Shape]) -> Setup:
         given = files.window_shape(param.source)
     channels = _datum(layer, given, "an image", param.source)[0]
     need(crop > 0, f"crop_size > 0 ({crop} vs. 0)", "WindowData needs transform_param.crop_size")
+    means = len(layer.message.transform_param.mean_value)
+    need(
+        means in (0, 1, channels),
+        "mean_values_.size() == 1 || mean_values_.size() == channels "
+        f"Specify either 1 mean_value or as many as channels: {channels}",
+        f"got {means} of them",
+    )
     top = (batch, channels, crop, crop)
     need(count(top) > 0, "data_", f"batch_size: {batch} makes no data")
     return Setup([top, (batch,)], draws=_draws(layer, window=True))
