@@ -225,7 +225,7 @@ class Blob:
         for part in ("_data", "_diff"):
             values = getattr(self, part)
             if values is not None:
-                setattr(self, part, values.reshape(dims) if prod(dims) == values.size else None)
+                setattr(self, part, values.reshape(dims) if prod(dims) == values.size > 0 else None)
         self._shape = dims
 
     @classmethod
@@ -243,7 +243,7 @@ class Blob:
                 f"Check failed: count_ == proto.{field}() ({blob.count()} vs. {len(values)})\n"
                 f"a BlobProto of shape {shape} must hold as many values as the shape says"
             )
-        blob._data = np.array(values, blob._dtype).reshape(shape)
+        blob.allocate().reshape(-1)[...] = np.array(values, blob._dtype)
         gradients = proto.double_diff or proto.diff
         if gradients:
             if len(gradients) != blob.count():

@@ -103,6 +103,12 @@ def test_shapes_without_elements_that_numpy_can_not_hold():
     for name in ("data", "diff"):
         with pytest.raises(cf.CaffeError, match="NumPy can't hold it"):
             getattr(blob, name)
+    with pytest.raises(cf.CaffeError, match="NumPy can't hold it"):
+        cf.Blob.from_proto(schema.BlobProto(num=2**31 - 1, height=2**31 - 1, width=2**31 - 1))
+    empty = cf.Blob((0,))
+    assert empty.data.size == 0
+    empty.reshape(blob.shape)
+    assert empty.shape == blob.shape
     with pytest.raises(cf.CaffeError, match="INT_MAX"):
         cf.Blob((0, 2**31))
 
