@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from . import _interpreter as _interpreter  # first: it refuses where the others would not work
+from ._checkout import hand_over
+
+hand_over(__name__)
+
+from . import _interpreter as _interpreter  # before the others, where they would not work
 from . import layers
 from ._core import RNG, simd
 from ._version import __version__

@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-# what tests start must import the installed package too, not the checkout that they stand in
-os.environ["PYTHONSAFEPATH"] = "1"
-
 _ROOT = Path(__file__).parents[1]
 CORPUS = Path(os.environ.get("CAFFE_FILLERS_CORPUS") or _ROOT.parent / "shared" / "corpus")
 _NOT_RUN = f"no corpus at {CORPUS} (CAFFE_FILLERS_CORPUS says where)"

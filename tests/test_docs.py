@@ -104,8 +104,6 @@ def transcript(text: str) -> list[tuple[str, str]]:
 def run_console(block: Block, cwd: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = os.environ | {"PATH": path, "COLUMNS": "110", "NO_COLOR": "1", "MPLBACKEND": "agg"}
-    # a reader's shell has it not, and the examples' scripts find the modules beside them
-    env.pop("PYTHONSAFEPATH", None)
     for command, shown in transcript(block.text):
         if command.startswith(SET_UP):
             continue

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 import warnings
 from collections import OrderedDict
 
@@ -417,3 +420,17 @@ def test_provenance_is_json_whatever_the_filler_says(write):
     net = cf.Net(write(text), rng=3)
     assert '"std": "nan"' in json.dumps(net.provenance(), allow_nan=False)
     assert net.outputs == ["a", "b"]
+
+
+def test_in_a_checkout_the_installed_package_is_meant(root, tmp_path):
+    """README's lines are tried in the checkout's folder, where Python finds the sources first."""
+
+    def run(*args):
+        return subprocess.run([sys.executable, *args], cwd=tmp_path, capture_output=True, text=True)
+
+    unbuilt = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(root / "caffe_fillers", tmp_path / "caffe_fillers", ignore=unbuilt)
+    code = "import caffe_fillers as cf, caffe_fillers.signal.plots; print(cf.__file__, cf.fill(1, 'uniform', rng=1))"
+    done = run("-c", code)
+    assert done.stdout.strip() == f"{cf.__file__} {cf.fill(1, 'uniform', rng=1)}", done.stderr
+    assert "pip install ." in run("-S", "-c", "import caffe_fillers").stderr

@@ -1,0 +1,26 @@
+"""Who starts Python in a checkout means the installed package, which has the compiled core."""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
+
+__all__ = ["hand_over"]
+
+
+def hand_over(package: str) -> None:
+    """Put the installed package in the place of this one, where this is a checkout that was not built in place."""
+    here = Path(__file__).parent
+    if any(here.glob("_core.*.so")) or any(here.glob("_core.*.pyd")):
+        return
+    elsewhere = [path for path in sys.path if Path(path).resolve() != here.parent]
+    spec = PathFinder.find_spec(package, elsewhere)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{here} is a checkout without the compiled core: run `pip install .` in {here.parent}")
+    installed = module_from_spec(spec)
+    sys.modules[package] = installed
+    # or the installed package would find this very module as its own
+    del sys.modules[__name__]
+    spec.loader.exec_module(installed)
