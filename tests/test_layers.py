@@ -76,6 +76,7 @@ SHAPES = [
     ("Softmax", "", [(0, 3)], [(0, 3)]),
     ("Eltwise", "", [(0, 3), (0, 3)], [(0, 3)]),
     ("HingeLoss", "", [(0, 3), (0, 1)], [()]),
+    ("SigmoidCrossEntropyLoss", "", [(2, 0), (2, 0)], [()]),
     # what master does at the edges, where the words of a type's description don't say it
     ("Pooling", "pooling_param { kernel_size: 2 kernel_h: 5 }", [(1, 1, 4, 4)], [(1, 1, 3, 3)]),
     ("Deconvolution", "convolution_param { num_output: 1 kernel_size: 3 stride_w: 2 }", [(1, 1, 4, 4)], [(1, 1, 3, 9)]),
@@ -160,6 +161,7 @@ REFUSED = [
     ("Accuracy", "", [(4, 2), (4,)], "in place", "axis 1 out of range for 0-D Blob"),
     ("InfogainLoss", "", [(4, 2), (4,), (2, 2)], "in place", "axis 1 out of range for 0-D Blob"),
     ("SigmoidCrossEntropyLoss", "", [(4, 2), (4, 2)], "in place", "axis 0 out of range for 0-D Blob"),
+    ("SigmoidCrossEntropyLoss", "loss_weight: 1", [(2, 0), (2, 0)], 1, "diff_"),
     ("InfogainLoss", "", [(4, 2), (4,), (2, 2)], 2, "top.size() == num_loss_weights (2 vs. 1)"),
     ("InfogainLoss", "softmax_param { axis: 9 }", [(4, 2), (4,), (2, 3)], 1, "num_labels_*num_labels_ (6 vs. 4)"),
     ("SoftmaxWithLoss", "loss_weight: 1 loss_weight: 1", [(4, 2), (4,)], 2, "num_loss_weights (1 vs. 2)"),

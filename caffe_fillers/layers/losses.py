@@ -91,6 +91,9 @@ def sigmoid_cross_entropy(layer: Layer, bottoms: list[Shape]) -> Setup:
         "bottom[0]->count() == bottom[1]->count()",
         "SIGMOID_CROSS_ENTROPY_LOSS layer inputs must have the same count.",
     )
+    # the Sigmoid inside takes over a loss_weight that is written, not the one that a loss gives itself
+    written = any(layer.message.loss_weight)
+    need(count(bottoms[0]) > 0 or not written, "diff_", f"a loss_weight for scores that are empty, {bottoms[0]}")
     return Setup([SCALAR])
 
 
