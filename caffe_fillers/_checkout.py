@@ -16,7 +16,8 @@ def hand_over(package: str) -> None:
     if any(here.glob("_core.*.so")) or any(here.glob("_core.*.pyd")):
         return
     elsewhere = [path for path in sys.path if Path(path).resolve() != here.parent]
-    spec = PathFinder.find_spec(package, elsewhere)
+    specs = (finder.find_spec(package, elsewhere if finder is PathFinder else None) for finder in sys.meta_path)
+    spec = next(filter(None, specs), None)
     if spec is None or spec.loader is None:
         raise ImportError(f"{here} is a checkout without the compiled core: run `pip install .` in {here.parent}")
     installed = module_from_spec(spec)
