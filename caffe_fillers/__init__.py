@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ._checkout import hand_over
+from . import _checkout
 
-hand_over(__name__)
+_checkout.hand_over(__name__)
 
 from . import _interpreter as _interpreter  # before the others, where they would not work
 from . import layers
