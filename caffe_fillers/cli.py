@@ -126,9 +126,11 @@ def _json(value: Any) -> None:
     click.echo(json.dumps(_plain(value), indent=1))
 
 
-def _filler_text(filler: dict[str, Any] | None) -> str:
+def _filler_text(filler: Any) -> str:
     if filler is None:
         return "-"
+    if not isinstance(filler, dict) or not isinstance(filler.get("type"), str):
+        return str(filler)  # a file says so that we did not write
     rest = (f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in filler.items())
     next(rest)
     return " ".join((filler["type"], *rest))
@@ -136,7 +138,11 @@ def _filler_text(filler: dict[str, Any] | None) -> str:
 
 def _std(values: np.ndarray) -> float:
     """The standard deviation, in pieces, so that no copy of large weights is made."""
-    flat = values.reshape(-1)
+    with np.errstate(all="ignore"):  # of infinities and signalling NaNs
+        return _std_of(values.reshape(-1))
+
+
+def _std_of(flat: np.ndarray) -> float:
     if not flat.size:
         return math.nan
     pieces = [flat[i : i + (1 << 20)].astype(np.float64) for i in (0,)] if flat.size <= 1 << 20 else None
@@ -343,14 +349,14 @@ def show(source: str, as_json: bool, **options: Any) -> None:
     else:
         weights = cf.load_weights(source)
         record = weights.source.provenance or {}
-        known = record.get("blobs", {})
+        known = record.get("blobs") or {}
         types = {entry["name"]: entry.get("type") for entry in record.get("layers", ())}
         types |= {layer.name: layer.message.type for layer in weights.source.layers if layer.message is not None}
         arrays = {(name, i): array for name, blobs in weights.items() for i, array in enumerate(blobs)}
         rows = []
         for (name, i), array in arrays.items():
             entry = known.get(f"{name}/{i}", {})
-            rows.append({"layer": name, "type": types.get(name), "index": i, "shape": array.shape, **entry})
+            rows.append({**entry, "layer": name, "type": types.get(name), "index": i, "shape": array.shape})
         said = {key: record[key] for key in ("seed", "boost", "caffe", "version", "prototxt_sha256") if key in record}
     for row in rows:
         array = arrays[row["layer"], row["index"]]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import time
 import warnings
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from caffe_fillers import Blob, CaffeError, CaffeWarning
+from caffe_fillers.cli import main
 from caffe_fillers.weights import LayerBlobs, Weights, WeightSet, load_weights, read, save_weights
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -336,3 +340,23 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     with pytest.raises(CaffeError, match=r"caffe_fillers\[hdf5\]"):
         save_weights(tmp_path / "w.h5", {"a": [HARD32]})
     save_weights(tmp_path / "w.safetensors", {"a": [HARD32]})
+
+
+@pytest.mark.parametrize("value", [1, [], [[1]], {}, {"type": 3}, {"a": 1}, "x", {"type": "x", "std": [1]}])
+@pytest.mark.parametrize("names", [None, "torch"])
+def test_what_is_odd_in_a_record_is_as_if_it_were_not_there(tmp_path, value, names):
+    layers = [{"name": "a", "type": "BatchNorm", **dict.fromkeys(("top", "bottom", "transpose"), value)}]
+    layers.append({"name": "b", "type": value, "bottom": [value]})
+    blobs = {"a/0": {"filler": value, "fan_in": value, "layer": value, "shape": value}, "b/0": value}
+    for record in ({"layers": layers, "blobs": blobs}, {"layers": layers, "blobs": value}, {"names": value}):
+        weights = {"a": [HARD32], "b": [HARD32]}
+        save_weights(tmp_path / "w.npz", WeightSet([LayerBlobs(name, each) for name, each in weights.items()]))
+        with zipfile.ZipFile(tmp_path / "w.npz") as old, zipfile.ZipFile(tmp_path / "odd.npz", "w") as new:
+            for name in old.namelist():
+                new.writestr(name, json.dumps(record) if name == "provenance.json" else old.read(name))
+        if names is None:
+            assert list(load_weights(tmp_path / "odd.npz")) == ["a", "b"]
+        else:
+            with pytest.raises(CaffeError):
+                load_weights(tmp_path / "odd.npz", names="torch")
+        assert CliRunner().invoke(main, ["show", str(tmp_path / "odd.npz")]).exit_code == 0

@@ -290,4 +290,20 @@ def from_json(path: Path, data: str | bytes) -> dict[str, Any]:
         isinstance(e, dict) and isinstance(e.get("name"), str) for e in entries
     ):
         raise CaffeError(f"{path}: the provenance is not of the form that caffe_fillers writes")
+    for entry in entries:
+        _drop_odd(entry, type=str, bottom=list, top=list)
+    _drop_odd(record, blobs=dict)
+    for key, blob in list((record.get("blobs") or {}).items()):
+        if not isinstance(blob, dict):
+            del record["blobs"][key]
     return dict(record)
+
+
+def _drop_odd(fields: dict[str, Any], **kinds: type) -> None:
+    """Take out what is not of its kind; the lists that there are hold text."""
+    for key, kind in kinds.items():
+        value: Any = fields.get(key)
+        if value is None:
+            continue
+        if not isinstance(value, kind) or (kind is list and not all(isinstance(each, str) for each in value)):
+            fields.pop(key, None)

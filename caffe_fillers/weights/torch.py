@@ -29,6 +29,8 @@ def to_torch(path: Path, weights: WeightSet) -> OrderedDict[str, Array]:
                 f"{path}: the type of layer '{layer.name}' is not known, so it has no names in PyTorch: "
                 "start from a .caffemodel, or from a file that a Net saved"
             )
+        for index, array in enumerate(layer.arrays):
+            stored(path, layer.name, index, array)  # refuses one that the file left out
         tops, bottoms = entry.get("top"), entry.get("bottom")
         norm = open_norms.get(bottoms[0]) if bottoms else last_norm
         if kind == "Scale" and layer.arrays:
