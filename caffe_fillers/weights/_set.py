@@ -303,7 +303,8 @@ def _drop_odd(fields: dict[str, Any], **kinds: type) -> None:
     """Take out what is not of its kind; the lists that there are hold text."""
     for key, kind in kinds.items():
         value: Any = fields.get(key)
-        if value is None:
-            continue
-        if not isinstance(value, kind) or (kind is list and not all(isinstance(each, str) for each in value)):
-            fields.pop(key, None)
+        sound = isinstance(value, kind)
+        if sound and kind is list:
+            sound = all(isinstance(each, str) for each in value)
+        if value is not None and not sound:
+            del fields[key]
