@@ -89,6 +89,8 @@ def child(name: str, folder: Path, arguments: list[str]) -> None:
         dictionary(folder / "dictionary")
         options.append(f"-dict={folder}/dictionary")
         more["custom_mutator"] = mutate_text
+    if "FUZZ_SEED" in os.environ:
+        options.append(f"-seed={os.environ['FUZZ_SEED']}")
     atheris.Setup([sys.argv[0], *arguments, *options], lambda data: targets.run(name, data), **more)
     atheris.Fuzz()
 
