@@ -175,7 +175,9 @@ def format_text(message: Message) -> str:
     """
     from google.protobuf import text_format
 
-    return str(text_format.MessageToString(message, as_utf8=True))
+    text = str(text_format.MessageToString(message, as_utf8=True))
+    # protobuf 4 leaves them as they are inside strings, where no reader takes a NUL
+    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f]", lambda control: f"\\{ord(control[0]):03o}", text)
 
 
 def _summary(skipped: list[tuple[int, str]]) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -422,14 +423,14 @@ def test_provenance_is_json_whatever_the_filler_says(write):
     assert net.outputs == ["a", "b"]
 
 
-def test_in_a_checkout_the_installed_package_is_meant(root, tmp_path):
+def test_in_a_checkout_the_installed_package_is_meant(tmp_path):
     """README's lines are tried in the checkout's folder, where Python finds the sources first."""
 
     def run(*args):
         return subprocess.run([sys.executable, *args], cwd=tmp_path, capture_output=True, text=True)
 
     unbuilt = shutil.ignore_patterns("*.so", "__pycache__")
-    shutil.copytree(root / "caffe_fillers", tmp_path / "caffe_fillers", ignore=unbuilt)
+    shutil.copytree(Path(cf.__file__).parent, tmp_path / "caffe_fillers", ignore=unbuilt)
     code = "import caffe_fillers as cf, caffe_fillers.signal.plots; print(cf.__file__, cf.fill(1, 'uniform', rng=1))"
     done = run("-c", code)
     assert done.stdout.strip() == f"{cf.__file__} {cf.fill(1, 'uniform', rng=1)}", done.stderr

@@ -569,3 +569,10 @@ def test_every_implementation_of_protobuf(implementation: str) -> None:
         [sys.executable, "-W", "ignore", "-c", code], check=True, capture_output=True, env=environment, text=True
     )
     assert run.stdout.strip() == "0a0161" + "a2060d" + "a2090a" + "0d00000000" + "150000807f"
+
+
+def test_every_character_is_written_so_that_it_reads_back():
+    message = schema.NetParameter(name="".join(map(chr, range(256))) + "\u20ac\U0001f600")
+    text = prototxt.format_text(message)
+    assert text.isprintable() or set(text) - {"\n"} == {c for c in text if ord(c) > 31 and c != "\x7f"}
+    assert prototxt.parse(text, schema.NetParameter, strict=True).message == message
