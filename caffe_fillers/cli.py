@@ -138,25 +138,17 @@ def _filler_text(filler: Any) -> str:
 
 def _std(values: np.ndarray) -> float:
     """The standard deviation, in pieces, so that no copy of large weights is made."""
-    with np.errstate(all="ignore"):  # of infinities and signalling NaNs
-        return _std_of(values.reshape(-1))
-
-
-def _std_of(flat: np.ndarray) -> float:
+    flat = values.reshape(-1)
     if not flat.size:
         return math.nan
-    pieces = [flat[i : i + (1 << 20)].astype(np.float64) for i in (0,)] if flat.size <= 1 << 20 else None
-    if pieces is not None:
-        return float(pieces[0].std())
-    total = square = 0.0
-    for i in range(0, flat.size, 1 << 20):
-        piece = flat[i : i + (1 << 20)].astype(np.float64)
-        total += float(piece.sum())
-        square += float(piece @ piece)
-    return math.sqrt(max(square / flat.size - (total / flat.size) ** 2, 0.0))
+    pieces = [flat[i : i + (1 << 20)] for i in range(0, flat.size, 1 << 20)]
+    with np.errstate(all="ignore"):  # of infinities and signalling NaNs
+        mean = sum(float(piece.sum(dtype=np.float64)) for piece in pieces) / flat.size
+        square = sum(float(np.square(np.subtract(piece, mean, dtype=np.float64)).sum()) for piece in pieces)
+    return math.sqrt(square / flat.size)
 
 
-def _seed(given: int | None, message: Any = None) -> cf.RNG | int | None:
+def _seed(given: int | None) -> int | None:
     if given is not None and not 0 <= given < 2**32:
         raise click.BadParameter(
             f"{given} is not in 0..4294967295; Caffe would use {given % 2**32}", param_hint="--seed"
@@ -303,8 +295,7 @@ def init(net: str, output: str | None, draws: bool, as_json: bool, **options: An
     _print(rows, columns)
     if draws:
         click.echo()
-        ledger = [("left", each) for each in (built, *tests)]
-        for _, each in ledger:
+        for each in (built, *tests):
             _print(
                 _ledger(each),
                 [

@@ -69,9 +69,10 @@ class Interpreter:
 
 def supported(name):
     env = os.environ | {"CAFFE_FILLERS_SIMD": name}
-    return not subprocess.run(
-        [sys.executable, "-c", "import caffe_fillers._core"], env=env, capture_output=True
-    ).returncode
+    done = subprocess.run([sys.executable, "-c", "import caffe_fillers._core"], env=env, capture_output=True, text=True)
+    # any other fault must not pass for a set that is missing
+    assert done.returncode == 0 or "not supported" in done.stderr, done.stderr
+    return done.returncode == 0
 
 
 @pytest.fixture(scope="module")

@@ -363,7 +363,7 @@ def test_shared_parameters_are_one_memory(write):
 
 
 def test_opencv_loads_what_we_write(root, tmp_path):
-    cv2 = pytest.importorskip("cv2")
+    cv2 = pytest.importorskip("cv2", reason="NOT RUN: OpenCV is not installed")
     deploy = root / "examples/mnist/lenet.prototxt"
     net = cf.Net(deploy, "TEST", rng=1701)
     net.save(tmp_path / "lenet.caffemodel")

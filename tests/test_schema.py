@@ -16,7 +16,7 @@ DESC = Path(schema.__file__).with_name("caffe.desc")
 
 
 def compile_proto(target: Path, *arguments: str) -> None:
-    protoc = pytest.importorskip("grpc_tools.protoc")
+    protoc = pytest.importorskip("grpc_tools.protoc", reason="NOT RUN: grpcio-tools is not installed")
     assert protoc.main(["protoc", f"-I{PROTO}", *arguments, f"{PROTO}/caffe.proto"]) == 0, target
 
 

@@ -513,7 +513,7 @@ def test_html_is_one_file_complete_in_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"fill": False}])
 def test_png_and_html_are_drawn_of_any_report(tmp_path: Path, options: dict[str, Any]) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="NOT RUN: matplotlib is not installed")
     report = cf.signal(lenet(**options))
     report.plot(tmp_path / "a.png")
     report.plot(tmp_path / "a.html")

@@ -20,22 +20,24 @@ def absval(layer: Layer, bottoms: list[Shape]) -> Setup:
     return same(layer, bottoms)
 
 
-@layer_type("Exp", bottoms=ONE, tops=ONE)
-def exp(layer: Layer, bottoms: list[Shape]) -> Setup:
-    base = layer.message.exp_param.base
+def _check_base(base: float) -> None:
+    """-1 stands for e."""
     if base != -1:
         need(base > 0, f"base > 0 ({base:g} vs. 0) base must be strictly positive.", "leave base out for e")
         need(math.isfinite(base), f"!isinf(log_base) Inf result: log(base) = log({base:g}) = {base:g}")
+
+
+@layer_type("Exp", bottoms=ONE, tops=ONE)
+def exp(layer: Layer, bottoms: list[Shape]) -> Setup:
+    _check_base(layer.message.exp_param.base)
     return same(layer, bottoms)
 
 
 @layer_type("Log", bottoms=ONE, tops=ONE)
 def log(layer: Layer, bottoms: list[Shape]) -> Setup:
     base = layer.message.log_param.base
-    if base != -1:
-        need(base > 0, f"base > 0 ({base:g} vs. 0) base must be strictly positive.", "leave base out for e")
-        need(math.isfinite(base), f"!isinf(log_base) Inf result: log(base) = log({base:g}) = {base:g}")
-        need(base != 1, "!isinf(base_scale_)", "the logarithm to base 1 does not exist; leave base out for e")
+    _check_base(base)
+    need(base != 1, "!isinf(base_scale_)", "the logarithm to base 1 does not exist; leave base out for e")
     return same(layer, bottoms)
 
 
