@@ -11,13 +11,39 @@
 #define TARGET \
     __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512vbmi,bmi,popcnt,prefer-vector-width=512")))
 #endif
+
+/* Truth tables of a ^ (b & c), a ^ b ^ c and (a ? b : c). */
+#define XOR_AND 0x78
+#define XOR_XOR 0x96
+#define SELECT 0xca
+
+#define CF_OWN_TWIST
+TARGET static inline void twist_part(uint32_t *key, int from, int to, int ahead, __m512i *here, __m512i *far) {
+    for (int i = from; i < to; i += 16) {
+        __m512i next = _mm512_loadu_si512(key + i + 16), farther = _mm512_loadu_si512(key + i + ahead);
+        __m512i low = _mm512_alignr_epi32(next, *here, 1);
+        __m512i y = _mm512_ternarylogic_epi32(_mm512_set1_epi32(INT32_MIN), *here, low, SELECT);
+        __m512i made = _mm512_xor_si512(_mm512_alignr_epi32(farther, *far, 13), _mm512_srli_epi32(y, 1));
+        __mmask16 odd = _mm512_test_epi32_mask(low, _mm512_set1_epi32(1));
+        made = _mm512_mask_xor_epi32(made, odd, made, _mm512_set1_epi32((int)0x9908b0dfu));
+        _mm512_storeu_si512(key + i, made);
+        *here = next;
+        *far = farther;
+    }
+}
+
+/* A load that straddles two stores waits until both have reached the cache. So vectors are loaded as they are stored,
+   and shifted in registers: word i + 397 lies 13 words into such a vector, and so does word i - 227. */
+TARGET static void twist(uint32_t *key) {
+    __m512i here = _mm512_loadu_si512(key), far = _mm512_loadu_si512(key + 384);
+    twist_part(key, 0, 224, 400, &here, &far);
+    _mm512_storeu_si512(key + 624, _mm512_loadu_si512(key));
+    twist_part(key, 224, 624, -224, &here, &far);
+}
+
 #include "loops.h"
 
 #include "ziggurat.h"
-
-/* Truth tables of a ^ (b & c) and a ^ b ^ c. */
-#define XOR_AND 0x78
-#define XOR_XOR 0x96
 
 TARGET static inline __m512i temper_vector(__m512i y) {
     y = _mm512_xor_si512(y, _mm512_srli_epi32(y, 11));

@@ -15,6 +15,7 @@ static inline uint32_t temper_word(uint32_t y) {
     return y ^ (y >> 18);
 }
 
+#ifndef CF_OWN_TWIST
 /* In parts, none of which reads what it writes less than 227 words later: each vectorises at any width. */
 TARGET static void twist(uint32_t *key) {
     for (int i = 0; i < 227; ++i)
@@ -25,6 +26,7 @@ TARGET static void twist(uint32_t *key) {
         key[i] = mix(key[i], key[i + 1], key[i - 227]);
     key[623] = mix(key[623], key[0], key[396]);
 }
+#endif
 
 TARGET static void temper(uint32_t *restrict out, const uint32_t *restrict key, size_t n) {
     for (size_t i = 0; i < n; ++i)
@@ -36,28 +38,51 @@ TARGET static void add(uint32_t *restrict to, const uint32_t *restrict from, siz
         to[i] ^= from[i];
 }
 
+/* A power of two is taken out of the loop, except for the narrowest of ranges, where that is not exact. */
 TARGET static uint32_t uniform_f32(float *restrict out, const uint32_t *restrict key, size_t n,
                                    const cf_range_f32 *range) {
     const cf_range_f32 r = *range;
-    uint32_t rejected = 0;
-    for (size_t i = 0; i < n; ++i) {
-        uint32_t u = temper_word(key[i]);
-        rejected |= u > r.last;
-        out[i] = r.factor * ((float)u * 0x1p-32f * r.width + r.low);
-    }
-    return rejected;
+    const float scale = r.width * 0x1p-32f;
+    uint32_t top = 0;
+    if (scale * 0x1p32f == r.width)
+        for (size_t i = 0; i < n; ++i) {
+            uint32_t u = temper_word(key[i]);
+            top = u > top ? u : top;
+            out[i] = (float)u * scale + r.low;
+        }
+    else
+        for (size_t i = 0; i < n; ++i) {
+            uint32_t u = temper_word(key[i]);
+            top = u > top ? u : top;
+            out[i] = (float)u * 0x1p-32f * r.width + r.low;
+        }
+    if (r.factor != 1)
+        for (size_t i = 0; i < n; ++i)
+            out[i] *= r.factor;
+    return top > r.last;
 }
 
 TARGET static uint32_t uniform_f64(double *restrict out, const uint32_t *restrict key, size_t n,
                                    const cf_range_f64 *range) {
     const cf_range_f64 r = *range;
-    uint32_t rejected = 0;
-    for (size_t i = 0; i < n; ++i) {
-        uint32_t u = temper_word(key[i]);
-        rejected |= u > r.last;
-        out[i] = r.factor * ((double)u * 0x1p-32 * r.width + r.low);
-    }
-    return rejected;
+    const double scale = r.width * 0x1p-32;
+    uint32_t top = 0;
+    if (scale * 0x1p32 == r.width)
+        for (size_t i = 0; i < n; ++i) {
+            uint32_t u = temper_word(key[i]);
+            top = u > top ? u : top;
+            out[i] = (double)u * scale + r.low;
+        }
+    else
+        for (size_t i = 0; i < n; ++i) {
+            uint32_t u = temper_word(key[i]);
+            top = u > top ? u : top;
+            out[i] = (double)u * 0x1p-32 * r.width + r.low;
+        }
+    if (r.factor != 1)
+        for (size_t i = 0; i < n; ++i)
+            out[i] *= r.factor;
+    return top > r.last;
 }
 
 TARGET static void bernoulli_f32(float *restrict out, const uint32_t *restrict key, size_t n, uint32_t last) {
