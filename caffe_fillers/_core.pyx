@@ -34,6 +34,7 @@ cdef extern from "mt19937.h" nogil:
         uint32_t key[640]
         uint32_t pos
         uint64_t drawn
+        const cf_simd *simd
     const cf_simd *cf_simd_find(const char *name)
     void cf_mt_seed(cf_mt *mt, uint32_t seed, const cf_simd *simd)
     void cf_mt_raw(cf_mt *mt, uint32_t *out, size_t n)
@@ -49,12 +50,16 @@ cdef extern from "distributions.h" nogil:
     uint64_t CF_ANY
     cf_status cf_range_of_f32(cf_range_f32 *range, float a, float b, cf_boost boost)
     cf_status cf_range_of_f64(cf_range_f64 *range, double a, double b, cf_boost boost)
-    size_t cf_uniform_f32(cf_mt *mt, float *out, size_t n, uint64_t draws, const cf_range_f32 *range)
-    size_t cf_uniform_f64(cf_mt *mt, double *out, size_t n, uint64_t draws, const cf_range_f64 *range)
-    size_t cf_normal_f32(cf_mt *mt, float *out, size_t n, uint64_t draws, float mean, float sigma, cf_boost boost)
-    size_t cf_normal_f64(cf_mt *mt, double *out, size_t n, uint64_t draws, double mean, double sigma, cf_boost boost)
-    void cf_bernoulli_f32(cf_mt *mt, float *out, size_t n, float p)
-    void cf_bernoulli_f64(cf_mt *mt, double *out, size_t n, double p)
+    ctypedef enum cf_kind: CF_UNIFORM, CF_GAUSSIAN, CF_BERNOULLI
+    ctypedef struct cf_job:
+        cf_kind kind
+        bint wide, large
+        cf_boost boost
+        double mean, sigma, p
+        cf_range_f32 range_f32
+        cf_range_f64 range_f64
+    size_t cf_run(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws)
+    void cf_copy_far(const cf_simd *simd, void *out, const void *source, size_t bytes)
     void cf_mask_f32(cf_mt *mt, float *out, size_t n, float p)
     void cf_mask_f64(cf_mt *mt, double *out, size_t n, double p)
     void cf_normalize_rows_f32(float *out, size_t rows, size_t columns)
@@ -528,7 +533,7 @@ cdef class RNG:
         """``uniform`` into a C-contiguous array of native float32 or float64."""
         cdef _Floats to = _Floats(out)
         cdef double a = _number(low, "low"), b = _number(high, "high")
-        cdef Job job
+        cdef cf_job job
         cdef int asked = _threads(threads)
         if not (a <= b if to.double else <float>a <= <float>b):
             raise _failed("a <= b", a, b, to.double, "The lower bound (min) must not be above the upper one (max).")
@@ -542,28 +547,28 @@ cdef class RNG:
                 f"Caffe with Boost {self.boost} never returns from a uniform fill from {_shown(a, to.double)} to "
                 f"{_shown(b, to.double)}: no draw falls below the upper bound. Give a narrower, finite range."
             )
-        job.gaussian = False
+        job.kind = CF_UNIFORM
         self._fill(&job, to, asked)
 
     def fill_gaussian(self, out, mean, std, threads=None):
         """``gaussian`` into a C-contiguous array of native float32 or float64."""
         cdef _Floats to = _Floats(out)
-        cdef Job job
+        cdef cf_job job
         cdef int asked = _threads(threads)
         job.mean, job.sigma = _number(mean, "mean"), _number(std, "std")
         if not (job.sigma > 0 if to.double else <float>job.sigma > 0):
             raise _failed("sigma > 0", job.sigma, 0, to.double, "The standard deviation (std) must be above 0.")
-        job.gaussian = True
+        job.kind = CF_GAUSSIAN
         self._fill(&job, to, asked)
 
-    cdef _fill(self, Job *job, _Floats to, int asked):
+    cdef _fill(self, cf_job *job, _Floats to, int asked):
         cdef size_t size = threads_for(job, to.size, asked), at = 0
         cdef _Team team
-        job.double, job.boost = to.double, self.profile
+        job.wide, job.boost, job.large = to.double, self.profile, to.view.len >= LARGE
         if size == 1:
             with nogil:
                 self.acquire()
-                run_job(job, &self.mt, to.view.buf, to.size, CF_ANY)
+                cf_run(job, &self.mt, to.view.buf, to.size, CF_ANY)
                 self.release()
             return
         with nogil:
@@ -576,7 +581,7 @@ cdef class RNG:
                 self.mt = team.reached
                 at += team.filled
                 if not team.filled:
-                    run_job(job, &self.mt, <char *>to.view.buf + at * to.view.itemsize, to.size - at, CF_ANY)
+                    cf_run(job, &self.mt, <char *>to.view.buf + at * to.view.itemsize, to.size - at, CF_ANY)
                     at = to.size
         finally:
             self.release()
@@ -597,12 +602,17 @@ cdef class RNG:
             raise _failed("p >= 0", p, 0, to.double, "A probability lies between 0 and 1.")
         if not p <= 1:
             raise _failed("p <= 1", p, 1, to.double, "A probability lies between 0 and 1.")
+        cdef cf_job job
+        if not mask:
+            job.kind, job.p = CF_BERNOULLI, p
+            self._fill(&job, to, 0 if p > 0 else 1)
+            return
         with nogil:
             self.acquire()
             if to.double:
-                (cf_mask_f64 if mask else cf_bernoulli_f64)(&self.mt, <double *>to.view.buf, to.size, p)
+                cf_mask_f64(&self.mt, <double *>to.view.buf, to.size, p)
             else:
-                (cf_mask_f32 if mask else cf_bernoulli_f32)(&self.mt, <float *>to.view.buf, to.size, <float>p)
+                cf_mask_f32(&self.mt, <float *>to.view.buf, to.size, <float>p)
             self.release()
 
 

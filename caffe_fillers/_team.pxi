@@ -13,38 +13,24 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.string cimport memcpy
 
 cdef enum:
+    # Bytes from which values are stored past the cache. What is smaller may be read from the cache next, in full: few
+    # processors have as large a one.
+    LARGE = 64 << 20
     BLOCKS_OF_CHUNK = 64  # what a chunk gives stays in the second cache
     WARM_UP = 2 * CF_MT_N
     MOST_THREADS = 16
+    COST_OF_JUMP = 4000000  # as that of so many values
     # below these many values, starting a thread costs more than it gains
     WORTH_UNIFORM = 4000000
     WORTH_GAUSSIAN = 500000
 
 
-cdef struct Job:
-    bint gaussian, double
-    double mean, sigma
-    cf_range_f32 range_f32
-    cf_range_f64 range_f64
-    cf_boost boost
-
-
-cdef size_t run_job(const Job *job, cf_mt *mt, void *out, size_t n, uint64_t draws) noexcept nogil:
-    if job.gaussian:
-        if job.double:
-            return cf_normal_f64(mt, <double *>out, n, draws, job.mean, job.sigma, job.boost)
-        return cf_normal_f32(mt, <float *>out, n, draws, <float>job.mean, <float>job.sigma, job.boost)
-    if job.double:
-        return cf_uniform_f64(mt, <double *>out, n, draws, &job.range_f64)
-    return cf_uniform_f32(mt, <float *>out, n, draws, &job.range_f32)
-
-
-cdef size_t threads_for(const Job *job, size_t n, int asked) except 0:
+cdef size_t threads_for(const cf_job *job, size_t n, int asked) except 0:
     """As many as were asked for, else all cores for large arrays, each for a chunk at least; CAFFE_FILLERS_THREADS
     limits both."""
     cdef size_t most = asked
     if asked == 0:
-        if n < <size_t>(WORTH_GAUSSIAN if job.gaussian else WORTH_UNIFORM):
+        if n < <size_t>(WORTH_GAUSSIAN if job.kind == CF_GAUSSIAN else WORTH_UNIFORM):
             return 1
         most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = os.environ.get("CAFFE_FILLERS_THREADS")
@@ -55,11 +41,16 @@ cdef size_t threads_for(const Job *job, size_t n, int asked) except 0:
     return min(most, <size_t>MOST_THREADS, n // (BLOCKS_OF_CHUNK * CF_MT_N) + 1)
 
 
+cdef double COST_OF_SKIP = 0.3  # a draw, as a share of a value's
+
+
 cdef class _Team:
-    cdef Job job
+    cdef cf_job job
     cdef char *out
     cdef size_t n, itemsize, size
     cdef uint64_t chunk, warm_up
+    cdef uint64_t edge[MOST_THREADS + 1]  # of the chunks in the first round, in draws
+    cdef bint large
     cdef bint direct  # values go to their places at once, as there is one for each draw
     cdef cf_mt start
     # what the chunks joined so far have come to; only touched by the thread whose turn it is
@@ -69,20 +60,25 @@ cdef class _Team:
     cdef PyThread_type_lock turn[MOST_THREADS]
     cdef char *scratch
 
-    cdef prepare(self, const Job *job, const cf_mt *start, char *out, size_t n, size_t size):
+    cdef prepare(self, const cf_job *job, const cf_mt *start, char *out, size_t n, size_t size):
         cdef size_t i
         cdef bint all_accepted
-        cdef uint64_t most
         self.job, self.start, self.reached, self.out, self.n, self.size = job[0], start[0], start[0], out, n, size
-        self.itemsize = 8 if job.double else 4
-        self.direct = not job.gaussian
+        self.itemsize = 8 if job.wide else 4
+        self.large = job.large
+        self.direct = job.kind != CF_GAUSSIAN
         self.chunk = BLOCKS_OF_CHUNK * CF_MT_N
+        all_accepted = self.direct and (
+            job.kind == CF_BERNOULLI or (job.range_f64.last if job.wide else job.range_f32.last) == 0xFFFFFFFF
+        )
         if self.direct:
-            all_accepted = (job.range_f64.last if job.double else job.range_f32.last) == 0xFFFFFFFF
-            # one chunk for each thread, unless a rejection may end the team and waste what is begun
-            most = MOST if all_accepted else 48
-            self.chunk *= min(n // (size * self.chunk) + 1, most)
-        self.warm_up = WARM_UP if job.gaussian and job.boost != CF_BOOST_147 else 0
+            # a rejection ends the team and wastes what is begun
+            self.chunk *= min(n // (size * self.chunk) + 1, <size_t>48)
+        for i in range(size + 1):
+            self.edge[i] = i * self.chunk
+        if all_accepted:
+            self.share_out()
+        self.warm_up = WARM_UP if job.kind == CF_GAUSSIAN and job.boost != CF_BOOST_147 else 0
         for i in range(size):
             self.turn[i] = PyThread_allocate_lock()
             if self.turn[i] is NULL:
@@ -90,9 +86,26 @@ cdef class _Team:
             if i > 0:
                 PyThread_acquire_lock(self.turn[i], WAIT_LOCK)
         if not self.direct:
+            self.job.large = False
             self.scratch = <char *>PyMem_RawMalloc(size * (self.chunk + 2) * self.itemsize)
             if self.scratch is NULL:
                 raise MemoryError
+
+    cdef void share_out(self) noexcept:
+        """One chunk for each thread, the later ones smaller: they skip first what the others draw."""
+        cdef double least = self.n / self.size, most = self.n, each, end
+        cdef size_t i
+        for _ in range(30):
+            each = (least + most) / 2
+            end = 0
+            for i in range(self.size):
+                self.edge[i] = <uint64_t>end // CF_MT_N * CF_MT_N
+                end += max(each - min(end * COST_OF_SKIP, <double>COST_OF_JUMP), 0.0)
+            if end < self.n:
+                least = each
+            else:
+                most = each
+        self.edge[self.size] = self.n
 
     def __dealloc__(self):
         PyMem_RawFree(self.scratch)
@@ -107,7 +120,7 @@ cdef class _Team:
 
     cdef void take_chunks(self, size_t me) noexcept nogil:
         cdef cf_mt mt = self.start, before
-        cdef uint64_t origin = mt.drawn, begin = me * self.chunk
+        cdef uint64_t origin = mt.drawn, begin = self.edge[me], end = self.edge[me + 1]
         cdef size_t count, at, room = self.chunk + 2
         cdef char *to = NULL
         if not self.direct:
@@ -117,19 +130,19 @@ cdef class _Team:
                 if mt.drawn - origin + self.warm_up < begin:
                     cf_mt_skip(&mt, begin - self.warm_up - (mt.drawn - origin))
                 if self.warm_up:
-                    run_job(&self.job, &mt, to, room, begin - (mt.drawn - origin))
+                    cf_run(&self.job, &mt, to, room, begin - (mt.drawn - origin))
             before = mt
             if self.direct:
                 room = 0 if begin >= self.n else self.n - begin
                 to = self.out + begin * self.itemsize if room > 0 else NULL
-            count = run_job(&self.job, &mt, to, room, begin + self.chunk - (mt.drawn - origin))
+            count = cf_run(&self.job, &mt, to, room, end - (mt.drawn - origin))
             PyThread_acquire_lock(self.turn[me], WAIT_LOCK)
             if not self.done:
                 self.done = before.drawn != self.reached.drawn or (self.direct and self.filled != begin)
                 if not self.done and not self.direct and count >= self.n - self.filled:
                     # once more, to stop right behind the last value
                     mt = before
-                    run_job(&self.job, &mt, self.out + self.filled * self.itemsize, self.n - self.filled, CF_ANY)
+                    cf_run(&self.job, &mt, self.out + self.filled * self.itemsize, self.n - self.filled, CF_ANY)
                     self.filled, self.reached, self.done = self.n, mt, True
             if self.done:
                 PyThread_release_lock(self.turn[(me + 1) % self.size])
@@ -140,8 +153,12 @@ cdef class _Team:
             self.done = self.filled == self.n
             PyThread_release_lock(self.turn[(me + 1) % self.size])
             if not self.direct:
-                memcpy(self.out + at * self.itemsize, to, count * self.itemsize)
-            begin += self.size * self.chunk
+                if self.large:
+                    cf_copy_far(mt.simd, self.out + at * self.itemsize, to, count * self.itemsize)
+                else:
+                    memcpy(self.out + at * self.itemsize, to, count * self.itemsize)
+            begin += self.edge[self.size]
+            end += self.edge[self.size]
 
     cdef run(self):
         """Fill some of the array, mostly all of it."""

@@ -33,6 +33,23 @@ void cf_bernoulli_f64(cf_mt *mt, double *out, size_t n, double p);
 void cf_mask_f32(cf_mt *mt, float *out, size_t n, float p);
 void cf_mask_f64(cf_mt *mt, double *out, size_t n, double p);
 
+/* One of these fills. */
+typedef enum { CF_UNIFORM, CF_GAUSSIAN, CF_BERNOULLI } cf_kind;
+
+typedef struct {
+    cf_kind kind;
+    int wide;  /* float64 */
+    int large; /* more than a cache holds: stored past it */
+    cf_boost boost;
+    double mean, sigma, p;
+    cf_range_f32 range_f32;
+    cf_range_f64 range_f64;
+} cf_job;
+
+size_t cf_run(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws);
+/* memcpy, past the cache. */
+void cf_copy_far(const cf_simd *simd, void *out, const void *from, size_t bytes);
+
 /* Each row divided by its sum, added up in index order. */
 void cf_normalize_rows_f32(float *out, size_t rows, size_t columns);
 void cf_normalize_rows_f64(double *out, size_t rows, size_t columns);

@@ -3,7 +3,7 @@
 #include "mt19937.h"
 
 /* From here on a jump is cheaper than making the blocks in between. */
-enum { CF_JUMP_BLOCKS = 10000 };
+enum { CF_JUMP_BLOCKS = 20000 };
 
 void cf_mt_seed(cf_mt *mt, uint32_t seed, const cf_simd *simd) {
     memset(mt, 0, sizeof *mt);
@@ -35,13 +35,15 @@ void cf_mt_skip(cf_mt *mt, uint64_t n) {
         return;
     }
     n -= left + 1;
-    mt->simd->twist(mt->key);
+    _Alignas(64) cf_mt aligned = *mt;
+    mt->simd->twist(aligned.key);
     uint64_t blocks = n / CF_MT_N;
     if (blocks > CF_JUMP_BLOCKS)
-        cf_mt_jump_blocks(mt, blocks);
+        cf_mt_jump_blocks(&aligned, blocks);
     else
         for (; blocks > 0; --blocks)
-            mt->simd->twist(mt->key);
+            mt->simd->twist(aligned.key);
+    memcpy(mt->key, aligned.key, sizeof mt->key);
     mt->pos = (uint32_t)(n % CF_MT_N) + 1;
 }
 

@@ -72,11 +72,20 @@ TARGET static size_t ziggurat_run_f64(double *out, const uint32_t *word, size_t 
     return at;
 }
 
+static void fence(void) { _mm_sfence(); }
+
+TARGET static void stream(void *to, const void *from, size_t lines) {
+    for (size_t i = 0; i < 2 * lines; ++i)
+        _mm256_stream_si256((__m256i *)to + i, _mm256_loadu_si256((const __m256i *)from + i));
+}
+
 const cf_simd cf_simd_avx2 = {
     .name = "avx2",
     CF_LOOPS,
     .ziggurat_f32 = ziggurat_f32,
     .close_gaps_f32 = close_gaps_f32,
     .ziggurat_run_f64 = ziggurat_run_f64,
+    .stream = stream,
+    .fence = fence,
 };
 #endif

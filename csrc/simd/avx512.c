@@ -127,11 +127,20 @@ TARGET static size_t ziggurat_run_f64(double *out, const uint32_t *word, size_t 
     return at;
 }
 
+static void fence(void) { _mm_sfence(); }
+
+TARGET static void stream(void *to, const void *from, size_t lines) {
+    for (size_t i = 0; i < lines; ++i)
+        _mm512_stream_si512((__m512i *)to + i, _mm512_loadu_si512((const __m512i *)from + i));
+}
+
 const cf_simd cf_simd_avx512 = {
     .name = "avx512",
     CF_LOOPS,
     .ziggurat_f32 = ziggurat_f32,
     .close_gaps_f32 = close_gaps_f32,
     .ziggurat_run_f64 = ziggurat_run_f64,
+    .stream = stream,
+    .fence = fence,
 };
 #endif

@@ -63,6 +63,10 @@ typedef struct cf_simd {
     /* Closes the gaps in z, given by their indices, up to the last one; returns how many values that leaves. Reads and
        writes up to CF_RUN past that. */
     size_t (*close_gaps_f32)(float *out, const float *z, const uint32_t *gap, size_t gaps);
+    /* Copies lines of 64 bytes to an aligned place past the cache; others may read them after a fence. NULL: no such
+       stores. */
+    void (*stream)(void *to, const void *from, size_t lines);
+    void (*fence)(void);
 } cf_simd;
 
 /* The set of that name, or the best one for NULL; NULL if this processor or this build lacks it. */

@@ -115,6 +115,50 @@ static int refusals(void) {
     return failed;
 }
 
+/* What is stored past the cache, held to what is not: every place in a line that values may begin and end at. */
+static int stores(const cf_simd *simd) {
+    enum { GUARD = 80, MOST = 40000 };
+    static const size_t lengths[] = {1, 4991, 4992, 5000, 9999, MOST};
+    static const cf_kind kinds[] = {CF_UNIFORM, CF_GAUSSIAN, CF_BERNOULLI};
+    double *expected = malloc((MOST + 2 * GUARD) * sizeof *expected), *got = malloc((MOST + 2 * GUARD) * sizeof *got);
+    int failed = 0;
+    for (int i = 0; i < 3 * 3 * 2 * 6 * 17; ++i) {
+        const size_t offset = (size_t)i % 17, n = lengths[i / 17 % 6];
+        cf_job job = {.kind = kinds[i / 612], .wide = i / 102 % 2, .boost = (cf_boost)(i / 204 % 3)};
+        const size_t width = job.wide ? 8 : 4, bytes = (MOST + 2 * GUARD) * width;
+        cf_mt mt, other;
+        job.sigma = 1;
+        job.p = 0.3;
+        /* of 0.5 .. 0.5 half the draws are rejected */
+        cf_range_of_f32(&job.range_f32, 0.5, offset % 2 ? 0.5f : 1, job.boost);
+        cf_range_of_f64(&job.range_f64, 0.5, offset % 2 ? 0.5 : 1, job.boost);
+        cf_mt_seed(&mt, (uint32_t)i, simd);
+        cf_mt_skip(&mt, (uint64_t)i % 700);
+        other = mt;
+        memset(expected, 7, bytes);
+        memset(got, 7, bytes);
+        for (int part = 0; part < 2; ++part) {
+            const uint64_t draws = part ? CF_ANY : 5555;
+            char *to = (char *)expected + (GUARD + offset) * width, *large_to = (char *)got + (GUARD + offset) * width;
+            size_t made = cf_run(&job, &mt, to, n, draws);
+            job.large = 1;
+            failed += made != cf_run(&job, &other, large_to, n, draws);
+            job.large = 0;
+            memcpy(to + made * width, large_to + made * width, (n - made) * width); /* nothing is said of those */
+            failed += memcmp(expected, got, bytes) || mt.drawn != other.drawn || mt.pos != other.pos;
+            failed += memcmp(mt.key, other.key, CF_MT_N * sizeof *mt.key) != 0;
+        }
+        memset(got, 7, bytes);
+        cf_copy_far(simd, (char *)got + (GUARD + offset) * width, (char *)expected + (GUARD + offset) * width, n * width);
+        failed += memcmp(expected, got, bytes) != 0;
+    }
+    free(expected);
+    free(got);
+    if (failed)
+        printf("stores past the cache: %d failures\n", failed);
+    return failed;
+}
+
 int main(int argc, char **argv) {
     const cf_simd *simd = cf_simd_find(argc > 1 ? argv[1] : NULL);
     char word[16], id[64] = "", type[8], a[64], b[64], sha[65], second[65], got[65];
@@ -129,6 +173,7 @@ int main(int argc, char **argv) {
     if (!simd)
         return fprintf(stderr, "no such instruction set here: %s\n", argv[1]), 77;
     failed += refusals();
+    failed += stores(simd);
     for (;;) {
         int more = scanf("%15s", word) == 1, next_case = more && !strcmp(word, "case");
         if (started && (next_case || !more)) {
