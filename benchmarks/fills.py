@@ -18,8 +18,9 @@ import subprocess
 import sys
 import tempfile
 from functools import partial
+from math import prod
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time, thread_time
 
 import numpy as np
 
@@ -36,31 +37,31 @@ FILLERS = {
     "positive_unitball": "type: 'positive_unitball'",
     "bilinear": "type: 'bilinear'",
 }
-
-
-def seconds(call, least, budget):
-    """The best time of a call, repeated inside for short ones."""
-    began = perf_counter()
-    call()
-    once = perf_counter() - began
-    inner = max(1, int(1e-3 / max(once, 1e-9)))
-    rounds = max(least, min(50, int(budget / max(once * inner, 1e-9))))
-    best = once
-    for _ in range(rounds):
-        began = perf_counter()
-        for _ in range(inner):
-            call()
-        best = min(best, (perf_counter() - began) / inner)
-    return best
+BOOST = "Boost (Caffe's way)"
+STAND_IN = "Boost to 1.55 (stand-in)"
+# also measured with as many threads as there are cores
+SHARED = ("uniform", "xavier", "gaussian", "msra")
 
 
 def ratio(call, out, quick):
-    """(seconds, ratio to ndarray.fill), the two measured in turn."""
-    times = []
-    for _ in range(2 if quick else 3):
-        times.append((seconds(call, 2, 0.1), seconds(partial(out.fill, 1), 2, 0.05)))
-    best, limit = min(t for t, _ in times), min(t for _, t in times)
-    return best, limit / best
+    """(seconds, ratio to ndarray.fill): the best of each, the two measured in turn, short ones several times over."""
+    calls = (call, partial(out.fill, 1))
+    best, inner = [], []
+    for timed in calls:
+        timed()
+        began = perf_counter()
+        timed()
+        best.append(perf_counter() - began)
+        inner.append(max(1, int(1e-3 / max(best[-1], 1e-9))))
+    began, rounds = perf_counter(), 0
+    while rounds < 1 or (rounds < 50 and perf_counter() - began < (0.2 if quick else 0.4)):
+        rounds += 1
+        for i, timed in enumerate(calls):
+            start = perf_counter()
+            for _ in range(inner[i]):
+                timed()
+            best[i] = min(best[i], (perf_counter() - start) / inner[i])
+    return best[0], best[1] / best[0]
 
 
 def row(who, kind, dtype, label, threads, measured):
@@ -75,19 +76,19 @@ def ours(args):
     for label, n in sizes(args):
         for dtype in DTYPES:
             rows = max(1, round(n**0.5) // 8)
-            shape = (rows, n // rows)
-            square = (max(1, n // 16), 1, 4, 4)
+            room = np.ones(n, dtype)
             for kind, text in FILLERS.items():
-                out = np.ones(square if kind == "bilinear" else shape, dtype)
                 if kind == "sparse gaussian" and rows < 16:
                     continue
+                shape = (n // 16, 1, 4, 4) if kind == "bilinear" else (rows, n // rows)
+                out = room[: prod(shape)].reshape(shape)
                 rng = cf.RNG(1701)
-                for threads in (1, os.cpu_count()) if n >= 10**7 and kind in ("uniform", "gaussian") else (1,):
+                for threads in (1, os.cpu_count()) if kind in SHARED else (1,):
                     fill = partial(cf.fill, out, text, rng=rng, threads=threads)
                     yield row(who, kind, dtype, label, threads, ratio(fill, out, args.quick))
             for boost, era in (("1.54", "Box-Muller"), ("1.58", "ziggurat of 1.56")):
-                out, rng = np.ones(n, dtype), cf.RNG(1701, boost=boost)
-                yield row(who, era, dtype, label, 1, ratio(partial(rng.fill_gaussian, out, 0, 1, 1), out, args.quick))
+                fill = partial(cf.RNG(1701, boost=boost).fill_gaussian, room, 0, 1, 1)
+                yield row(who, era, dtype, label, 1, ratio(fill, room, args.quick))
 
 
 def sizes(args):
@@ -125,9 +126,10 @@ def mkls(args):
     found = sorted(Path(sys.prefix, "lib").glob("libmkl_rt.so*"))
     try:
         mkl = ctypes.CDLL(str(found[0]) if found else ctypes.util.find_library("mkl_rt") or "libmkl_rt.so")
-        mkl.MKL_Set_Num_Threads(1)
     except OSError:
         return
+    mkl.MKL_Set_Num_Threads(1)
+    assert mkl.MKL_Get_Max_Threads() == 1
     for name, generator in (("MT19937", 8 << 20), ("Philox", 16 << 20)):
         stream = ctypes.c_void_p()
         if mkl.vslNewStream(ctypes.byref(stream), generator, 1701):
@@ -137,12 +139,23 @@ def mkls(args):
                 out = np.ones(n, dtype)
                 to = out.ctypes.data_as(ctypes.c_void_p)
                 for kind, method, a in (("uniform", 0, -1), ("gaussian", 2, 0)):
-                    function = getattr(mkl, f"v{letter}Rng{kind.title()}")
-                    fill = partial(function, method, stream, n, to, real(a), real(1))
-                    yield row(f"MKL {name}", kind, dtype, label, 1, ratio(fill, out, args.quick))
+                    draw = partial(getattr(mkl, f"v{letter}Rng{kind.title()}"), method, stream, n, to, real(a), real(1))
+
+                    def fill(draw=draw):
+                        if draw():
+                            raise RuntimeError("MKL could not fill")
+
+                    process, thread = process_time(), thread_time()
+                    measured = ratio(fill, out, args.quick)
+                    process, thread = process_time() - process, thread_time() - thread
+                    assert process < 1.1 * thread + 0.02, f"MKL took more threads than one: {process} s of {thread} s"
+                    yield row(f"MKL {name}", kind, dtype, label, 1, measured)
 
 
 def boosts(args):
+    """Boost as it is installed, and a stand-in for the normal distribution that it had up to 1.55."""
+    import caffe_fillers as cf
+
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "boost_fill"
         try:
@@ -151,15 +164,22 @@ def boosts(args):
             return
         if built.returncode:
             return
-        for label, n in sizes(args):
+
+        def boost(kind, dtype, n, runs):
+            command = [program, kind, dtype, str(n), str(runs)]
+            return subprocess.run(command, capture_output=True, check=True).stdout
+
+        for kind, who in (("uniform", BOOST), ("gaussian", BOOST), ("Box-Muller", STAND_IN)):
             for dtype in DTYPES:
-                out = np.ones(n, dtype)
-                for kind in ("uniform", "gaussian"):
-                    runs = str(max(2, min(20, 10**7 // n)))
-                    done = subprocess.run([program, kind, dtype, str(n), runs], capture_output=True, check=True)
-                    best = int(done.stdout) * 1e-9
-                    limit = seconds(partial(out.fill, 1), 5, 0.1)
-                    yield row("Boost (Caffe's way)", kind, dtype, label, 1, (best, limit / best))
+                rng = cf.RNG(1701, boost="1.54" if who == STAND_IN else "1.74")
+                draw = partial(rng.uniform, -1, 1) if kind == "uniform" else partial(rng.gaussian, 0, 1)
+                # what is compared has to do the same work: the same bits
+                assert draw(10000, dtype).tobytes() == boost(kind, dtype, 10000, 0), (who, kind, dtype)
+                for label, n in sizes(args):
+                    best = int(boost(kind, dtype, n, max(2, min(20, 10**7 // n)))) * 1e-9
+                    out = np.ones(n, dtype)
+                    limit = ratio(partial(out.fill, 1), out, True)[0]
+                    yield row(who, kind, dtype, label, 1, (best, limit / best))
 
 
 def instruction_sets():
@@ -191,6 +211,33 @@ def table(rows):
         )
 
 
+def goals(rows):
+    """How many times as fast the live instruction set is with one thread, and what more threads give."""
+    cells = {}
+    for r in rows:
+        cells.setdefault((r["kind"], r["dtype"], r["threads"] > 1, r["who"]), {})[r["size"]] = r["ratio"]
+    live = rows[0]["who"]
+    against = {name: (name,) for name in ("NumPy PCG64", "PyTorch", BOOST, STAND_IN)}
+    against["MKL's best"] = ("MKL MT19937", "MKL Philox")
+    for kind in ("uniform", "gaussian", "Box-Muller"):
+        for dtype in DTYPES:
+            one = cells[kind, dtype, False, live]
+            yield kind, dtype, "ndarray.fill", one
+            for who, names in against.items():
+                theirs = [cells.get((kind, dtype, False, name), {}) for name in names]
+                best = {size: max(t[size] for t in theirs) for size in one if all(size in t for t in theirs)}
+                yield kind, dtype, who, {size: one[size] / best[size] for size in best}
+            more = cells.get((kind, dtype, True, live), {})
+            yield kind, dtype, "itself, all cores to one", {size: more[size] / one[size] for size in more}
+
+
+def goal_table(found):
+    print(f"\n{'caffe_fillers as a multiple of':36}{'':12}{'':9}", *(f"{label:>9}" for label in SIZES))
+    for kind, dtype, who, cells in found:
+        if cells:
+            print(f"{who:36}{kind:12}{dtype:9}", *(f"{cells[s]:9.2f}" if s in cells else f"{'':9}" for s in SIZES))
+
+
 def picture(rows, path):
     import matplotlib
 
@@ -220,6 +267,7 @@ def main():
         return
     rows = list(measure(args))
     table(rows)
+    goal_table(goals(rows))
     if args.json:
         machine = {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count()}
         Path(args.json).write_text(json.dumps({**machine, "numpy": np.__version__, "rows": rows}, indent=1) + "\n")
