@@ -65,6 +65,23 @@ cdef extern from "distributions.h" nogil:
     void cf_normalize_rows_f32(float *out, size_t rows, size_t columns)
     void cf_normalize_rows_f64(double *out, size_t rows, size_t columns)
 
+cdef extern from *:
+    """
+    #ifdef __linux__
+    #include <sys/mman.h>
+    #include <unistd.h>
+    /* Whether a place of an array was ever written. */
+    static int in_memory(char *place) {
+        unsigned char page = 1;
+        mincore(place - (size_t)place % (size_t)sysconf(_SC_PAGESIZE), 1, &page);
+        return page & 1;
+    }
+    #else
+    static int in_memory(char *place) { return place != NULL; }
+    #endif
+    """
+    bint in_memory(char *place) nogil
+
 __all__ = ["RNG", "normalize_rows", "simd"]
 
 
@@ -564,7 +581,8 @@ cdef class RNG:
     cdef _fill(self, cf_job *job, _Floats to, int asked):
         cdef size_t size = threads_for(job, to.size, asked), at = 0
         cdef _Team team
-        job.wide, job.boost, job.large = to.double, self.profile, to.view.len >= LARGE
+        job.wide, job.boost = to.double, self.profile
+        job.large = to.view.len >= LARGE and in_memory(<char *>to.view.buf + to.view.len // 2)
         if size == 1:
             with nogil:
                 self.acquire()

@@ -13,9 +13,11 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.string cimport memcpy
 
 cdef enum:
-    # Bytes from which values are stored past the cache. What is smaller may be read from the cache next, in full: few
-    # processors have as large a one.
-    LARGE = 64 << 20
+    # Bytes from which values are stored past the cache. Smaller arrays may be read from the cache next; of larger ones a
+    # usual cache (8 to 36 MB) holds a part at most, and ordinary stores read from memory what they are about to
+    # overwrite. But not in an array that is new: the system clears its pages as they are first written, so they are in
+    # the cache by then.
+    LARGE = 32 << 20
     BLOCKS_OF_CHUNK = 64  # what a chunk gives stays in the second cache
     WARM_UP = 2 * CF_MT_N
     MOST_THREADS = 16

@@ -51,7 +51,7 @@ def test_any_number_of_threads(kind, first, second, boost, dtype):
 )
 def test_arrays_larger_than_a_cache(kind, numbers, boost, dtype):
     part = 1 << 20
-    n = (64 << 20) // np.dtype(dtype).itemsize + 1001
+    n = (32 << 20) // np.dtype(dtype).itemsize + 1001
     expected, room = np.empty(n, dtype), np.empty(n + 5, dtype)
     one = RNG(3, boost=boost)
     one.skip(100)

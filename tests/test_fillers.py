@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import caffe_fillers as cf
@@ -277,6 +277,7 @@ ANY_FILLER = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(
     st.one_of(SHAPES, SHAPES.map(tuple), DIMS.filter(lambda n: not 10**5 < n < 2**31), VALUES),
     ANY_FILLER,
