@@ -37,19 +37,20 @@ void cf_copy_far(const cf_simd *simd, void *out, const void *from, size_t bytes)
     simd->fence();
 }
 
-/* A block at a time by way of a scratch in the first cache, so that the arithmetic on one goes on while the stores of
+/* A block (or a draft) at a time by way of a scratch in the first cache, so that the arithmetic on one goes on while the stores of
    the block before it are under way. What does not fill a line waits for the next block: a line written in part would
    have to be read first. */
 static size_t draw_far(const cf_job *job, cf_mt *mt, char *out, size_t n, uint64_t draws) {
-    enum { ROOM = CF_MT_N + CF_RUN + 2 };
+    enum { ROOM = CF_DRAFT + CF_DRAFT_PAD + 2 };
     _Alignas(LINE) char room[LINE + ROOM * sizeof(double)];
     char *const values = room + LINE;
     const size_t width = job->wide ? sizeof(double) : sizeof(float);
     const uint64_t limit = draws < CF_ANY - mt->drawn ? mt->drawn + draws : CF_ANY;
     size_t made = 0, held = 0;
     while (made < n && mt->drawn < limit) {
-        const uint64_t left = limit - mt->drawn, block = CF_MT_N - mt->pos % CF_MT_N;
-        const size_t k = draw(job, mt, values, n - made < ROOM ? n - made : ROOM, left < block ? left : block);
+        const uint64_t left = limit - mt->drawn;
+        const uint64_t most = job->kind == CF_GAUSSIAN ? CF_DRAFT : CF_MT_N - mt->pos % CF_MT_N;
+        const size_t k = draw(job, mt, values, n - made < ROOM ? n - made : ROOM, left < most ? left : most);
         const char *from = values - held;
         size_t ready = held + k * width, part = -(uintptr_t)out % LINE;
         made += k;

@@ -49,23 +49,21 @@ void cf_mt_skip(cf_mt *mt, uint64_t n) {
 
 void cf_block_open(cf_block *block, cf_mt *mt) {
     block->mt = mt;
-    block->at = block->end = mt->pos;
-    block->turns = 0;
+    block->word = block->own;
+    block->at = block->end = 0;
 }
 
 /* Only as many as are expected are tempered: most blobs are biases of a few elements. */
 void cf_block_more(cf_block *block, size_t expected) {
-    cf_mt *mt = block->mt;
-    mt->drawn += block->at - mt->pos;
-    mt->pos = block->at;
-    block->turns += mt->pos == CF_MT_N;
-    size_t k = cf_mt_available(mt, expected);
-    block->at = mt->pos;
-    block->end = mt->pos + (uint32_t)k;
-    mt->simd->temper(block->word + block->at, mt->key + block->at, k);
+    size_t k = cf_mt_available(block->mt, expected);
+    cf_mt_raw(block->mt, block->own, k);
+    block->word = block->own;
+    block->at = 0;
+    block->end = (uint32_t)k;
 }
 
 void cf_block_close(cf_block *block) {
-    block->mt->drawn += block->at - block->mt->pos;
-    block->mt->pos = block->at;
+    const uint32_t left = block->end - block->at;
+    block->mt->drawn -= left;
+    block->mt->pos -= left;
 }

@@ -34,13 +34,13 @@ static inline size_t cf_mt_available(cf_mt *mt, uint64_t n) {
     return n < left ? (size_t)n : left;
 }
 
-/* The tempered words of the current block, for code that cannot know how many it will draw. Index i of `word` is
-   index i of the key; only those from `at` to `end` are filled. */
+/* Tempered words, for code that cannot know how many it will draw. Those from `at` to `end` are still to be drawn; the
+   stream counts them as drawn until the block is closed. */
 typedef struct {
     cf_mt *mt;
+    const uint32_t *word;
     uint32_t at, end;
-    uint32_t turns; /* how often a new block was made */
-    uint32_t word[CF_MT_N + CF_MT_PAD];
+    uint32_t own[CF_MT_N + CF_MT_PAD];
 } cf_block;
 
 void cf_block_open(cf_block *block, cf_mt *mt);
@@ -49,7 +49,7 @@ void cf_block_close(cf_block *block);
 
 /* How many draws are left up to a point of the stream. */
 static inline uint64_t cf_left(const cf_block *block, uint64_t limit) {
-    uint64_t drawn = block->mt->drawn + (block->at - block->mt->pos);
+    uint64_t drawn = block->mt->drawn - (block->end - block->at);
     return drawn < limit ? limit - drawn : 0;
 }
 

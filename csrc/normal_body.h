@@ -156,6 +156,102 @@ static size_t NAME(ziggurat)(cf_block *block, R *out, size_t n, uint64_t limit, 
     return made;
 }
 
+/* Draws on their way to values. */
+typedef struct {
+    uint32_t word[CF_DRAFT + CF_DRAFT_PAD];
+    int32_t place[CF_DRAFT + CF_DRAFT_PAD]; /* where a point may lie outside its layer */
+    uint8_t verdict[CF_DRAFT + CF_DRAFT_PAD];
+    uint8_t drop[CF_DRAFT + CF_DRAFT_PAD]; /* 1: is no part of a value */
+    R unsure[CF_DRAFT / DRAWS_PER_PAIR];   /* values that were made draw by draw */
+} NAME(draft);
+
+/* Values from the next draws, as many of them as n values need at least. What can be said of each draw alone is said
+   first, in whole vectors. Then a walk in order over the few points that may lie outside their layers drops the draws
+   that are no part of a value. What is left gives values, again in whole vectors. Writes up to CF_DRAFT_PAD past the
+   values. */
+static size_t NAME(ziggurat_draft)(cf_block *block, NAME(draft) * draft, R *out, size_t n, uint64_t left, R mean,
+                                   R sigma, cf_boost boost) {
+    enum { D = DRAWS_PER_PAIR };
+    cf_mt *mt = block->mt;
+    n = n < CF_DRAFT / D ? n * D : CF_DRAFT;
+    n = n < left ? n : (size_t)left;
+    uint32_t draws = 0, next = 0, dropped = 0;
+    size_t opens = 0, unsure = 0;
+    cf_block_close(block);
+    while (draws < n) {
+        const size_t k = cf_mt_available(mt, n - draws);
+        opens += mt->simd->NAME(open)(draft->place + opens, draft->word, draws, mt->key + mt->pos, k);
+        mt->pos += (uint32_t)k;
+        mt->drawn += k;
+        draws += (uint32_t)k;
+        if (D == 2) /* what begins here is open, for its other half is still to come */
+            draft->place[opens++] = (int32_t)draws - 1;
+    }
+    block->word = draft->word;
+    block->at = block->end = draws;
+    memset(draft->place + opens, 0, CF_DRAFT_PAD * sizeof *draft->place);
+    mt->simd->NAME(decide)(draft->verdict, draft->word, draft->place, opens);
+    memset(draft->drop, 0, draws);
+    for (size_t j = 0; j < opens; ++j) {
+        const uint32_t p = (uint32_t)draft->place[j], verdict = draft->verdict[j];
+        const uint32_t begins = p >= next && (p - next) % D == 0;
+        if (verdict != CF_UNSURE && p + D < draws) {
+            /* no branches, which would be mispredicted, and little that waits for what was found before */
+            const uint32_t behind = p + D + (verdict & CF_EATS);
+            const uint8_t seen = verdict & (0 - begins), eats = seen & CF_EATS, rejected = seen >> 1;
+            for (int i = 0; i < D; ++i)
+                draft->drop[p + i] |= rejected;
+            draft->drop[p + D] |= eats;
+            dropped += rejected * D + eats;
+            next = begins ? behind : next;
+        } else if (begins) {
+            uint32_t bucket;
+            R z;
+            block->at = p;
+            R fraction = NAME(pair)(block, &bucket);
+            next = p;
+            if (NAME(resolve)(block, fraction, bucket, boost, &z)) {
+                draft->place[unsure] = (int32_t)((p - dropped) / D);
+                draft->unsure[unsure++] = z * sigma + mean;
+                next += D;
+            }
+            if (block->word != draft->word) {
+                draws = p;
+                break;
+            }
+            for (; next < block->at; ++next, ++dropped)
+                draft->drop[next] = 1;
+            block->at = draws;
+        }
+    }
+    memset(draft->drop + draws, 1, CF_DRAFT_PAD);
+    size_t made = mt->simd->NAME(normal)(out, draft->word, draft->drop, draws, mean, sigma);
+    for (size_t j = 0; j < unsure; ++j)
+        out[draft->place[j]] = draft->unsure[j];
+    /* the last of them may have begun in the draft and ended behind it */
+    return made + (unsure > 0 && draft->place[unsure - 1] == (int32_t)made);
+}
+
+static size_t NAME(ziggurat_drafts)(cf_block *block, R *out, size_t n, uint64_t limit, R mean, R sigma,
+                                    cf_boost boost) {
+    enum { FEW = 640 };
+    NAME(draft) draft;
+    size_t made = 0;
+    uint64_t left;
+    while (made < n && (left = cf_left(block, limit)) > 0) {
+        const size_t room = n - made;
+        if (room >= FEW) {
+            made += NAME(ziggurat_draft)(block, &draft, out + made, room - CF_DRAFT_PAD, left, mean, sigma, boost);
+        } else {
+            R last[FEW + CF_DRAFT_PAD];
+            const size_t k = NAME(ziggurat_draft)(block, &draft, last, room, left, mean, sigma, boost);
+            memcpy(out + made, last, k * sizeof *out);
+            made += k;
+        }
+    }
+    return made;
+}
+
 #undef X
 #undef Y
 #undef EX

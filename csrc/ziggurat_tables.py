@@ -112,6 +112,9 @@ def main():
     assert all(256 * inner / outer % 1 > 1e-6 or inner == 0 for outer, inner in pairwise(x))
     print("/* The top byte of those, for float64 too: a fraction whose top byte is below it is surely inside. */")
     print(table("uint8_t", "cf_normal_surely", top))
+    kept = [[i for i in range(8) if mask >> i & 1] for mask in range(256)]
+    print("/* For a byte of bits, the places of those that are 1, a byte each from the lowest up. */")
+    print(table("uint64_t", "cf_places", [sum(i << 8 * at for at, i in enumerate(places)) for places in kept]))
     print("#endif")
 
 

@@ -43,7 +43,12 @@ TARGET static void twist(uint32_t *key) {
 
 #include "loops.h"
 
+#define CF_LANES 16
 #include "ziggurat.h"
+
+TARGET static inline cf_words fetch(const void *table, cf_words index) {
+    return (cf_words)_mm512_i32gather_epi32((__m512i)index, table, 4);
+}
 
 TARGET static inline __m512i temper_vector(__m512i y) {
     y = _mm512_xor_si512(y, _mm512_srli_epi32(y, 11));
@@ -52,62 +57,91 @@ TARGET static inline __m512i temper_vector(__m512i y) {
     return _mm512_xor_si512(y, _mm512_srli_epi32(y, 18));
 }
 
+/* One of 128, by permutations, which take half the time of a gather; index bits above those do not matter. */
+TARGET static inline __m512 permuted(const __m512 table[8], __m512i index) {
+    __mmask16 bit5 = _mm512_test_epi32_mask(index, _mm512_set1_epi32(1 << 5));
+    __mmask16 bit6 = _mm512_test_epi32_mask(index, _mm512_set1_epi32(1 << 6));
+    __m512 first = _mm512_permutex2var_ps(table[0], index, table[1]);
+    __m512 second = _mm512_permutex2var_ps(table[2], index, table[3]);
+    __m512 third = _mm512_permutex2var_ps(table[4], index, table[5]);
+    __m512 fourth = _mm512_permutex2var_ps(table[6], index, table[7]);
+    return _mm512_mask_blend_ps(bit6, _mm512_mask_blend_ps(bit5, first, second),
+                                _mm512_mask_blend_ps(bit5, third, fourth));
+}
+
+TARGET static inline cf_words look_up(const void *table, cf_words index) {
+    __m512 whole[8];
+    for (int i = 0; i < 8; ++i)
+        whole[i] = _mm512_loadu_ps((const float *)table + 16 * i);
+    return (cf_words)permuted(whole, (__m512i)index);
+}
+
 /* Whether a point lies in its layer is looked up by the top byte of its fraction alone: one permutation of bytes serves
    all 128 layers, and leaves a few open that are inside. */
-TARGET static size_t ziggurat_f32(cf_candidates_f32 *all, const uint32_t *key, size_t n,
-                                  const cf_ziggurat_f32 *ziggurat) {
-    const float mean = ziggurat->mean, sigma = ziggurat->sigma;
-    const __m512i surely_low = _mm512_loadu_si512(cf_normal_surely),
-                  surely_high = _mm512_loadu_si512(cf_normal_surely + 64);
+TARGET static inline size_t open_either(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n,
+                                        int wide) {
+    const __m512i low = _mm512_loadu_si512(cf_normal_surely), high = _mm512_loadu_si512(cf_normal_surely + 64);
+    uint64_t bits[CF_MT_N / 64 + 1];
+    if (wide)
+        temper(draft + from, key, n);
+    for (size_t at = 0; at < n; at += 16) {
+        uint32_t *word = draft + from + at;
+        __m512i u = _mm512_loadu_si512(wide ? word : key + at), fraction;
+        if (wide) {
+            fraction = _mm512_slli_epi32(_mm512_loadu_si512(word + 1), 3);
+        } else {
+            u = fraction = temper_vector(u);
+            _mm512_storeu_si512(word, u);
+        }
+        __m512i inside = _mm512_maskz_permutex2var_epi8(0x8888888888888888u, low, _mm512_slli_epi32(u, 23), high);
+        __mmask16 mask = _mm512_cmpge_epu32_mask(fraction, inside);
+        memcpy((char *)bits + at / 8, &mask, sizeof mask);
+    }
+    return list_bits(place, from, bits, n - wide);
+}
+
+TARGET static size_t open_f32(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n) {
+    return open_either(place, draft, from, key, n, 0);
+}
+
+TARGET static size_t open_f64(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n) {
+    return open_either(place, draft, from, key, n, 1);
+}
+
+TARGET static inline __mmask16 kept_of(const uint8_t *drop) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)drop);
+    return _mm_testn_epi8_mask(bytes, bytes);
+}
+
+TARGET static size_t normal_f32(float *out, uint32_t *draft, const uint8_t *drop, size_t n, float mean, float sigma) {
+    size_t made = 0;
     __m512 x[8]; /* the widths of all layers stay in registers */
     for (int i = 0; i < 8; ++i)
         x[i] = _mm512_mul_ps(_mm512_loadu_ps(cf_normal_x_f32 + 16 * i), _mm512_set1_ps(0x1p-24f));
     for (size_t at = 0; at < n; at += 16) {
-        __m512i u = temper_vector(_mm512_loadu_si512(key + at));
-        _mm512_storeu_si512(all->word + at, u);
+        __mmask16 keep = kept_of(drop + at);
+        __m512i u = _mm512_loadu_si512(draft + at);
         __m512i layer = _mm512_ror_epi32(u, 1); /* and the sign, turned, in the top bit */
-        __mmask16 bit5 = _mm512_test_epi32_mask(u, _mm512_set1_epi32(1 << 6));
-        __mmask16 bit6 = _mm512_test_epi32_mask(u, _mm512_set1_epi32(1 << 7));
-        __m512 first = _mm512_permutex2var_ps(x[0], layer, x[1]), second = _mm512_permutex2var_ps(x[2], layer, x[3]);
-        __m512 third = _mm512_permutex2var_ps(x[4], layer, x[5]), fourth = _mm512_permutex2var_ps(x[6], layer, x[7]);
-        __m512 width = _mm512_mask_blend_ps(bit6, _mm512_mask_blend_ps(bit5, first, second),
-                                            _mm512_mask_blend_ps(bit5, third, fourth));
-        __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(u, 8)), width);
+        __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(u, 8)), permuted(x, layer));
         value = _mm512_castsi512_ps(
             _mm512_ternarylogic_epi32(_mm512_castps_si512(value), layer, _mm512_set1_epi32(INT32_MIN), XOR_AND));
-        _mm512_storeu_ps(all->z + at,
-                         _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(-sigma)), _mm512_set1_ps(mean)));
-        __m512i inside =
-            _mm512_maskz_permutex2var_epi8(0x8888888888888888u, surely_low, _mm512_slli_epi32(u, 23), surely_high);
-        __mmask16 mask = _mm512_cmpge_epu32_mask(u, inside);
-        all->open[at / 8] = (uint8_t)mask;
-        all->open[at / 8 + 1] = (uint8_t)(mask >> 8);
-    }
-    return settle_f32(all, n, ziggurat);
-}
-
-TARGET static size_t close_gaps_f32(float *out, const float *z, const uint32_t *gap, size_t gaps) {
-    uint16_t keep[CF_BLOCK / 16];
-    size_t made = 0, end = gap[gaps - 1];
-    memset(keep, 0xff, sizeof keep);
-    for (size_t j = 0; j < gaps; ++j)
-        keep[gap[j] / 16] &= (uint16_t)~(1u << gap[j] % 16);
-    keep[end / 16] &= (uint16_t)((1u << end % 16) - 1);
-    for (size_t at = 0; at < end; at += 16) {
-        __mmask16 mask = keep[at / 16];
-        _mm512_storeu_ps(out + made, _mm512_maskz_compress_ps(mask, _mm512_loadu_ps(z + at)));
-        made += (size_t)__builtin_popcount(mask);
+        value = _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(-sigma)), _mm512_set1_ps(mean));
+        _mm512_storeu_ps(out + made, _mm512_maskz_compress_ps(keep, value));
+        made += (size_t)__builtin_popcount(keep);
     }
     return made;
 }
 
-/* None past the last whole vector. */
-TARGET static size_t ziggurat_run_f64(double *out, const uint32_t *word, size_t pairs, double mean, double sigma) {
-    const __m512i surely_low = _mm512_loadu_si512(cf_normal_surely),
-                  surely_high = _mm512_loadu_si512(cf_normal_surely + 64);
-    size_t at = 0;
-    for (; at + 8 <= pairs; at += 8) {
-        __m512i both = _mm512_loadu_si512(word + 2 * at);
+TARGET static size_t normal_f64(double *out, uint32_t *draft, const uint8_t *drop, size_t n, double mean,
+                                double sigma) {
+    size_t kept = 0;
+    for (size_t at = 0; at < n; at += 16) {
+        __mmask16 keep = kept_of(drop + at);
+        _mm512_storeu_si512(draft + kept, _mm512_maskz_compress_epi32(keep, _mm512_loadu_si512(draft + at)));
+        kept += (size_t)__builtin_popcount(keep);
+    }
+    for (size_t at = 0; at < kept; at += 16) {
+        __m512i both = _mm512_loadu_si512(draft + at);
         __m512i layer = _mm512_and_si512(_mm512_srli_epi64(both, 1), _mm512_set1_epi64(127));
         __m512i fine = _mm512_and_si512(_mm512_srli_epi64(both, 8), _mm512_set1_epi64(0xffffff));
         __m512i coarse = _mm512_and_si512(_mm512_srli_epi64(both, 32), _mm512_set1_epi64(0x1fffffff));
@@ -115,16 +149,13 @@ TARGET static size_t ziggurat_run_f64(double *out, const uint32_t *word, size_t 
         __m512d fraction = _mm512_cvtepi64_pd(_mm512_or_si512(_mm512_slli_epi64(coarse, 24), fine));
         __m512d edge = _mm512_i64gather_pd(layer, cf_normal_x, 8);
         __m512d value = _mm512_mul_pd(_mm512_mul_pd(fraction, _mm512_set1_pd(0x1p-53)), edge);
-        __m512i inside = _mm512_maskz_permutex2var_epi8(0x0101010101010101u, surely_low, layer, surely_high);
-        __mmask8 open = _mm512_cmpge_epu64_mask(_mm512_srli_epi64(coarse, 21), inside);
         __m512i sign = _mm512_slli_epi64(both, 63);
         value = _mm512_castsi512_pd(
             _mm512_ternarylogic_epi64(_mm512_castpd_si512(value), sign, _mm512_set1_epi64(INT64_MIN), XOR_XOR));
-        _mm512_storeu_pd(out + at, _mm512_add_pd(_mm512_mul_pd(value, _mm512_set1_pd(sigma)), _mm512_set1_pd(mean)));
-        if (open)
-            return at + (size_t)__builtin_ctz(open);
+        _mm512_storeu_pd(out + at / 2,
+                         _mm512_add_pd(_mm512_mul_pd(value, _mm512_set1_pd(sigma)), _mm512_set1_pd(mean)));
     }
-    return at;
+    return kept / 2;
 }
 
 static void fence(void) { _mm_sfence(); }
@@ -137,9 +168,7 @@ TARGET static void stream(void *to, const void *from, size_t lines) {
 const cf_simd cf_simd_avx512 = {
     .name = "avx512",
     CF_LOOPS,
-    .ziggurat_f32 = ziggurat_f32,
-    .close_gaps_f32 = close_gaps_f32,
-    .ziggurat_run_f64 = ziggurat_run_f64,
+    CF_DRAFTS,
     .stream = stream,
     .fence = fence,
 };

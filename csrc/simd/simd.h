@@ -19,24 +19,13 @@ typedef struct {
     uint32_t last;
 } cf_range_f64;
 
-typedef struct {
-    float mean, sigma;
-    uint32_t bounds; /* 1: Boost 1.64 asks the chord and the tangent before the curve itself */
-} cf_ziggurat_f32;
+enum {
+    CF_DRAFT = 4096, /* draws that the ziggurat looks at together */
+    CF_DRAFT_PAD = 64
+};
 
-typedef enum { CF_REJECTED, CF_ACCEPTED, CF_INSIDE, CF_HARD } cf_verdict;
-
-enum { CF_BLOCK = 640, CF_DECIDE = 16, CF_RUN = 32 };
-
-/* What each of up to 624 draws gives as a candidate for a value, whole vectors of them. */
-typedef struct {
-    uint32_t *word;             /* gets them tempered; a vector more than n has to fit in */
-    float z[CF_BLOCK + CF_RUN]; /* the value, if the point lies inside its layer */
-    uint8_t open[CF_BLOCK / 8]; /* a bit for each of which that is not certain */
-    size_t at[CF_BLOCK];        /* where the open ones are */
-    uint32_t verdict[CF_BLOCK]; /* on each open one, if the draw behind it is its own */
-    float decided[CF_BLOCK];
-} cf_candidates_f32;
+/* On a point that may lie outside its layer: whether it eats the draw behind it, and whether it is rejected. */
+typedef enum { CF_INSIDE, CF_EATS, CF_UNSURE, CF_REJECTED } cf_verdict;
 
 typedef struct cf_simd {
     const char *name;
@@ -54,15 +43,20 @@ typedef struct cf_simd {
     void (*mask_f64)(double *out, const uint32_t *key, size_t n, uint32_t last);
     /* Pairs of tempered words, none of which rounds up to 1. */
     void (*box_muller_f32)(float *out, const uint32_t *word, size_t pairs, float mean, float sigma);
-    /* From tempered words (one for a value, or a pair in float64) to values, up to the first whose point may lie outside
-       its layer; returns how many. May stop earlier, and writes `values` at most. */
+    /* From tempered words (one for a value, or a pair in float64) to values, up to the first whose point lies outside
+       its layer; returns how many. */
     size_t (*ziggurat_run_f32)(float *out, const uint32_t *word, size_t values, float mean, float sigma);
     size_t (*ziggurat_run_f64)(double *out, const uint32_t *word, size_t values, double mean, double sigma);
-    /* Fills `all` from n untempered words; returns how many are open. NULL: runs it is. */
-    size_t (*ziggurat_f32)(cf_candidates_f32 *all, const uint32_t *key, size_t n, const cf_ziggurat_f32 *ziggurat);
-    /* Closes the gaps in z, given by their indices, up to the last one; returns how many values that leaves. Reads and
-       writes up to CF_RUN past that. */
-    size_t (*close_gaps_f32)(float *out, const float *z, const uint32_t *gap, size_t gaps);
+    /* What follows is for drafts; NULL: runs it is. Every array has room for CF_DRAFT_PAD more.
+       Tempers n words into the draft from there on; lists the places at which points begin, if points begin there, that
+       may lie outside their layers. */
+    size_t (*open_f32)(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n);
+    size_t (*open_f64)(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n);
+    void (*decide_f32)(uint8_t *verdict, const uint32_t *draft, const int32_t *place, size_t n);
+    void (*decide_f64)(uint8_t *verdict, const uint32_t *draft, const int32_t *place, size_t n);
+    /* The values of those of n words that are not dropped; returns how many. May write over the words. */
+    size_t (*normal_f32)(float *out, uint32_t *draft, const uint8_t *drop, size_t n, float mean, float sigma);
+    size_t (*normal_f64)(double *out, uint32_t *draft, const uint8_t *drop, size_t n, double mean, double sigma);
     /* Copies lines of 64 bytes to an aligned place past the cache; others may read them after a fence. NULL: no such
        stores. */
     void (*stream)(void *to, const void *from, size_t lines);

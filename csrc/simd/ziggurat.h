@@ -1,60 +1,79 @@
-/* What follows the candidates of the float32 ziggurat; included by the files that define TARGET. */
+/* What all sets do alike with a draft of the ziggurat; included by the files that define TARGET and CF_LANES. */
 #include <string.h>
 
-#include "../math_f32.h"
+#include "../mt19937.h"
 #include "../ziggurat_tables.h"
 
-/* The indices of the set bits. Four at a time, needed or not, since a branch for each would be mispredicted. */
-TARGET static size_t indices_of(size_t *index, const uint8_t *bits, size_t n) {
+/* Several at once, as gcc and clang have them. */
+typedef uint32_t cf_words __attribute__((vector_size(4 * CF_LANES)));
+typedef uint8_t cf_bytes __attribute__((vector_size(CF_LANES)));
+typedef int32_t cf_whole __attribute__((vector_size(4 * CF_LANES)));
+typedef float cf_floats __attribute__((vector_size(4 * CF_LANES)));
+
+/* The 32 bits at each index; look_up: of a table of 128. */
+TARGET static inline cf_words fetch(const void *table, cf_words index);
+TARGET static inline cf_words look_up(const void *table, cf_words index);
+
+/* The places of the set bits among n, the first standing for `from`. Four at a time, needed or not, since a branch for
+   each would be mispredicted. */
+TARGET static inline size_t list_bits(int32_t *place, size_t from, const uint64_t *bits, size_t n) {
     size_t count = 0;
-    for (size_t group = 0; group < n; group += 64) {
-        uint64_t word;
-        memcpy(&word, bits + group / 8, sizeof word);
-        if (n - group < 64)
-            word &= ((uint64_t)1 << (n - group)) - 1;
-        size_t end = count + (size_t)__builtin_popcountll(word);
+    for (size_t at = 0; at < n; at += 64) {
+        uint64_t word = bits[at / 64];
+        if (n - at < 64)
+            word &= ((uint64_t)1 << (n - at)) - 1;
+        const size_t end = count + (size_t)__builtin_popcountll(word);
         do
             for (int i = 0; i < 4; ++i, word &= word - 1)
-                index[count++] = group + (size_t)__builtin_ctzll(word | (uint64_t)1 << 63);
+                place[count++] = (int32_t)(from + at) + __builtin_ctzll(word | (uint64_t)1 << 63);
         while (count < end);
         count = end;
     }
     return count;
 }
 
-/* The verdicts on open candidates u, `behind` being the draws that follow them. */
-TARGET static void decide_f32(float *restrict value, uint32_t *restrict verdict, const uint32_t *restrict u,
-                              const uint32_t *restrict behind, const cf_ziggurat_f32 *ziggurat) {
-    const uint32_t bounds = ziggurat->bounds;
-    const float mean = ziggurat->mean, sigma = ziggurat->sigma;
-    for (size_t j = 0; j < CF_DECIDE; ++j) {
-        int32_t i = (int32_t)(u[j] >> 1) & 127;
-        float width = cf_normal_x_f32[i], height = cf_normal_y_f32[i];
-        float x = (float)(int32_t)(u[j] >> 8) * 0x1p-24f * width, t = (float)behind[j] * 0x1p-32f;
-        float y = height + t * cf_normal_dy_f32[i];
-        float chord = cf_normal_dx_f32[i] * t - (width - x);
-        float tangent = y - (height + (width - x) * height * width);
-        float upper = width >= 1 ? chord : tangent, lower = width >= 1 ? tangent : chord;
-        uint32_t below = y < cf_exp_f32(-(x * x / 2)), surely = lower < 0, not_over = upper < 0;
-        uint32_t accepted = ((below | (surely & bounds)) & (not_over | !bounds)) ? CF_ACCEPTED : CF_REJECTED;
-        uint32_t hard = (i == 0) | (behind[j] > 0xffffff7fu);
-        verdict[j] = u[j] < cf_normal_inside[i] ? CF_INSIDE : hard ? CF_HARD : accepted;
-        value[j] = (u[j] & 1 ? x : -x) * sigma + mean;
+/* exp(-x*x/2) to 2^-18 of itself, for x of [0, 4). */
+TARGET static inline cf_floats curve_nearly(cf_floats x) {
+    const float round = 0x1.8p23f; /* adding it leaves the nearest whole number in the low bits */
+    cf_floats power = x * x * -0x1.715476p-1f, whole = power + round, r = power - (whole - round);
+    cf_floats y = (0x1.ca1440p-5f + 0x1.3997d4p-7f * r) * r + 0x1.ec06dap-3f;
+    y = (y * r + 0x1.62e0dcp-1f) * r + 0x1.ffffe8p-1f;
+    return (cf_floats)((cf_words)y + ((cf_words)whole << 23));
+}
+
+TARGET static inline cf_floats fraction_of(cf_words u) {
+    return __builtin_convertvector((cf_whole)(u >> 8), cf_floats) * 0x1p-24f;
+}
+
+/* In float whatever the type, with a margin for all that is rounded here or there: what lies within it is left unsure.
+   Beyond it the two versions of Boost agree, since chord and tangent are bounds of the curve. */
+TARGET static inline void decide(uint8_t *verdict, const uint32_t *draft, const int32_t *place, size_t n, int draws) {
+    for (size_t j = 0; j < n; j += CF_LANES) {
+        cf_words at;
+        memcpy(&at, place + j, sizeof at);
+        const cf_words u = fetch(draft, at), behind = fetch(draft + draws, at), layer = u >> 1 & 127;
+        const cf_floats width = (cf_floats)look_up(cf_normal_x_f32, layer);
+        const cf_floats edge = (cf_floats)look_up(cf_normal_x_f32 + 1, layer);
+        const cf_floats x = fraction_of(draws == 1 ? u : fetch(draft + 1, at) << 3) * width;
+        const cf_floats low = curve_nearly(width), high = curve_nearly(edge), curve = curve_nearly(x);
+        const cf_floats y = low + fraction_of(behind) * (high - low);
+        const cf_words inside = (cf_words)(x < edge * (1 - 0x1p-20f)), outside = (cf_words)(x > edge * (1 + 0x1p-20f));
+        const cf_words below = (cf_words)(y < curve * (1 - 0x1p-15f)), above = (cf_words)(y > curve * (1 + 0x1p-15f));
+        const cf_words sure = outside & (cf_words)(layer > 0) & (cf_words)(behind <= 0xffffff7fu);
+        const cf_words said = ~inside & ((sure & (below | above) & 1) | (~(sure & below) & 2));
+        const cf_bytes bytes = __builtin_convertvector(said, cf_bytes);
+        memcpy(verdict + j, &bytes, sizeof bytes);
     }
 }
 
-/* Finishes the candidates, whose `open` bits are set: lists the open ones and decides them. In groups of a fixed size,
-   so that the few there are go through whole vectors too. */
-TARGET static size_t settle_f32(cf_candidates_f32 *all, size_t n, const cf_ziggurat_f32 *ziggurat) {
-    size_t opens = indices_of(all->at, all->open, n);
-    memset(all->at + opens, 0, CF_DECIDE * sizeof *all->at);
-    for (size_t group = 0; group < opens; group += CF_DECIDE) {
-        uint32_t u[CF_DECIDE], behind[CF_DECIDE];
-        for (size_t j = 0; j < CF_DECIDE; ++j) {
-            u[j] = all->word[all->at[group + j]];
-            behind[j] = all->word[all->at[group + j] + 1];
-        }
-        decide_f32(all->decided + group, all->verdict + group, u, behind, ziggurat);
-    }
-    return opens;
+TARGET static void decide_f32(uint8_t *verdict, const uint32_t *draft, const int32_t *place, size_t n) {
+    decide(verdict, draft, place, n, 1);
 }
+
+TARGET static void decide_f64(uint8_t *verdict, const uint32_t *draft, const int32_t *place, size_t n) {
+    decide(verdict, draft, place, n, 2);
+}
+
+#define CF_DRAFTS \
+    .open_f32 = open_f32, .open_f64 = open_f64, .decide_f32 = decide_f32, .decide_f64 = decide_f64, \
+    .normal_f32 = normal_f32, .normal_f64 = normal_f64
