@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from functools import partial
+from itertools import product
 from math import prod
 from pathlib import Path
 from time import perf_counter, process_time, thread_time
@@ -213,22 +214,23 @@ def table(rows):
 
 def goals(rows):
     """How many times as fast the live instruction set is with one thread, and what more threads give."""
-    cells = {}
-    for r in rows:
-        cells.setdefault((r["kind"], r["dtype"], r["threads"] > 1, r["who"]), {})[r["size"]] = r["ratio"]
     live = rows[0]["who"]
+    times, shares = {}, {}
+    for r in rows:
+        key = r["who"], r["kind"], r["dtype"], r["threads"] > 1
+        times.setdefault(key, {})[r["size"]] = r["seconds"]
+        shares.setdefault(key, {})[r["size"]] = r["ratio"]
     against = {name: (name,) for name in ("NumPy PCG64", "PyTorch", BOOST, STAND_IN)}
     against["MKL's best"] = ("MKL MT19937", "MKL Philox")
-    for kind in ("uniform", "gaussian", "Box-Muller"):
-        for dtype in DTYPES:
-            one = cells[kind, dtype, False, live]
-            yield kind, dtype, "ndarray.fill", one
-            for who, names in against.items():
-                theirs = [cells.get((kind, dtype, False, name), {}) for name in names]
-                best = {size: max(t[size] for t in theirs) for size in one if all(size in t for t in theirs)}
-                yield kind, dtype, who, {size: one[size] / best[size] for size in best}
-            more = cells.get((kind, dtype, True, live), {})
-            yield kind, dtype, "itself, all cores to one", {size: more[size] / one[size] for size in more}
+    for kind, dtype in product(("uniform", "gaussian", "Box-Muller"), DTYPES):
+        one = times[live, kind, dtype, False]
+        yield kind, dtype, "ndarray.fill", shares[live, kind, dtype, False]
+        for who, names in against.items():
+            theirs = [times[name, kind, dtype, False] for name in names if (name, kind, dtype, False) in times]
+            if theirs:
+                yield kind, dtype, who, {size: min(t[size] for t in theirs) / one[size] for size in one}
+        more = times.get((live, kind, dtype, True), {})
+        yield kind, dtype, "itself, all cores to one", {size: one[size] / more[size] for size in more}
 
 
 def goal_table(found):
