@@ -12,7 +12,8 @@
 #include <cstring>
 #include <vector>
 
-// The normal distribution of Boost 1.47 .. 1.55 (later ones dropped it): Box-Muller, whose sine waits for the next call.
+// The normal distribution of Boost 1.47 .. 1.55, which later ones dropped: Box-Muller, whose sine waits for the next
+// call.
 template <class R> struct BoxMuller {
     typedef R input_type, result_type;
     R first, second, rho;

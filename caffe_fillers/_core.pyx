@@ -59,7 +59,12 @@ cdef extern from "distributions.h" nogil:
         cf_range_f32 range_f32
         cf_range_f64 range_f64
     size_t cf_run(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws)
-    void cf_copy_far(const cf_simd *simd, void *out, const void *source, size_t bytes)
+    ctypedef struct cf_parcel:
+        char *to
+        const char *source "from"
+        size_t bytes
+    size_t cf_run_sending(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws, cf_parcel *parcel)
+    void cf_send(const cf_job *job, const cf_simd *simd, cf_parcel *parcel)
     void cf_mask_f32(cf_mt *mt, float *out, size_t n, float p)
     void cf_mask_f64(cf_mt *mt, double *out, size_t n, double p)
     void cf_normalize_rows_f32(float *out, size_t rows, size_t columns)

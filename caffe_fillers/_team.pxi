@@ -10,11 +10,10 @@ import os
 import threading
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from libc.string cimport memcpy
 
 cdef enum:
-    # Bytes from which values are stored past the cache. Smaller arrays may be read from the cache next; of larger ones a
-    # usual cache (8 to 36 MB) holds a part at most, and ordinary stores read from memory what they are about to
+    # Bytes from which values are stored past the cache. Smaller arrays may be read from the cache next; of larger ones
+    # a usual cache (8 to 36 MB) holds a part at most, and ordinary stores read from memory what they are about to
     # overwrite. But not in an array that is new: the system clears its pages as they are first written, so they are in
     # the cache by then.
     LARGE = 32 << 20
@@ -49,10 +48,9 @@ cdef double COST_OF_SKIP = 0.3  # a draw, as a share of a value's
 cdef class _Team:
     cdef cf_job job
     cdef char *out
-    cdef size_t n, itemsize, size
+    cdef size_t n, itemsize, size, room
     cdef uint64_t chunk, warm_up
     cdef uint64_t edge[MOST_THREADS + 1]  # of the chunks in the first round, in draws
-    cdef bint large
     cdef bint direct  # values go to their places at once, as there is one for each draw
     cdef cf_mt start
     # what the chunks joined so far have come to; only touched by the thread whose turn it is
@@ -67,7 +65,6 @@ cdef class _Team:
         cdef bint all_accepted
         self.job, self.start, self.reached, self.out, self.n, self.size = job[0], start[0], start[0], out, n, size
         self.itemsize = 8 if job.wide else 4
-        self.large = job.large
         self.direct = job.kind != CF_GAUSSIAN
         self.chunk = BLOCKS_OF_CHUNK * CF_MT_N
         all_accepted = self.direct and (
@@ -88,8 +85,8 @@ cdef class _Team:
             if i > 0:
                 PyThread_acquire_lock(self.turn[i], WAIT_LOCK)
         if not self.direct:
-            self.job.large = False
-            self.scratch = <char *>PyMem_RawMalloc(size * (self.chunk + 2) * self.itemsize)
+            self.room = self.chunk + 2
+            self.scratch = <char *>PyMem_RawMalloc(size * 2 * self.room * self.itemsize)
             if self.scratch is NULL:
                 raise MemoryError
 
@@ -123,11 +120,15 @@ cdef class _Team:
     cdef void take_chunks(self, size_t me) noexcept nogil:
         cdef cf_mt mt = self.start, before
         cdef uint64_t origin = mt.drawn, begin = self.edge[me], end = self.edge[me + 1]
-        cdef size_t count, at, room = self.chunk + 2
+        cdef size_t count, room = self.room, half = 0
         cdef char *to = NULL
-        if not self.direct:
-            to = self.scratch + me * room * self.itemsize
+        cdef cf_parcel parcel
+        parcel.to, parcel.source, parcel.bytes = self.out, self.out, 0
         while True:
+            if not self.direct:
+                # one half is filled while the other, whose place is known by now, is copied there
+                to = self.scratch + (2 * me + half) * room * self.itemsize
+                half = 1 - half
             if begin > 0 and not (self.direct and begin >= self.n):
                 if mt.drawn - origin + self.warm_up < begin:
                     cf_mt_skip(&mt, begin - self.warm_up - (mt.drawn - origin))
@@ -137,7 +138,9 @@ cdef class _Team:
             if self.direct:
                 room = 0 if begin >= self.n else self.n - begin
                 to = self.out + begin * self.itemsize if room > 0 else NULL
-            count = cf_run(&self.job, &mt, to, room, end - (mt.drawn - origin))
+                count = cf_run(&self.job, &mt, to, room, end - (mt.drawn - origin))
+            else:
+                count = cf_run_sending(&self.job, &mt, to, room, end - (mt.drawn - origin), &parcel)
             PyThread_acquire_lock(self.turn[me], WAIT_LOCK)
             if not self.done:
                 self.done = before.drawn != self.reached.drawn or (self.direct and self.filled != begin)
@@ -148,17 +151,15 @@ cdef class _Team:
                     self.filled, self.reached, self.done = self.n, mt, True
             if self.done:
                 PyThread_release_lock(self.turn[(me + 1) % self.size])
+                cf_send(&self.job, mt.simd, &parcel)
                 return
-            at = self.filled
+            parcel.to = self.out + self.filled * self.itemsize
+            parcel.source = to
+            parcel.bytes = 0 if self.direct else count * self.itemsize
             self.filled += count
             self.reached = mt
             self.done = self.filled == self.n
             PyThread_release_lock(self.turn[(me + 1) % self.size])
-            if not self.direct:
-                if self.large:
-                    cf_copy_far(mt.simd, self.out + at * self.itemsize, to, count * self.itemsize)
-                else:
-                    memcpy(self.out + at * self.itemsize, to, count * self.itemsize)
             begin += self.edge[self.size]
             end += self.edge[self.size]
 

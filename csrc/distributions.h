@@ -47,8 +47,18 @@ typedef struct {
 } cf_job;
 
 size_t cf_run(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws);
-/* memcpy, past the cache. */
-void cf_copy_far(const cf_simd *simd, void *out, const void *from, size_t bytes);
+
+/* Values that were made before and are still to be copied. */
+typedef struct {
+    char *to;
+    const char *from;
+    size_t bytes;
+} cf_parcel;
+
+/* The same into a place that stays in the cache, and meanwhile copies a parcel, the two a bit at a time. */
+size_t cf_run_sending(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws, cf_parcel *parcel);
+/* Copies what is left. Once all is sent, other threads may read it. */
+void cf_send(const cf_job *job, const cf_simd *simd, cf_parcel *parcel);
 
 /* Each row divided by its sum, added up in index order. */
 void cf_normalize_rows_f32(float *out, size_t rows, size_t columns);

@@ -4,6 +4,8 @@
 
 enum {
     LINE = 64,
+    /* Draws of a gaussian at a time: enough for the arithmetic, and the stores keep up with it. */
+    STEP = 4 * CF_MT_N,
     /* Below this a copy of the generator costs more than it gains. */
     WORTH_ALIGNING = 8 * CF_MT_N
 };
@@ -23,34 +25,41 @@ static size_t draw(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t d
     return n;
 }
 
-void cf_copy_far(const cf_simd *simd, void *out, const void *from, size_t bytes) {
-    size_t head = -(uintptr_t)out % LINE, lines;
-    if (!simd->stream || bytes < LINE) {
-        memcpy(out, from, bytes);
+static void copy(const cf_simd *simd, int far, char *to, const char *from, size_t bytes) {
+    size_t head = -(uintptr_t)to % LINE, lines;
+    if (!far || !simd->stream || bytes < LINE) {
+        memcpy(to, from, bytes);
         return;
     }
-    memcpy(out, from, head);
+    memcpy(to, from, head);
     lines = (bytes - head) / LINE;
-    simd->stream((char *)out + head, (const char *)from + head, lines);
+    simd->stream(to + head, from + head, lines);
     head += lines * LINE;
-    memcpy((char *)out + head, (const char *)from + head, bytes - head);
-    simd->fence();
+    memcpy(to + head, from + head, bytes - head);
 }
 
-/* A block (or a draft) at a time by way of a scratch in the first cache, so that the arithmetic on one goes on while the stores of
-   the block before it are under way. What does not fill a line waits for the next block: a line written in part would
-   have to be read first. */
+static uint64_t limit_of(const cf_mt *mt, uint64_t draws) {
+    return draws < CF_ANY - mt->drawn ? mt->drawn + draws : CF_ANY;
+}
+
+/* What is made before it is stored or sent. */
+static uint64_t next_draws(const cf_job *job, const cf_mt *mt, uint64_t limit) {
+    const uint64_t left = limit - mt->drawn, most = job->kind == CF_GAUSSIAN ? STEP : CF_MT_N - mt->pos % CF_MT_N;
+    return left < most ? left : most;
+}
+
+/* A step at a time by way of a scratch in the first cache, so that the arithmetic on one goes on while the stores of
+   the one before it are under way. What does not fill a line waits for the next step: a line written in part would have
+   to be read first. */
 static size_t draw_far(const cf_job *job, cf_mt *mt, char *out, size_t n, uint64_t draws) {
-    enum { ROOM = CF_DRAFT + CF_DRAFT_PAD + 2 };
+    enum { ROOM = STEP + CF_DRAFT_PAD + 2 };
     _Alignas(LINE) char room[LINE + ROOM * sizeof(double)];
     char *const values = room + LINE;
     const size_t width = job->wide ? sizeof(double) : sizeof(float);
-    const uint64_t limit = draws < CF_ANY - mt->drawn ? mt->drawn + draws : CF_ANY;
+    const uint64_t limit = limit_of(mt, draws);
     size_t made = 0, held = 0;
     while (made < n && mt->drawn < limit) {
-        const uint64_t left = limit - mt->drawn;
-        const uint64_t most = job->kind == CF_GAUSSIAN ? CF_DRAFT : CF_MT_N - mt->pos % CF_MT_N;
-        const size_t k = draw(job, mt, values, n - made < ROOM ? n - made : ROOM, left < most ? left : most);
+        const size_t k = draw(job, mt, values, n - made < ROOM ? n - made : ROOM, next_draws(job, mt, limit));
         const char *from = values - held;
         size_t ready = held + k * width, part = -(uintptr_t)out % LINE;
         made += k;
@@ -78,4 +87,37 @@ size_t cf_run(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws)
     n = job->large && mt->simd->stream ? draw_far(job, &aligned, out, n, draws) : draw(job, &aligned, out, n, draws);
     *mt = aligned;
     return n;
+}
+
+/* Up to a line's end, so that only the first and the last line are written in part. */
+static void send(const cf_job *job, const cf_simd *simd, cf_parcel *parcel, size_t bytes) {
+    if (bytes < parcel->bytes)
+        bytes -= (uintptr_t)(parcel->to + bytes) % LINE;
+    else
+        bytes = parcel->bytes;
+    copy(simd, job->large, parcel->to, parcel->from, bytes);
+    parcel->to += bytes;
+    parcel->from += bytes;
+    parcel->bytes -= bytes;
+}
+
+void cf_send(const cf_job *job, const cf_simd *simd, cf_parcel *parcel) {
+    send(job, simd, parcel, parcel->bytes);
+    if (job->large && simd->stream)
+        simd->fence();
+}
+
+size_t cf_run_sending(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws, cf_parcel *parcel) {
+    _Alignas(LINE) cf_mt aligned = *mt;
+    const uint64_t limit = limit_of(mt, draws);
+    const size_t width = job->wide ? sizeof(double) : sizeof(float);
+    size_t made = 0;
+    while (made < n && aligned.drawn < limit) {
+        const size_t k = draw(job, &aligned, (char *)out + made * width, n - made, next_draws(job, &aligned, limit));
+        made += k;
+        send(job, mt->simd, parcel, k * width + 2 * LINE);
+    }
+    send(job, mt->simd, parcel, parcel->bytes);
+    *mt = aligned;
+    return made;
 }

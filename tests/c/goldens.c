@@ -120,7 +120,7 @@ static int stores(const cf_simd *simd) {
     enum { GUARD = 80, MOST = 40000 };
     static const size_t lengths[] = {1, 4991, 4992, 5000, 9999, MOST};
     static const cf_kind kinds[] = {CF_UNIFORM, CF_GAUSSIAN, CF_BERNOULLI};
-    double *expected = malloc((MOST + 2 * GUARD) * sizeof *expected), *got = malloc((MOST + 2 * GUARD) * sizeof *got);
+    static double expected[MOST + 2 * GUARD], got[MOST + 2 * GUARD], aside[MOST], beside[MOST];
     int failed = 0;
     for (int i = 0; i < 3 * 3 * 2 * 6 * 17; ++i) {
         const size_t offset = (size_t)i % 17, n = lengths[i / 17 % 6];
@@ -149,11 +149,14 @@ static int stores(const cf_simd *simd) {
             failed += memcmp(mt.key, other.key, CF_MT_N * sizeof *mt.key) != 0;
         }
         memset(got, 7, bytes);
-        cf_copy_far(simd, (char *)got + (GUARD + offset) * width, (char *)expected + (GUARD + offset) * width, n * width);
-        failed += memcmp(expected, got, bytes) != 0;
+        cf_parcel parcel = {(char *)got + (GUARD + offset) * width, (char *)expected + (GUARD + offset) * width,
+                            n * width};
+        mt = other;
+        job.large = 1;
+        failed += cf_run_sending(&job, &mt, aside, n / 2, 2000, &parcel) != cf_run(&job, &other, beside, n / 2, 2000);
+        cf_send(&job, simd, &parcel);
+        failed += memcmp(expected, got, bytes) || mt.drawn != other.drawn;
     }
-    free(expected);
-    free(got);
     if (failed)
         printf("stores past the cache: %d failures\n", failed);
     return failed;
