@@ -47,6 +47,17 @@ def test_goldens(goldens, simd):
     assert b" 0 failures" in done.stdout
 
 
+@pytest.mark.parametrize("simd", ["avx2", "avx512", "neon"])
+def test_verdicts_at_their_margins(build, simd):
+    # normal.c is part of the program, since what decides draw by draw is not visible outside
+    program = build("margins", *(path for path in sorted(CORE.rglob("*.c")) if path.name != "normal.c"))
+    done = subprocess.run([program, simd], capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip(f"NOT RUN: this machine has no {simd}")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith(" 0 wrong\n")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="NOT RUN: the C library is not glibc")
 def test_every_float_that_can_occur_is_glibcs(build):

@@ -32,8 +32,14 @@ while True:
 
 
 def answer(boost, seed, skip, fills):
-    """What a stream gives: a digest of all arrays, the draws used and the next one."""
-    rng, digest = RNG(seed, boost=boost), hashlib.sha256()
+    """What a stream gives: a digest of all arrays, the draws used and the next one.
+
+    In place of a seed, the first 624 draws.
+    """
+    crafted = not isinstance(seed, int)
+    rng, digest = RNG(0 if crafted else seed, boost=boost), hashlib.sha256()
+    if crafted:
+        rng.state = {"bit_generator": "MT19937", "state": {"key": untempered(seed), "pos": 0}}
     rng.skip(skip)
     for kind, dtype, n, offset, first, second in fills:
         room = np.full(n + offset + 32, 7, dtype)
@@ -44,6 +50,20 @@ def answer(boost, seed, skip, fills):
             getattr(rng, kind)(out, first)
         digest.update(room)
     return digest.hexdigest(), rng.position, rng.random_raw()
+
+
+def untempered(draws):
+    """The words that are tempered to these."""
+    y = np.array(draws, np.uint32)
+    y ^= y >> 18
+    y ^= y << 15 & 0xEFC60000
+    x = y.copy()
+    for _ in range(4):
+        x = y ^ (x << 7 & 0x9D2C5680)
+    y = x.copy()
+    for _ in range(2):
+        x = y ^ x >> 11
+    return x
 
 
 class Interpreter:
@@ -149,6 +169,37 @@ fills = st.one_of(
 )
 def test_random_fills(fast, portable, boost, seed, skip, fills):
     assert fast(boost, seed, skip, fills) == portable(boost, seed, skip, fills)
+
+
+def hard_draws(rng):
+    """Draws most of which begin points outside their layers, many in the tail, or round up to 1."""
+    tops = rng.choice([0, 0xC00000, 0xF00000, 0xFD0000, 0xFE0000, 0xFFFFFE, 0xFFFFFF], 624)
+    layers = rng.choice([0, 1, 2, 60, 101, 126, 127], 624)
+    draws = (tops << 8 | layers << 1 | rng.integers(0, 2, 624)).astype(np.uint32)
+    plain = rng.random(624) < rng.choice([0, 0.5, 0.9, 0.99])
+    return np.where(plain, rng.integers(0, 2**32, 624, np.uint32), draws)
+
+
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("boost", ["1.58", "1.74"])
+def test_runs_of_points_outside_their_layers(fast, portable, boost, dtype):
+    rng = np.random.default_rng(1964)
+    for _ in range(150):
+        draws = hard_draws(rng)
+        first = RNG(0)
+        first.state = {"bit_generator": "MT19937", "state": {"key": untempered(draws), "pos": 0}}
+        assert np.array_equal(first.random_raw(624), draws)
+        skip, n, more = (int(each) for each in rng.integers(0, [70, 700, 700]))
+        request = boost, draws, skip, [("gaussian", dtype, n, 0, 0, 1), ("gaussian", dtype, more, 0, 0, 1)]
+        assert fast(*request) == portable(*request)
+
+
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("boost", ["1.58", "1.74"])
+def test_drafts_that_end_anywhere(fast, portable, boost, dtype):
+    lengths = [*range(600, 720, 7), *range(2000, 2200, 3), *range(4000, 4250, 3), 8191, 8192, 8193, 8257]
+    request = boost, 5, 0, [("gaussian", dtype, n, n % 17, 0, 1) for n in lengths * 3]
+    assert fast(*request) == portable(*request)
 
 
 @pytest.mark.slow

@@ -69,7 +69,7 @@ TARGET static inline __m512 permuted(const __m512 table[8], __m512i index) {
                                 _mm512_mask_blend_ps(bit5, third, fourth));
 }
 
-TARGET static inline cf_words look_up(const void *table, cf_words index) {
+TARGET __attribute__((always_inline)) static inline cf_words look_up(const void *table, cf_words index) {
     __m512 whole[8];
     for (int i = 0; i < 8; ++i)
         whole[i] = _mm512_loadu_ps((const float *)table + 16 * i);
