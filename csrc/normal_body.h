@@ -235,7 +235,7 @@ static size_t NAME(ziggurat_draft)(cf_block *block, NAME(draft) * draft, R *out,
 static size_t NAME(ziggurat_drafts)(cf_block *block, R *out, size_t n, uint64_t limit, R mean, R sigma,
                                     cf_boost boost) {
     enum { FEW = 640 };
-    NAME(draft) draft;
+    _Alignas(64) NAME(draft) draft;
     size_t made = 0;
     uint64_t left;
     while (made < n && (left = cf_left(block, limit)) > 0) {
