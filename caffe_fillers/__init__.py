@@ -28,7 +28,7 @@ from .initializers import (
 )
 from .net import Net
 from .reading import read_net, read_solver, upgrade, write_prototxt
-from .seeds import find_seed
+from .seeds import find_seed, search_seed
 from .signal import signal
 from .solver import Solver
 from .weights import load_weights, save_weights
@@ -60,6 +60,7 @@ __all__ = [
     "read_net",
     "read_solver",
     "save_weights",
+    "search_seed",
     "signal",
     "simd",
     "uniform",

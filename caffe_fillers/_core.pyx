@@ -87,7 +87,7 @@ cdef extern from *:
     """
     bint in_memory(char *place) nogil
 
-__all__ = ["RNG", "normalize_rows", "simd"]
+__all__ = ["RNG", "Seekers", "cores", "normalize_rows", "seeds_of", "simd", "ziggurat_edges"]
 
 
 cdef const cf_simd *_find_simd() except NULL:
@@ -650,3 +650,6 @@ def normalize_rows(out):
             cf_normalize_rows_f64(<double *>to.view.buf, rows, columns)
         else:
             cf_normalize_rows_f32(<float *>to.view.buf, rows, columns)
+
+
+include "_seek.pxi"

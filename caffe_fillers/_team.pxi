@@ -27,19 +27,23 @@ cdef enum:
 
 
 cdef size_t threads_for(const cf_job *job, size_t n, int asked) except 0:
-    """As many as were asked for, else all cores for large arrays, each for a chunk at least; CAFFE_FILLERS_THREADS
-    limits both."""
+    """As many as were asked for, else all cores for large arrays, each for a chunk at least."""
+    if asked == 0 and n < <size_t>(WORTH_GAUSSIAN if job.kind == CF_GAUSSIAN else WORTH_UNIFORM):
+        return 1
+    return min(limited(asked), n // (BLOCKS_OF_CHUNK * CF_MT_N) + 1)
+
+
+cdef size_t limited(int asked) except 0:
+    """As many threads as were asked for, else one for each core; CAFFE_FILLERS_THREADS limits both."""
     cdef size_t most = asked
     if asked == 0:
-        if n < <size_t>(WORTH_GAUSSIAN if job.kind == CF_GAUSSIAN else WORTH_UNIFORM):
-            return 1
         most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = os.environ.get("CAFFE_FILLERS_THREADS")
     if limit and most > 1:
         if not limit.isdecimal() or int(limit) < 1:
             raise CaffeError(f"CAFFE_FILLERS_THREADS={limit} must be a whole number, at least 1, or unset.")
         most = min(most, int(limit))
-    return min(most, <size_t>MOST_THREADS, n // (BLOCKS_OF_CHUNK * CF_MT_N) + 1)
+    return min(most, <size_t>MOST_THREADS)
 
 
 cdef double COST_OF_SKIP = 0.3  # a draw, as a share of a value's

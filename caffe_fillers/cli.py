@@ -15,6 +15,7 @@ from typing import Any
 import click
 import numpy as np
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 import caffe_fillers as cf
@@ -24,7 +25,7 @@ from .errors import printable
 
 __all__ = ["main"]
 
-FINE, DIFFERS, USAGE = 0, 1, 2
+FINE, DIFFERS, USAGE, STOPPED = 0, 1, 2, 130
 
 
 # --- what the commands share ---------------------------------------------------------------------------------------
@@ -459,21 +460,46 @@ def convert(weights: str, out: str, names: str | None, as_json: bool) -> None:
 def compare(a: str, b: str, as_json: bool, **options: Any) -> None:
     """Compare weights bit for bit, then by how far they are apart. B may be a prototxt, filled with --seed.
 
+    With a prototxt every blob is listed: which still hold the bits that they began with, and which were trained.
+
     Example: caffe-fillers compare snapshot.caffemodel lenet_solver.prototxt --input data=1x28x28
     """
     sides: list[Any] = []
+    net = None
     for path in (a, b):
         if path.endswith((".prototxt", ".pbtxt")):
             with _progress(f"filling {path}"):
-                sides.append(_build(path, options)[0].weight_set())
+                net = _build(path, options)[0]
+                sides.append(net.weight_set())
         else:
             sides.append(path)
     report = cf.compare(*sides)
     if as_json:
         _json({"equal": bool(report), "close": report.close, "blobs": [dataclasses.asdict(blob) for blob in report]})
-    else:
+    elif net is None:
         click.echo(str(report))
+    else:
+        _initial(net, report)
     sys.exit(FINE if report else DIFFERS)
+
+
+def _initial(net: Any, report: Any) -> None:
+    """Which blobs still are as a net's fills made them."""
+    fillers = {f"{row['layer']}/{row['index']}": _filler_text(row["filler"]) for row in net.fills()}
+    rows = []
+    for blob in report:
+        held = {"equal": "initial", "differs": f"{blob.count:,} changed"}.get(blob.status, blob.status)
+        apart = blob.max_abs if blob.status in ("differs", "dtype") else None
+        rows.append({"blob": blob.name, "filler": fillers.get(blob.name), "held": held, "apart": apart})
+    columns = [
+        ("blob", "blob", "left"),
+        ("filler", "filler", "left"),
+        ("held", "holds", "right"),
+        ("apart", "by at most", "right"),
+    ]
+    _print(rows, columns)
+    same = len(report) - len(report.differences)
+    click.echo(f"\nseed {net.seed}: {same} of {len(report)} blobs are equal bit for bit")
 
 
 @main.command()
@@ -500,30 +526,48 @@ def upgrade(old: str, output: str, strict: bool, as_json: bool) -> None:
 @main.command()
 @click.argument("weights", type=click.Path())
 @click.argument("net", type=click.Path())
+@click.option("--layer", help="The layer to search by, or one blob of it as NAME/INDEX; else all that draw.")
 @_inputs_option
 @_phase_option
 @_level_option
 @_stages_option
-@_boost_option
+@click.option("--boost", help="The Boost that Caffe was built with; else one of each kind is tried.")
 @_caffe_option
-@click.option(
-    "--seeds", type=(int, int), default=(0, 2**32), help="Search from the first up to, not including, the second."
-)
+@click.option("--from", "first", type=click.IntRange(0, 2**32 - 1), default=0, help="The first seed to try.")
+@click.option("--to", "last", type=click.IntRange(0, 2**32 - 1), default=2**32 - 1, help="The last seed to try.")
+@click.option("--threads", type=click.IntRange(1), help="Threads to search with; one for each core otherwise.")
 @_as_json
-def seed(weights: str, net: str, inputs: Any, seeds: tuple[int, int], as_json: bool, **options: Any) -> None:
-    """Find the seed whose fills of NET, a net's prototxt, these WEIGHTS are.
+def seed(weights: str, net: str, inputs: Any, first: int, last: int, as_json: bool, **options: Any) -> None:
+    """Find the seed whose fills of NET, a net's or a solver's prototxt, these WEIGHTS are.
+
+    One blob that training has not touched is enough. Ctrl-C stops the search, and says how to go on.
 
     Example: caffe-fillers seed lenet_iter_0.caffemodel lenet_train_test.prototxt --input data=1x28x28
     """
-    with _progress(f"searching for the seed of {weights}"):
-        found = cf.find_seed(weights, net, inputs=_inputs(inputs), seeds=range(*seeds), **options)
+    reached = first
+    console = Console(stderr=True)
+    columns = (TextColumn("trying seeds"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=None)
+
+        def show(done: int, stop: int) -> None:
+            nonlocal reached
+            reached = done
+            progress.update(bar, completed=done - first, total=stop - first)
+
+        try:
+            found = cf.search_seed(
+                weights, net, inputs=_inputs(inputs), seeds=range(first, last + 1), progress=show, **options
+            )
+        except KeyboardInterrupt:
+            progress.stop()
+            click.echo(f"stopped: nothing below seed {reached}; go on with --from {reached}", err=True)
+            sys.exit(STOPPED)
     if as_json:
-        _json({"weights": weights, "net": net, "seed": found})
-    elif found is None:
-        click.echo(f"no seed in {seeds[0]}..{seeds[1] - 1} gives these weights with Boost {options['boost']}", err=True)
+        _json({"weights": weights, "net": net, "seed": found.seed, **dataclasses.asdict(found)})
     else:
-        click.echo(f"seed {found}")
-    sys.exit(DIFFERS if found is None else FINE)
+        click.echo(str(found), err=not found.found)
+    sys.exit(FINE if found.found else DIFFERS)
 
 
 if __name__ == "__main__":

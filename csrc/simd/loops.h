@@ -117,7 +117,39 @@ TARGET static void box_muller_f32(float *restrict out, const uint32_t *restrict 
     }
 }
 
+/* Many generators side by side: word i + 1 .. end of their seeding, made from word i. */
+TARGET static void seed_on(uint32_t *restrict word, uint32_t i, uint32_t end) {
+    while (i++ < end)
+        for (size_t lane = 0; lane < CF_LANES; ++lane)
+            word[lane] = 1812433253u * (word[lane] ^ (word[lane] >> 30)) + i;
+}
+
+/* Back from word i to word 0, which is the seed. */
+TARGET static void seed_back(uint32_t *restrict word, uint32_t i) {
+    for (; i > 0; --i)
+        for (size_t lane = 0; lane < CF_LANES; ++lane) {
+            uint32_t y = (word[lane] - i) * 2520285293u;
+            word[lane] = y ^ (y >> 30);
+        }
+}
+
+TARGET static void twist_lanes(uint32_t *out, const uint32_t *high, const uint32_t *low, const uint32_t *far) {
+    for (size_t lane = 0; lane < CF_LANES; ++lane)
+        out[lane] = mix(high[lane], low[lane], far[lane]);
+}
+
+TARGET static uint32_t look_up(uint32_t *restrict marked, const uint32_t *restrict draw, const uint32_t *restrict map,
+                               uint32_t turn) {
+    uint32_t any = 0;
+    for (size_t lane = 0; lane < CF_LANES; ++lane) {
+        uint32_t key = draw[lane] >> turn | draw[lane] << (31 - turn) << 1;
+        any |= marked[lane] &= map[key >> 21] >> (key >> 16 & 31);
+    }
+    return any & 1;
+}
+
 #define CF_LOOPS \
     .twist = twist, .temper = temper, .add = add, .uniform_f32 = uniform_f32, .uniform_f64 = uniform_f64, \
     .bernoulli_f32 = bernoulli_f32, .bernoulli_f64 = bernoulli_f64, .mask_f32 = mask_f32, .mask_f64 = mask_f64, \
-    .box_muller_f32 = box_muller_f32
+    .box_muller_f32 = box_muller_f32, .seed_on = seed_on, .seed_back = seed_back, .twist_lanes = twist_lanes, \
+    .look_up = look_up

@@ -1,0 +1,92 @@
+# The search among seeds: from what is known of some draws to the seeds that give them.
+
+from cpython.mem cimport PyMem_RawCalloc
+
+cdef extern from "seek.h" nogil:
+    enum: CF_LANES
+    ctypedef struct cf_clue:
+        uint64_t at
+        uint32_t turn, ends, ranges
+        const uint32_t *range
+    ctypedef struct cf_seekers:
+        pass
+    ctypedef uint32_t cf_lanes[128]
+    void cf_clue_map(cf_clue *clue)
+    size_t cf_seek(cf_seekers *room, const cf_simd *, const cf_clue *clue, size_t clues, const uint32_t *seed, size_t n,
+                   cf_lanes *drawn, uint32_t *found, uint32_t *possibility, size_t most)
+    void cf_seeds_of(const cf_simd *, uint32_t *word, size_t n, uint32_t i)
+
+cdef extern from "ziggurat_tables.h" nogil:
+    const double cf_normal_x[129]
+
+ziggurat_edges = np.array([cf_normal_x[i] for i in range(129)])
+
+
+cdef class Seekers:
+    """Seeds to be held to clues: lists of possibilities, each a list of (draw, turn, ranges).
+
+    A possibility is right for a seed if all its draws, counted from seeding and turned right by some bits, lie in one
+    of their ranges: an array of uint32, n x 2, of first and last.
+    """
+
+    cdef cf_clue *clue
+    cdef cf_seekers *room
+    cdef cf_lanes *drawn
+    cdef size_t clues
+    cdef list kept
+
+    def __cinit__(self, possibilities):
+        cdef const uint32_t[:, ::1] ranges
+        cdef size_t j = 0
+        self.clues = sum(map(len, possibilities))
+        self.kept = []
+        self.clue = <cf_clue *>PyMem_RawCalloc(self.clues, sizeof(cf_clue))
+        self.room = <cf_seekers *>PyMem_RawMalloc(sizeof(cf_seekers))
+        self.drawn = <cf_lanes *>PyMem_RawMalloc(self.clues * sizeof(cf_lanes))
+        if self.clue is NULL or self.room is NULL or self.drawn is NULL:
+            raise MemoryError
+        for possibility in possibilities:
+            for at, turn, known in possibility:
+                ranges = known
+                self.kept.append(ranges)
+                self.clue[j].at, self.clue[j].turn = at, turn
+                self.clue[j].ranges = ranges.shape[0]
+                if ranges.shape[0] > 0:
+                    self.clue[j].range = &ranges[0, 0]
+                cf_clue_map(&self.clue[j])
+                j += 1
+            self.clue[j - 1].ends = 1
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.clue)
+        PyMem_RawFree(self.room)
+        PyMem_RawFree(self.drawn)
+
+    def among(self, const uint32_t[::1] seeds):
+        """The seeds that are right, and by which possibility. For one thread at a time."""
+        cdef size_t n = seeds.shape[0], count = 0
+        found, possibility = np.empty(n, np.uint32), np.empty(n, np.uint32)
+        cdef uint32_t[::1] to = found, which = possibility
+        if n == 0 or self.clues == 0:
+            return found[:0], possibility[:0]
+        while True:
+            with nogil:
+                count = cf_seek(self.room, SIMD, self.clue, self.clues, &seeds[0], n, self.drawn, &to[0], &which[0],
+                                to.shape[0])
+            if count <= <size_t>to.shape[0]:
+                return np.asarray(seeds)[found[:count]], possibility[:count]
+            # several possibilities may be right for one seed
+            found, possibility = np.empty(count, np.uint32), np.empty(count, np.uint32)
+            to, which = found, possibility
+
+
+def seeds_of(uint32_t[::1] words, uint32_t i):
+    """Turn words that stand at place i of a seeding into its seeds, in place."""
+    if words.shape[0] > 0:
+        with nogil:
+            cf_seeds_of(SIMD, &words[0], words.shape[0], i)
+
+
+def cores(threads=None):
+    """How many threads to work with: as many as asked for, else all cores; CAFFE_FILLERS_THREADS limits both."""
+    return limited(_threads(threads))

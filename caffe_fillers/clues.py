@@ -1,0 +1,159 @@
+"""What the value of a weight tells of the draws that made it: the distributions read backwards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ._core import ziggurat_edges
+from .fillers import Plan
+
+__all__ = ["Clue", "clues", "draws_of_uniform", "kind_of", "spent"]
+
+Words = npt.NDArray[np.uint32]
+_Array = npt.NDArray[Any]
+
+
+class Clue(NamedTuple):
+    """A draw lies in one of some ranges.
+
+    `draw` counts from the first draw of the value (of the pair of values for Box-Muller). The ranges, an array of
+    n x 2, first and last, are of the draw's word turned right by `turn` bits.
+    """
+
+    draw: int
+    turn: int
+    ranges: Words
+
+    @property
+    def size(self) -> int:
+        return int((self.ranges[:, 1].astype(np.int64) - self.ranges[:, 0] + 1).sum())
+
+    def words(self) -> Words:
+        """Every word that the draw may have been."""
+        first, last = self.ranges.astype(np.int64).T
+        sizes = last - first + 1
+        turned = np.repeat(first - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+        words = turned.astype(np.uint32)
+        return words << np.uint32(self.turn) | words >> np.uint32(31 - self.turn) >> np.uint32(1)
+
+
+def kind_of(plan: Plan, boost: str) -> str:
+    """The distribution that a fill draws from: uniform, Box-Muller (up to Boost 1.55) or ziggurat."""
+    if plan.draw == "uniform":
+        return "uniform"
+    return "Box-Muller" if int(boost.split(".")[1]) < 56 else "ziggurat"
+
+
+def spent(kind: str, dtype: np.dtype[Any]) -> int:
+    """How many draws a value takes if none is rejected."""
+    return 2 if kind == "ziggurat" and dtype == np.float64 else 1
+
+
+def clues(plan: Plan, kind: str, values: _Array, i: int) -> list[Clue]:
+    """What value i of a blob tells; nothing if it is no fill's, or too few of its digits are left."""
+    if kind == "uniform":
+        found = _uniform(plan, values[i])
+    elif kind == "ziggurat":
+        found = _ziggurat(plan, values[i])
+    else:
+        found = _box_muller(plan, values[i : i + 2]) if i % 2 == 0 and i + 1 < len(values) else []
+    return found if all(len(clue.ranges) for clue in found) else []
+
+
+def _ranks(f: Callable[[_Array], _Array], bits: int, value: _Array) -> tuple[_Array, _Array]:
+    """First and last of the 2**bits whole numbers for which f, which never falls, gives a value; last < first: none."""
+
+    def count(below: Callable[[_Array, _Array], Any]) -> _Array:
+        at = np.zeros(value.shape, np.int64)
+        for bit in range(bits, -1, -1):
+            further = at + (1 << bit)
+            fits = further <= 1 << bits
+            at = np.where(fits & below(f(np.where(fits, further, 1) - 1), value), further, at)
+        return at
+
+    return count(np.less), count(np.less_equal) - 1
+
+
+def draws_of_uniform(plan: Plan, values: _Array) -> tuple[_Array, _Array]:
+    """First and last draw that each value of a uniform fill may come of."""
+    real = values.dtype.type
+    low, high = real(plan.a), np.nextafter(real(plan.b), real(np.inf))
+    with np.errstate(over="ignore"):
+        width = high - low
+    if not np.isfinite(width):
+        return np.ones(values.shape, np.int64), np.zeros(values.shape, np.int64)
+    return _ranks(lambda draw: draw.astype(real) * real(2.0**-32) * width + low, 32, values)
+
+
+def _uniform(plan: Plan, value: Any) -> list[Clue]:
+    first, last = draws_of_uniform(plan, np.array([value]))
+    return [Clue(0, 0, _ranges(first, last))]
+
+
+def _ranges(first: _Array, last: _Array) -> Words:
+    """Those that hold something, in order and joined where they overlap."""
+    kept = np.argsort(first)
+    kept = kept[first[kept] <= last[kept]]
+    first, last = first[kept], np.maximum.accumulate(last[kept]) if len(kept) else last[kept]
+    begins = np.ones(len(first), bool)
+    begins[1:] = first[1:] > last[:-1]
+    ends = np.roll(begins, -1)
+    return np.ascontiguousarray(np.stack([first[begins], last[ends]], 1).astype(np.uint32))
+
+
+def _ziggurat(plan: Plan, value: Any) -> list[Clue]:
+    real = type(value)
+    bits = 53 if real is np.float64 else 24
+    bucket = np.arange(256)
+    edge = ziggurat_edges[bucket >> 1].astype(real)
+    sign = ((bucket & 1) * 2 - 1).astype(real)
+    mean, sigma = real(plan.a), real(plan.b)
+
+    def rising(fraction: _Array) -> _Array:
+        # a value falls as the fraction rises where its sign is negative
+        made: _Array = ((fraction.astype(real) * real(2.0**-bits) * edge) * sign * sigma + mean) * sign
+        return made
+
+    first, last = _ranks(rising, bits, value * sign)
+    high = bucket.astype(np.int64) << 24
+    if bits == 24:
+        return [Clue(0, 8, _ranges(high | first, np.where(first <= last, high | last, -1)))]
+    # the upper 29 bits come of a second draw
+    none = first > last
+    coarse = Clue(1, 29, _ranges((first >> 24) << 3, np.where(none, -1, (last >> 24) << 3 | 7)))
+    whole = (first >> 24) != (last >> 24)
+    fine_first, fine_last = np.where(whole, 0, first & 0xFFFFFF), np.where(whole, 0xFFFFFF, last & 0xFFFFFF)
+    return [Clue(0, 8, _ranges(high | fine_first, np.where(none, -1, high | fine_last))), coarse]
+
+
+def _box_muller(plan: Plan, pair: _Array) -> list[Clue]:
+    """Not exact as the others are: ranges wide enough for all roundings on the way."""
+    eps = float(np.finfo(pair.dtype).eps) / 2
+    a, b = (float(each) for each in pair)
+    x, y = (a - plan.a) / plan.b, (b - plan.a) / plan.b
+    radius = math.hypot(x, y)
+    if radius == 0 or not math.isfinite(radius):
+        return []
+    blur = eps * ((2 * max(abs(a), abs(b)) + abs(plan.a)) / plan.b + 4 * radius)
+    angle = math.atan2(y, x) % (2 * math.pi)
+    first = (angle / (2 * math.pi)) * 2**32
+    first_blur = (1.5 * blur / radius + 3 * eps * angle) / (2 * math.pi) * 2**32 + 2
+    second = -math.expm1(-radius * radius / 2) * 2**32
+    second_blur = (1.5 * blur * radius * math.exp(-radius * radius / 2) + 2 * eps) * 2**32 + 2
+    return [Clue(0, 0, _around(first, first_blur, True)), Clue(1, 0, _around(second, second_blur, False))]
+
+
+def _around(at: float, blur: float, circular: bool) -> Words:
+    size = 2**32
+    first, last = math.floor(at - blur), math.ceil(at + blur)
+    firsts, lasts = [max(first, 0)], [min(last, size - 1)]
+    if circular and first < 0:
+        firsts, lasts = [*firsts, size + first], [*lasts, size - 1]
+    if circular and last >= size:
+        firsts, lasts = [*firsts, 0], [*lasts, last - size]
+    return _ranges(np.array(firsts), np.array(lasts))

@@ -1,0 +1,190 @@
+"""Ways from the values of a blob to seeds that may have filled it."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import recovery
+from ._core import Seekers, cores
+from .clues import Clue, clues, draws_of_uniform, kind_of, spent
+from .fillers import Plan
+
+__all__ = ["Filled", "Hit", "by_pairs", "by_stream", "one_by_one"]
+
+_ANCHORS = 4  # values to begin a search at, so that some may have been changed
+_MOST_PAIRS = 2**24
+# from values in a row: few are mostly enough; some of many may have been changed
+_STRETCHES = (slice(0, 2560), *(slice(begin, begin + 16384) for begin in range(0, 5 * 16384, 16384)))
+_CLEAR = 4096  # so many draws that give one value are still few
+
+_Array = npt.NDArray[Any]
+
+
+class Hit(NamedTuple):
+    """For this seed the draws from `draw` on begin with those of value `i`, if Boost is one of these."""
+
+    seed: int
+    boosts: Sequence[str]
+    i: int
+    draw: int
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A blob's values in order, the plan of its filler, and by profile where in the stream its draws may begin."""
+
+    values: _Array
+    plan: Plan
+    starts: dict[str, range]
+
+    @cached_property
+    def drawn(self) -> list[int]:
+        """Which values still show a draw: a sparse fill hides some."""
+        shown = np.isfinite(self.values)
+        return np.flatnonzero(shown & (self.values != 0) if self.plan.keep is not None else shown).tolist()
+
+    @cached_property
+    def _shown(self) -> set[int]:
+        return set(self.drawn)
+
+    def kinds(self) -> dict[str, list[str]]:
+        """The profiles, by the distribution that they draw from."""
+        kinds: dict[str, list[str]] = {}
+        for boost in self.starts:
+            kinds.setdefault(kind_of(self.plan, boost), []).append(boost)
+        return kinds
+
+    def clues(self, kind: str, i: int) -> list[Clue]:
+        needed = {i, i + 1} if kind == "Box-Muller" else {i}
+        return clues(self.plan, kind, self.values, i) if needed <= self._shown else []
+
+    def places(self, kind: str, boosts: Sequence[str], i: int) -> range:
+        """Where the draws of value i may begin."""
+        starts, step = [self.starts[boost] for boost in boosts], spent(kind, self.values.dtype)
+        first, last = min(start.start for start in starts), max(start.stop for start in starts)
+        return range(first + step * i, last + step * i + _late(kind, i))
+
+
+def _late(kind: str, i: int) -> int:
+    """How many draws beside those of values the first i values may take, but for one blob in a million."""
+    # a ziggurat's rejected draws have a mean of some 0.04 a value and a variance of 0.07
+    return math.ceil(0.04 * i + 6 * math.sqrt(0.07 * i)) + 4 if kind == "ziggurat" else 0
+
+
+def by_pairs(blob: Filled, kind: str, boosts: Sequence[str]) -> Iterator[list[Hit]]:
+    """All seeds at once, by values whose draws stand 227 apart: once for each value that this can begin at."""
+    step, searched = spent(kind, blob.values.dtype), 0
+    for i in blob.drawn[: 4 * _ANCHORS]:
+        places = blob.places(kind, boosts, i)
+        for clue in blob.clues(kind, i):
+            if places.stop - 1 + clue.draw + recovery.APART > recovery.LAST:
+                continue
+            later = [
+                other.words()
+                for j in range(i, i + recovery.APART // step + 2)
+                for other in blob.clues(kind, j)
+                if 0 <= recovery.APART - (step * (j - i) + other.draw - clue.draw) <= _late(kind, j - i)
+            ]
+            if not later or clue.size * sum(map(len, later)) > _MOST_PAIRS:
+                continue
+            words = recovery.words_between(clue.words(), np.concatenate(later))
+            hits = []
+            for place in places:
+                draw = place + clue.draw
+                right, _ = Seekers([[(draw, clue.turn, clue.ranges)]]).among(recovery.seeds_between(words, draw))
+                hits += [Hit(seed, boosts, i, place) for seed in right.tolist()]
+            yield hits
+            searched += 1
+            if searched == _ANCHORS:
+                return
+
+
+def by_stream(blob: Filled) -> Iterator[list[Hit]]:
+    """All seeds at once, by many uniform values in a row: once for each stretch of them that this can be told from."""
+    boosts, count = list(blob.starts), len(blob.values)
+    most = 2 * (max(start.stop for start in blob.starts.values()) + count) + 10**6
+    for stretch in _STRETCHES:
+        values = blob.values[stretch]
+        if len(values) < recovery.ENOUGH:
+            continue
+        first, last = draws_of_uniform(blob.plan, values)
+        if np.median(last - first) > _CLEAR:
+            continue
+        hits = []
+        for offset, state in recovery.complete(*recovery.words_behind(first, last)):
+            behind = recovery.seed_behind(state, most)
+            if behind is not None:
+                seed, draw = behind
+                hits.append(Hit(seed, boosts, stretch.start + offset, draw))
+        yield hits
+
+
+def one_by_one(blob: Filled, seeds: range, threads: int | None) -> Iterator[tuple[int, list[Hit]]]:
+    """Seed by seed: below which all are done, and which of them may be right. Nothing if the values tell too little."""
+    possible, told = _possibilities(blob)
+    for end, right, which in _right(possible, seeds, threads) if possible else ():
+        yield end, [Hit(seed, *told[way]) for seed, way in zip(right.tolist(), which.tolist(), strict=True)]
+
+
+_Known = list[tuple[int, int, Any]]
+
+
+def _possibilities(blob: Filled) -> tuple[list[_Known], list[tuple[Sequence[str], int, int]]]:
+    """What the first values tell of which draws, and to which profiles, value and draw each of these belongs."""
+    possible: list[_Known] = []
+    told: list[tuple[Sequence[str], int, int]] = []
+    for kind, boosts in blob.kinds().items():
+        step, anchors = spent(kind, blob.values.dtype), 0
+        for i in blob.drawn[: 4 * _ANCHORS]:
+            known = blob.clues(kind, i)
+            # of values with few digits more are needed; but between a ziggurat's draws others may lie
+            for j in range(i + 1, i + 8):
+                if not known or kind == "ziggurat" or sum(32 - math.log2(clue.size) for clue in known) > 24:
+                    break
+                known += [clue._replace(draw=clue.draw + step * (j - i)) for clue in blob.clues(kind, j)]
+            if not known:
+                continue
+            for place in blob.places(kind, boosts, i):
+                possible.append([(place + clue.draw, clue.turn, clue.ranges) for clue in known])
+                told.append((boosts, i, place))
+            anchors += 1
+            if anchors == 2:
+                break
+    return possible, told
+
+
+def _right(possible: list[_Known], seeds: range, threads: int | None) -> Iterator[tuple[int, _Array, _Array]]:
+    blocks = max(draw for known in possible for draw, _, _ in known) // recovery.N
+    chunk = max(2048, 2**18 // (1 + 4 * blocks))
+    workers = cores(threads)
+    rooms = [Seekers(possible) for _ in range(workers)]
+
+    def look(begin: int) -> tuple[int, _Array, _Array]:
+        end = min(begin + chunk, seeds.stop)
+        room = rooms.pop()
+        try:
+            return end, *room.among(np.arange(begin, end, dtype=np.uint32))
+        finally:
+            rooms.append(room)
+
+    begins = iter(range(seeds.start, seeds.stop, chunk))
+    waiting: deque[Future[tuple[int, _Array, _Array]]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            waiting.extend(pool.submit(look, begin) for begin in islice(begins, 2 * workers))
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(look, begin) for begin in islice(begins, 1))
+        finally:
+            for future in waiting:
+                future.cancel()

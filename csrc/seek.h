@@ -1,0 +1,36 @@
+/* Which seeds give draws that are known in part. */
+#ifndef CF_SEEK_H
+#define CF_SEEK_H
+
+#include "mt19937.h"
+
+/* What is known of one draw. Its word is turned right, so that what is known of it comes first: then it lies in one of
+   some ranges. */
+typedef struct {
+    uint64_t at; /* 0: the first draw after seeding */
+    uint32_t turn;
+    uint32_t ends;   /* 1: the last of some clues that must all be right; what follows is another possibility */
+    uint32_t ranges; /* pairs in `range`, first and last, that rise and do not overlap */
+    const uint32_t *range;
+    uint32_t map[2048]; /* a bit for each upper half of a word that a range touches */
+} cf_clue;
+
+typedef uint32_t cf_lanes[CF_LANES];
+
+/* Room for one thread. */
+typedef struct {
+    cf_lanes seeded[CF_MT_N], block[CF_MT_N], word, marked;
+} cf_seekers;
+
+/* Enters a clue's ranges in its map. */
+void cf_clue_map(cf_clue *clue);
+
+/* Those of n seeds that are right by all clues of some possibility: writes their indices, and the possibility's; at
+   most `most` of them. Returns how many there are. `drawn` has room for each clue. */
+size_t cf_seek(cf_seekers *room, const cf_simd *simd, const cf_clue *clue, size_t clues, const uint32_t *seed, size_t n,
+               cf_lanes *drawn, uint32_t *found, uint32_t *possibility, size_t most);
+
+/* From word i of their seeding to the seeds, in place. */
+void cf_seeds_of(const cf_simd *simd, uint32_t *word, size_t n, uint32_t i);
+
+#endif
