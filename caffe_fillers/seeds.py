@@ -187,17 +187,16 @@ def _search_at_once(filled: seeking.Filled, seeds: range, judge: _Judge) -> bool
         ways = {"values 227 draws apart": seeking.by_pairs(filled, kind, boosts)}
         if kind == "uniform":
             ways["its values in a row"] = seeking.by_stream(filled)
-        searched = False
+        searched = []
         for way, stretches in ways.items():
             for hits in stretches:
-                searched = True
                 judge.hear(hit for hit in hits if hit.seed in seeds)
                 if judge.settled:
                     return True
-            if searched:
-                judge.tried(f"all seeds at once, by {way} ({kind})")
-                break
-        complete &= searched
+                searched.append(way)
+        for way in dict.fromkeys(searched):
+            judge.tried(f"all seeds at once, by {way} ({kind})")
+        complete &= bool(searched)
     return complete
 
 
@@ -334,16 +333,18 @@ class _Blob:
             search.misfits.append(f"{self.name} holds no value that was drawn")
             return False
         sample = np.sort(values[:: values.size // 4096 + 1].astype(float))
+        width = plan.b - plan.a if plan.draw == "uniform" else plan.b
         if plan.draw == "uniform":
-            with np.errstate(divide="ignore", invalid="ignore"):
-                expected = np.nan_to_num(np.clip((sample - plan.a) / (plan.b - plan.a), 0, 1), nan=1.0)
+            expected = np.clip((sample - plan.a) / width, 0, 1) if width else (sample >= plan.a).astype(float)
             said = f"from {plan.a:.6g} to {plan.b:.6g}"
         else:
             expected = np.array([math.erfc((plan.a - x) / plan.b / math.sqrt(2)) / 2 for x in sample.tolist()])
             said = f"about {plan.a:.6g} with a deviation of {plan.b:.6g}"
         ranks = np.arange(len(sample) + 1) / len(sample)
-        apart = float(max(np.max(ranks[1:] - expected), np.max(expected - ranks[:-1])))
-        if 2 * math.exp(-2 * len(sample) * apart**2) > 1e-6:
+        # rounding moves a value by a grain at most
+        grain = float(np.finfo(values.dtype).eps) * max(abs(plan.a), abs(plan.b)) / (width or 1)
+        apart = float(max(np.max(ranks[1:] - expected), np.max(expected - ranks[:-1])) - grain)
+        if apart <= 0 or 2 * math.exp(-2 * len(sample) * apart**2) > 1e-6:
             return True
         search.misfits.append(
             f"{self.name} does not look like its filler, {self.filler}: values {said} are expected, these go from "
@@ -465,9 +466,10 @@ class _Judge:
         for boost in self.blob.filled.starts:
             net = self.nets(seed, boost, True)
             made = net.params[layer][int(index)].data
-            places = [tuple(place) for place in np.argwhere(~_same(self.blob.values, made)).tolist()]
-            if len(places) * 2 > made.size:
+            differ = ~_same(self.blob.values, made)
+            if np.count_nonzero(differ) * 2 > made.size:
                 continue
+            places = [tuple(place) for place in np.argwhere(differ).tolist()]
             report = compare(self.given, net.params)
             same = [blob.name for blob in report if blob]
             changed = {blob.name: blob.count for blob in report if blob.status == "differs"}

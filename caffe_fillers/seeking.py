@@ -48,14 +48,13 @@ class Filled:
     starts: dict[str, range]
 
     @cached_property
-    def drawn(self) -> list[int]:
+    def drawn(self) -> npt.NDArray[np.intp]:
         """Which values still show a draw: a sparse fill hides some."""
-        shown = np.isfinite(self.values)
-        return np.flatnonzero(shown & (self.values != 0) if self.plan.keep is not None else shown).tolist()
+        return np.flatnonzero(self._shown(self.values))
 
-    @cached_property
-    def _shown(self) -> set[int]:
-        return set(self.drawn)
+    def _shown(self, values: _Array) -> npt.NDArray[np.bool_]:
+        finite = np.isfinite(values)
+        return finite & (values != 0) if self.plan.keep is not None else finite
 
     def kinds(self) -> dict[str, list[str]]:
         """The profiles, by the distribution that they draw from."""
@@ -65,8 +64,8 @@ class Filled:
         return kinds
 
     def clues(self, kind: str, i: int) -> list[Clue]:
-        needed = {i, i + 1} if kind == "Box-Muller" else {i}
-        return clues(self.plan, kind, self.values, i) if needed <= self._shown else []
+        needed = self.values[i : i + (2 if kind == "Box-Muller" else 1)]
+        return clues(self.plan, kind, self.values, i) if len(needed) and self._shown(needed).all() else []
 
     def places(self, kind: str, boosts: Sequence[str], i: int) -> range:
         """Where the draws of value i may begin."""
@@ -84,7 +83,7 @@ def _late(kind: str, i: int) -> int:
 def by_pairs(blob: Filled, kind: str, boosts: Sequence[str]) -> Iterator[list[Hit]]:
     """All seeds at once, by values whose draws stand 227 apart: once for each value that this can begin at."""
     step, searched = spent(kind, blob.values.dtype), 0
-    for i in blob.drawn[: 4 * _ANCHORS]:
+    for i in blob.drawn[: 4 * _ANCHORS].tolist():
         places = blob.places(kind, boosts, i)
         for clue in blob.clues(kind, i):
             if places.stop - 1 + clue.draw + recovery.APART > recovery.LAST:
@@ -92,6 +91,7 @@ def by_pairs(blob: Filled, kind: str, boosts: Sequence[str]) -> Iterator[list[Hi
             later = [
                 other.words()
                 for j in range(i, i + recovery.APART // step + 2)
+                if recovery.APART - step * (j - i) - 1 <= _late(kind, j - i)
                 for other in blob.clues(kind, j)
                 if 0 <= recovery.APART - (step * (j - i) + other.draw - clue.draw) <= _late(kind, j - i)
             ]
@@ -145,14 +145,14 @@ def _possibilities(blob: Filled) -> tuple[list[_Known], list[tuple[Sequence[str]
     told: list[tuple[Sequence[str], int, int]] = []
     for kind, boosts in blob.kinds().items():
         step, anchors = spent(kind, blob.values.dtype), 0
-        for i in blob.drawn[: 4 * _ANCHORS]:
+        for i in blob.drawn[: 4 * _ANCHORS].tolist():
             known = blob.clues(kind, i)
             # of values with few digits more are needed; but between a ziggurat's draws others may lie
             for j in range(i + 1, i + 8):
-                if not known or kind == "ziggurat" or sum(32 - math.log2(clue.size) for clue in known) > 24:
+                if not known or kind == "ziggurat" or _bits(known) > 24:
                     break
                 known += [clue._replace(draw=clue.draw + step * (j - i)) for clue in blob.clues(kind, j)]
-            if not known:
+            if _bits(known) < 12:
                 continue
             for place in blob.places(kind, boosts, i):
                 possible.append([(place + clue.draw, clue.turn, clue.ranges) for clue in known])
@@ -161,6 +161,11 @@ def _possibilities(blob: Filled) -> tuple[list[_Known], list[tuple[Sequence[str]
             if anchors == 2:
                 break
     return possible, told
+
+
+def _bits(known: list[Clue]) -> float:
+    """How much is told, in bits."""
+    return sum(32 - math.log2(clue.size) for clue in known)
 
 
 def _right(possible: list[_Known], seeds: range, threads: int | None) -> Iterator[tuple[int, _Array, _Array]]:
