@@ -5,13 +5,15 @@ from cpython.mem cimport PyMem_RawCalloc
 cdef extern from "seek.h" nogil:
     enum: CF_LANES
     ctypedef struct cf_clue:
-        uint64_t at
-        uint32_t turn, ends, ranges
+        uint64_t block
+        uint32_t place, turn, ends, ranges
         const uint32_t *range
+        const uint32_t *map
+    ctypedef uint32_t cf_map[2048]
     ctypedef struct cf_seekers:
         pass
     ctypedef uint32_t cf_lanes[128]
-    void cf_clue_map(cf_clue *clue)
+    void cf_map_ranges(cf_map map, const uint32_t *range, size_t ranges)
     size_t cf_seek(cf_seekers *room, const cf_simd *, const cf_clue *clue, size_t clues, const uint32_t *seed, size_t n,
                    cf_lanes *drawn, uint32_t *found, uint32_t *possibility, size_t most)
     void cf_seeds_of(const cf_simd *, uint32_t *word, size_t n, uint32_t i)
@@ -32,28 +34,36 @@ cdef class Seekers:
     cdef cf_clue *clue
     cdef cf_seekers *room
     cdef cf_lanes *drawn
+    cdef cf_map *maps
     cdef size_t clues
     cdef list kept
 
     def __cinit__(self, possibilities):
         cdef const uint32_t[:, ::1] ranges
-        cdef size_t j = 0
+        cdef size_t j = 0, k
+        known = {id(clue[2]): clue[2] for possibility in possibilities for clue in possibility}
+        places = {key: k for k, key in enumerate(known)}
         self.clues = sum(map(len, possibilities))
-        self.kept = []
+        self.kept = list(known.values())
         self.clue = <cf_clue *>PyMem_RawCalloc(self.clues, sizeof(cf_clue))
         self.room = <cf_seekers *>PyMem_RawMalloc(sizeof(cf_seekers))
         self.drawn = <cf_lanes *>PyMem_RawMalloc(self.clues * sizeof(cf_lanes))
-        if self.clue is NULL or self.room is NULL or self.drawn is NULL:
+        self.maps = <cf_map *>PyMem_RawMalloc(len(known) * sizeof(cf_map))
+        if self.clue is NULL or self.room is NULL or self.drawn is NULL or self.maps is NULL:
             raise MemoryError
+        for k, each in enumerate(self.kept):
+            ranges = each
+            cf_map_ranges(self.maps[k], &ranges[0, 0] if len(each) else NULL, len(each))
         for possibility in possibilities:
-            for at, turn, known in possibility:
-                ranges = known
-                self.kept.append(ranges)
-                self.clue[j].at, self.clue[j].turn = at, turn
+            for at, turn, each in possibility:
+                ranges = each
+                self.clue[j].block, self.clue[j].place = divmod(at, CF_MT_N)
+                self.clue[j].turn = turn
                 self.clue[j].ranges = ranges.shape[0]
                 if ranges.shape[0] > 0:
                     self.clue[j].range = &ranges[0, 0]
-                cf_clue_map(&self.clue[j])
+                k = places[id(each)]
+                self.clue[j].map = self.maps[k]
                 j += 1
             self.clue[j - 1].ends = 1
 
@@ -61,6 +71,7 @@ cdef class Seekers:
         PyMem_RawFree(self.clue)
         PyMem_RawFree(self.room)
         PyMem_RawFree(self.drawn)
+        PyMem_RawFree(self.maps)
 
     def among(self, const uint32_t[::1] seeds):
         """The seeds that are right, and by which possibility. For one thread at a time."""

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 import click
@@ -26,6 +27,7 @@ from .errors import printable
 __all__ = ["main"]
 
 FINE, DIFFERS, USAGE, STOPPED = 0, 1, 2, 130
+_MARK = 2**28  # a line for each so many seeds, where there is no terminal to draw a bar on
 
 
 # --- what the commands share ---------------------------------------------------------------------------------------
@@ -242,7 +244,7 @@ def _progress(text: str) -> Iterator[None]:
 def main() -> None:
     """The weights Caffe would have started training from, bit for bit.
 
-    Exit codes: 0 fine, 1 the files differ or the input is refused, 2 wrong usage.
+    Exit codes: 0 fine, 1 the files differ or the input is refused, 2 wrong usage, 130 stopped by Ctrl-C.
 
     Shell completion: eval "$(_CAFFE_FILLERS_COMPLETE=bash_source caffe-fillers)", or zsh_source, fish_source.
     """
@@ -476,7 +478,7 @@ def compare(a: str, b: str, as_json: bool, **options: Any) -> None:
     report = cf.compare(*sides)
     if as_json:
         _json({"equal": bool(report), "close": report.close, "blobs": [dataclasses.asdict(blob) for blob in report]})
-    elif net is None:
+    elif net is None or report:
         click.echo(str(report))
     else:
         _initial(net, report)
@@ -485,21 +487,21 @@ def compare(a: str, b: str, as_json: bool, **options: Any) -> None:
 
 def _initial(net: Any, report: Any) -> None:
     """Which blobs still are as a net's fills made them."""
+    same = len(report) - len(report.differences)
+    click.echo(f"{same} of {len(report)} blobs are equal bit for bit to the fills of seed {net.seed}\n")
     fillers = {f"{row['layer']}/{row['index']}": _filler_text(row["filler"]) for row in net.fills()}
     rows = []
     for blob in report:
-        held = {"equal": "initial", "differs": f"{blob.count:,} changed"}.get(blob.status, blob.status)
+        holds = {"equal": "its initial bits", "differs": f"{blob.count:,} others"}.get(blob.status, blob.status)
         apart = blob.max_abs if blob.status in ("differs", "dtype") else None
-        rows.append({"blob": blob.name, "filler": fillers.get(blob.name), "held": held, "apart": apart})
+        rows.append({"blob": blob.name, "filler": fillers.get(blob.name), "holds": holds, "apart": apart})
     columns = [
         ("blob", "blob", "left"),
         ("filler", "filler", "left"),
-        ("held", "holds", "right"),
-        ("apart", "by at most", "right"),
+        ("holds", "holds", "right"),
+        ("apart", "apart by at most", "right"),
     ]
     _print(rows, columns)
-    same = len(report) - len(report.differences)
-    click.echo(f"\nseed {net.seed}: {same} of {len(report)} blobs are equal bit for bit")
 
 
 @main.command()
@@ -544,14 +546,20 @@ def seed(weights: str, net: str, inputs: Any, first: int, last: int, as_json: bo
 
     Example: caffe-fillers seed lenet_iter_0.caffemodel lenet_train_test.prototxt --input data=1x28x28
     """
-    reached = first
+    reached, began = first, 0.0
     console = Console(stderr=True)
     columns = (TextColumn("trying seeds"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("", total=None)
 
         def show(done: int, stop: int) -> None:
-            nonlocal reached
+            nonlocal reached, began
+            if not began:
+                began = perf_counter()
+                click.echo("no blob tells its seed at once: trying one after another", err=True)
+            elif not console.is_terminal and done // _MARK > reached // _MARK:
+                left = (perf_counter() - began) / (done - first) * (stop - done)
+                click.echo(f"below {done}: none; some {left:.0f} s left", err=True)
             reached = done
             progress.update(bar, completed=done - first, total=stop - first)
 
@@ -561,7 +569,7 @@ def seed(weights: str, net: str, inputs: Any, first: int, last: int, as_json: bo
             )
         except KeyboardInterrupt:
             progress.stop()
-            click.echo(f"stopped: nothing below seed {reached}; go on with --from {reached}", err=True)
+            click.echo(f"stopped: none below {reached}; go on with --from {reached}", err=True)
             sys.exit(STOPPED)
     if as_json:
         _json({"weights": weights, "net": net, "seed": found.seed, **dataclasses.asdict(found)})

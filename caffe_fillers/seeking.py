@@ -154,11 +154,13 @@ def _possibilities(blob: Filled) -> tuple[list[_Known], list[tuple[Sequence[str]
                 known += [clue._replace(draw=clue.draw + step * (j - i)) for clue in blob.clues(kind, j)]
             if _bits(known) < 12:
                 continue
-            for place in blob.places(kind, boosts, i):
+            places = blob.places(kind, boosts, i)
+            for place in places:
                 possible.append([(place + clue.draw, clue.turn, clue.ranges) for clue in known])
                 told.append((boosts, i, place))
             anchors += 1
-            if anchors == 2:
+            # a second one, in case the first was changed, if it does not cost much
+            if anchors == 2 or len(places) > 32:
                 break
     return possible, told
 

@@ -2,11 +2,11 @@
 
 #include "seek.h"
 
-void cf_clue_map(cf_clue *clue) {
-    memset(clue->map, 0, sizeof clue->map);
-    for (size_t i = 0; i < clue->ranges; ++i)
-        for (uint32_t half = clue->range[2 * i] >> 16; half <= clue->range[2 * i + 1] >> 16; ++half)
-            clue->map[half >> 5] |= 1u << (half & 31);
+void cf_map_ranges(cf_map map, const uint32_t *range, size_t ranges) {
+    memset(map, 0, sizeof(cf_map));
+    for (size_t i = 0; i < ranges; ++i)
+        for (uint32_t half = range[2 * i] >> 16; half <= range[2 * i + 1] >> 16; ++half)
+            map[half >> 5] |= 1u << (half & 31);
 }
 
 static int fits(const cf_clue *clue, uint32_t draw) {
@@ -37,59 +37,62 @@ static void mark(uint8_t *seeded, uint8_t *block, uint32_t k) {
         mark(seeded, block, k - 227);
 }
 
-static void make_block(cf_seekers *room, const cf_simd *simd, const uint8_t *wanted, const cf_lanes *before) {
-    for (size_t k = 0; k < CF_MT_N; ++k)
-        if (wanted[k])
-            simd->twist_lanes(room->block[k], before[k], k == CF_MT_N - 1 ? room->block[0] : before[k + 1],
-                              k < 227 ? before[k + 397] : room->block[k - 227]);
-}
-
+/* The draws that the clues are about, untempered. */
 static void make_draws(cf_seekers *room, const cf_simd *simd, const cf_clue *clue, size_t clues, uint64_t blocks,
-                       const uint8_t *seeded, const uint8_t *block, cf_lanes *drawn) {
+                       const uint8_t *seeded, const uint16_t *row, size_t rows, cf_lanes *drawn) {
     uint32_t made = 0;
     for (uint32_t i = 0; i < CF_MT_N; ++i)
         if (seeded[i]) {
             simd->seed_on(room->word, made, i);
-            memcpy(room->seeded[i], room->word, sizeof room->word);
+            for (size_t c = 0; c < CF_LANES / CF_COLUMN; ++c)
+                memcpy(room->state[c][i], room->word + c * CF_COLUMN, sizeof room->state[c][i]);
             made = i;
         }
-    for (uint64_t b = 0; b < blocks; ++b) {
-        make_block(room, simd, block, (const cf_lanes *)(b == 0 ? room->seeded : room->block));
-        for (size_t j = 0; j < clues; ++j)
-            if (clue[j].at / CF_MT_N == b)
-                simd->temper(drawn[j], room->block[clue[j].at % CF_MT_N], CF_LANES);
-    }
+    for (size_t c = 0; c < CF_LANES / CF_COLUMN; ++c)
+        for (uint64_t b = 0; b < blocks; ++b) {
+            simd->twist_column(room->state[c], row, rows);
+            for (size_t j = 0; j < clues; ++j)
+                if (clue[j].block == b)
+                    memcpy(drawn[j] + c * CF_COLUMN, room->state[c][clue[j].place], sizeof room->state[c][0]);
+        }
 }
 
 size_t cf_seek(cf_seekers *room, const cf_simd *simd, const cf_clue *clue, size_t clues, const uint32_t *seed, size_t n,
                cf_lanes *drawn, uint32_t *found, uint32_t *possibility, size_t most) {
     uint8_t seeded[CF_MT_N] = {0}, block[CF_MT_N] = {0};
+    uint16_t row[CF_MT_N];
     uint64_t blocks = 0;
-    size_t count = 0;
+    size_t rows = 0, count = 0;
     for (size_t j = 0; j < clues; ++j)
-        if (clue[j].at / CF_MT_N >= blocks)
-            blocks = clue[j].at / CF_MT_N + 1;
+        if (clue[j].block >= blocks)
+            blocks = clue[j].block + 1;
     for (uint32_t k = 0; k < CF_MT_N; ++k)
         for (size_t j = 0; j < clues; ++j)
-            if (blocks > 1 || clue[j].at == k)
+            if (blocks > 1 || clue[j].place == k)
                 mark(seeded, block, k);
+    for (uint16_t k = 0; k < CF_MT_N; ++k)
+        if (block[k])
+            row[rows++] = k;
     for (size_t first = 0; first < n; first += CF_LANES) {
         size_t lanes = n - first < CF_LANES ? n - first : CF_LANES;
         memset(room->word, 0, sizeof room->word);
         memcpy(room->word, seed + first, lanes * sizeof *seed);
-        make_draws(room, simd, clue, clues, blocks, seeded, block, drawn);
+        make_draws(room, simd, clue, clues, blocks, seeded, row, rows, drawn);
         for (size_t j = 0, next, which = 0; j < clues; j = next, ++which) {
             uint32_t any = 1;
             for (size_t lane = 0; lane < CF_LANES; ++lane)
                 room->marked[lane] = lane < lanes;
             for (next = j; any && !(next > j && clue[next - 1].ends); ++next)
-                any = simd->look_up(room->marked, drawn[next], clue[next].map, clue[next].turn);
+                any = simd->sift(room->marked, drawn[next], clue[next].map, clue[next].turn);
             while (!clue[next - 1].ends)
                 ++next;
             for (size_t lane = 0; any && lane < lanes; ++lane) {
                 int right = room->marked[lane] & 1;
-                for (size_t i = j; right && i < next; ++i)
-                    right = fits(&clue[i], drawn[i][lane]);
+                for (size_t i = j; right && i < next; ++i) {
+                    uint32_t draw;
+                    simd->temper(&draw, &drawn[i][lane], 1);
+                    right = fits(&clue[i], draw);
+                }
                 if (right && count++ < most) {
                     found[count - 1] = (uint32_t)(first + lane);
                     possibility[count - 1] = (uint32_t)which;

@@ -7,23 +7,27 @@
 /* What is known of one draw. Its word is turned right, so that what is known of it comes first: then it lies in one of
    some ranges. */
 typedef struct {
-    uint64_t at; /* 0: the first draw after seeding */
+    uint64_t block; /* 0: the first after seeding */
+    uint32_t place; /* of the draw in its block */
     uint32_t turn;
     uint32_t ends;   /* 1: the last of some clues that must all be right; what follows is another possibility */
     uint32_t ranges; /* pairs in `range`, first and last, that rise and do not overlap */
     const uint32_t *range;
-    uint32_t map[2048]; /* a bit for each upper half of a word that a range touches */
+    const uint32_t *map; /* of these */
 } cf_clue;
+
+/* A bit for each upper half of a word that a range touches. Clues of the same ranges should share it, for the cache. */
+typedef uint32_t cf_map[2048];
 
 typedef uint32_t cf_lanes[CF_LANES];
 
-/* Room for one thread. */
+/* Room for one thread: the states of all lanes, in columns that fit into the first cache. */
 typedef struct {
-    cf_lanes seeded[CF_MT_N], block[CF_MT_N], word, marked;
+    uint32_t state[CF_LANES / CF_COLUMN][CF_MT_N][CF_COLUMN];
+    cf_lanes word, marked;
 } cf_seekers;
 
-/* Enters a clue's ranges in its map. */
-void cf_clue_map(cf_clue *clue);
+void cf_map_ranges(cf_map map, const uint32_t *range, size_t ranges);
 
 /* Those of n seeds that are right by all clues of some possibility: writes their indices, and the possibility's; at
    most `most` of them. Returns how many there are. `drawn` has room for each clue. */

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 
@@ -138,10 +140,40 @@ def test_upgrade_writes_today_s_form_and_again_changes_nothing(tmp_path):
 
 def test_seed_finds_the_seed():
     golden = "tests/golden/mnist/lenet_iter_0.caffemodel"
-    assert run("seed", golden, NET, *INPUT).stdout == "seed 1701\n"
-    missing = run("seed", golden, NET, *INPUT, "--seeds", "0", "1000")
-    assert missing.exit_code == 1
-    assert "no seed" in missing.stderr
+    for net in (NET, SOLVER):
+        found = run("seed", golden, net, *INPUT)
+        assert found.stdout.splitlines()[0] == "seed 1701"
+        assert found.stdout.splitlines()[-1] == "8 of 8 blobs hold their initial bits"
+    assert run("seed", golden, NET, *INPUT, "--layer", "ip2", "--threads", 2).exit_code == 0
+    told = json.loads(run("seed", golden, NET, *INPUT, "--json", "--from", 1701, "--to", 1701).stdout)
+    assert told["seed"] == 1701
+    assert told["found"][0]["same"][:2] == ["conv1/0", "conv1/1"]
+    missing = run("seed", golden, NET, *INPUT, "--to", "1700")
+    assert (missing.exit_code, missing.stdout) == (1, "")
+    assert missing.stderr.startswith("no seed found\nconv1/0: all seeds at once")
+    refused(run("seed", golden, NET, *INPUT, "--layer", "conv1/1"), "filled by constant")
+    refused(run("seed", golden, NET, *INPUT, "--from", 2**32), "--from", code=2)
+
+
+SMALL = """input: "data" input_shape { dim: 1 dim: 4 }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }"""
+
+
+def test_a_search_tells_how_long_it_takes_and_how_to_go_on(tmp_path):
+    (tmp_path / "net.prototxt").write_text(SMALL)
+    run("init", tmp_path / "net.prototxt", "--seed", 4294967295, "-o", tmp_path / "net.npz")
+    command = [sys.executable, "-m", "caffe_fillers", "seed", tmp_path / "net.npz", tmp_path / "net.prototxt"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert "trying one after another" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        said, told = process.communicate()
+    assert process.returncode == 130
+    assert said == ""
+    reached = int(re.search(r"go on with --from (\d+)\n$", told)[1])
+    assert 0 < reached < 2**32
+    found = run("seed", tmp_path / "net.npz", tmp_path / "net.prototxt", "--from", 2**32 - 100000)
+    assert found.stdout.startswith("seed 4294967295\n")
 
 
 BAD = [

@@ -133,16 +133,21 @@ TARGET static void seed_back(uint32_t *restrict word, uint32_t i) {
         }
 }
 
-TARGET static void twist_lanes(uint32_t *out, const uint32_t *high, const uint32_t *low, const uint32_t *far) {
-    for (size_t lane = 0; lane < CF_LANES; ++lane)
-        out[lane] = mix(high[lane], low[lane], far[lane]);
+TARGET static void twist_column(uint32_t (*word)[CF_COLUMN], const uint16_t *row, size_t rows) {
+    for (size_t i = 0; i < rows; ++i) {
+        size_t k = row[i];
+        const uint32_t *low = word[k == 623 ? 0 : k + 1], *far = word[k < 227 ? k + 397 : k - 227];
+        for (size_t lane = 0; lane < CF_COLUMN; ++lane)
+            word[k][lane] = mix(word[k][lane], low[lane], far[lane]);
+    }
 }
 
-TARGET static uint32_t look_up(uint32_t *restrict marked, const uint32_t *restrict draw, const uint32_t *restrict map,
-                               uint32_t turn) {
+TARGET static uint32_t sift(uint32_t *restrict marked, const uint32_t *restrict draw, const uint32_t *restrict map,
+                            uint32_t turn) {
     uint32_t any = 0;
     for (size_t lane = 0; lane < CF_LANES; ++lane) {
-        uint32_t key = draw[lane] >> turn | draw[lane] << (31 - turn) << 1;
+        uint32_t u = temper_word(draw[lane]);
+        uint32_t key = u >> turn | u << (31 - turn) << 1;
         any |= marked[lane] &= map[key >> 21] >> (key >> 16 & 31);
     }
     return any & 1;
@@ -151,5 +156,5 @@ TARGET static uint32_t look_up(uint32_t *restrict marked, const uint32_t *restri
 #define CF_LOOPS \
     .twist = twist, .temper = temper, .add = add, .uniform_f32 = uniform_f32, .uniform_f64 = uniform_f64, \
     .bernoulli_f32 = bernoulli_f32, .bernoulli_f64 = bernoulli_f64, .mask_f32 = mask_f32, .mask_f64 = mask_f64, \
-    .box_muller_f32 = box_muller_f32, .seed_on = seed_on, .seed_back = seed_back, .twist_lanes = twist_lanes, \
-    .look_up = look_up
+    .box_muller_f32 = box_muller_f32, .seed_on = seed_on, .seed_back = seed_back, .twist_column = twist_column, \
+    .sift = sift

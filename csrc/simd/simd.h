@@ -25,7 +25,7 @@ enum {
 };
 
 /* How many generators go side by side: as many as hide how long a product takes. */
-enum { CF_LANES = 128 };
+enum { CF_LANES = 128, CF_COLUMN = 16 };
 
 /* On a point that may lie outside its layer: whether it eats the draw behind it, and whether it is rejected. */
 typedef enum { CF_INSIDE, CF_EATS, CF_UNSURE, CF_REJECTED } cf_verdict;
@@ -64,14 +64,14 @@ typedef struct cf_simd {
        stores. */
     void (*stream)(void *to, const void *from, size_t lines);
     void (*fence)(void);
-    /* A word each of CF_LANES generators: on from word i of their seeding to word `end`; back from word i to the seed;
-       a word of the next block (may be done in place). */
+    /* A word each of CF_LANES generators: on from word i of their seeding to word `end`; back from word i to the seed. */
     void (*seed_on)(uint32_t *word, uint32_t i, uint32_t end);
     void (*seed_back)(uint32_t *word, uint32_t i);
-    void (*twist_lanes)(uint32_t *out, const uint32_t *high, const uint32_t *low, const uint32_t *far);
-    /* Keeps bit 0 of `marked` where the upper 16 bits of the draw, turned right, are among those in the map; 0 if none
-       is left. */
-    uint32_t (*look_up)(uint32_t *marked, const uint32_t *draw, const uint32_t *map, uint32_t turn);
+    /* The next block of CF_COLUMN generators, or of it some words in rising order. */
+    void (*twist_column)(uint32_t (*word)[CF_COLUMN], const uint16_t *row, size_t rows);
+    /* Keeps bit 0 of `marked` where the upper 16 bits of the draw, tempered here and turned right, are among those in
+       the map; 0 if none is left. */
+    uint32_t (*sift)(uint32_t *marked, const uint32_t *draw, const uint32_t *map, uint32_t turn);
 } cf_simd;
 
 /* The set of that name, or the best one for NULL; NULL if this processor or this build lacks it. */
