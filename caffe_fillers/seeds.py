@@ -154,7 +154,7 @@ def search_seed(
     >>> import caffe_fillers as cf
     >>> path, inputs = "examples/mnist/lenet_train_test.prototxt", {"data": (1, 28, 28)}
     >>> lenet = cf.Net(path, rng=1701, inputs=inputs)
-    >>> lenet.params["conv1"][0].data += 1
+    >>> lenet.params["conv1"][0].data[...] += 1
     >>> print(cf.search_seed(lenet.params, path, inputs=inputs))
     seed 1701
     found by conv2/0, with Boost 1.74 or 1.58 or 1.54

@@ -128,8 +128,11 @@ def test_the_stub_names_what_the_module_has() -> None:
     from caffe_fillers import _core
 
     stub = (files("caffe_fillers") / "_core.pyi").read_text(encoding="utf-8")
-    declared = set(re.findall(r"^    def (\w+)\(", stub, flags=re.MULTILINE)) | {"boost"}
-    public = {name for name in vars(_core.RNG) if not name.startswith("_")}
-    assert public <= declared
-    assert {name for name in declared if not name.startswith("_")} <= public
+    for cls, more in ((_core.RNG, {"boost"}), (_core.Seekers, set())):
+        _, _, body = stub.partition(f"class {cls.__name__}:\n")
+        body = re.split(r"^\S", body, maxsplit=1, flags=re.MULTILINE)[0]
+        declared = set(re.findall(r"^    def (\w+)\(", body, flags=re.MULTILINE)) | more
+        public = {name for name in vars(cls) if not name.startswith("_")}
+        assert public <= declared
+        assert {name for name in declared if not name.startswith("_")} <= public
     assert all(re.search(rf"^(def {name}\(|{name}: |class {name}\b)", stub, re.MULTILINE) for name in _core.__all__)
