@@ -546,6 +546,8 @@ def seed(weights: str, net: str, inputs: Any, first: int, last: int, as_json: bo
 
     Example: caffe-fillers seed lenet_iter_0.caffemodel lenet_train_test.prototxt --input data=1x28x28
     """
+    if first > last:
+        raise click.BadParameter(f"{first} is behind {last}, where --to ends the search", param_hint="--from")
     reached, began = first, 0.0
     console = Console(stderr=True)
     columns = (TextColumn("trying seeds"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())

@@ -134,12 +134,13 @@ def _ziggurat(plan: Plan, value: Any) -> list[Clue]:
 def _box_muller(plan: Plan, pair: _Array) -> list[Clue]:
     """Not exact as the others are: ranges wide enough for all roundings on the way."""
     eps = float(np.finfo(pair.dtype).eps) / 2
+    grain = float(np.finfo(pair.dtype).smallest_subnormal)
     a, b = (float(each) for each in pair)
     x, y = (a - plan.a) / plan.b, (b - plan.a) / plan.b
     radius = math.hypot(x, y)
     if radius == 0 or not math.isfinite(radius):
         return []
-    blur = eps * ((2 * max(abs(a), abs(b)) + abs(plan.a)) / plan.b + 4 * radius)
+    blur = eps * ((2 * max(abs(a), abs(b)) + abs(plan.a)) / plan.b + 4 * radius) + grain / plan.b
     angle = math.atan2(y, x) % (2 * math.pi)
     first = (angle / (2 * math.pi)) * 2**32
     first_blur = (1.5 * blur / radius + 3 * eps * angle) / (2 * math.pi) * 2**32 + 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = ["FoundSeed", "SeedSearch", "find_seed", "search_seed"]
 
 PROFILES = ("1.74", "1.58", "1.54")  # one of each kind of Boost
 _ENOUGH = 6  # no two seeds give so many values
+_PLACES = 1000  # so many are named
 _MANY = 1000  # so many seeds say that a blob tells little
 
 _Array = npt.NDArray[Any]
@@ -39,7 +40,7 @@ class FoundSeed:
     changed : dict of str to int
         The others: how many of their values differ.
     places : list of tuple of int
-        Where the blob that was searched by differs from the fill; empty if it does not.
+        Where the blob that was searched by differs from the fill: the first thousand places; empty if it does not.
     """
 
     seed: int
@@ -82,7 +83,7 @@ class SeedSearch:
         lines = [f"seed {best.seed}", f"found by {blob}, with Boost {' or '.join(best.boosts)}"]
         lines += [f"{blob} differs at [{', '.join(map(str, place))}]" for place in best.places[:8]]
         if len(best.places) > 8:
-            lines.append(f"{blob} differs at {len(best.places) - 8} places more")
+            lines.append(f"{blob} differs at {best.changed[blob] - 8} places more")
         if len(self.found) > 1:
             others = [str(each.seed) for each in self.found[1:9]] + ["..."] * (len(self.found) > 9)
             lines.append(f"{len(self.found) - 1} more seeds give {blob} too: {', '.join(others)}")
@@ -195,7 +196,7 @@ def _search_at_once(filled: seeking.Filled, seeds: range, judge: _Judge) -> bool
                     return True
                 searched.append(way)
         for way in dict.fromkeys(searched):
-            judge.tried(f"all seeds at once, by {way} ({kind})")
+            judge.tried(f"{_told(seeds)} at once, by {way} ({kind})")
         complete &= bool(searched)
     return complete
 
@@ -203,18 +204,25 @@ def _search_at_once(filled: seeking.Filled, seeds: range, judge: _Judge) -> bool
 def _search_one_by_one(
     judge: _Judge, seeds: range, threads: int | None, progress: Callable[[int, int], None] | None
 ) -> None:
-    done = None
-    for done, hits in seeking.one_by_one(judge.blob.filled, seeds, threads):
+    kinds, parts = seeking.one_by_one(judge.blob.filled, seeds, threads)
+    if not kinds:
+        raise CaffeError(
+            f"{judge.blob.name} tells too little of the draws that made it: its values keep too few digits"
+        )
+    done = seeds.start
+    for done, hits in parts:
         judge.hear(hits)
         if judge.settled or len(judge.search.found) > _MANY:
             break
         if progress is not None:
             progress(done, seeds.stop)
-    if done is None and seeds:
-        raise CaffeError(
-            f"{judge.blob.name} tells too little of the draws that made it: its values keep too few digits"
-        )
-    judge.tried(f"seeds {seeds.start} to {(done or seeds.start) - 1}, one by one")
+    judge.tried(f"{_told(range(seeds.start, done))} one by one ({', '.join(kinds)})")
+
+
+def _told(seeds: range) -> str:
+    if seeds == range(2**32):
+        return "all seeds"
+    return f"seeds {seeds.start} to {seeds.stop - 1}" if seeds else "no seeds"
 
 
 def find_seed(
@@ -280,7 +288,25 @@ def _given(weights: Any) -> dict[str, list[_Array]]:
 
     if not isinstance(weights, Mapping):
         weights = getattr(weights, "params", None) or load_weights(weights)
-    return {name: [np.asarray(getattr(blob, "data", blob)) for blob in blobs] for name, blobs in weights.items()}
+    given = {name: [np.asarray(getattr(blob, "data", blob)) for blob in blobs] for name, blobs in weights.items()}
+    # Caffe fills all blobs in one type, but float32 values are often kept as float64
+    narrow = all(_in_float32(array) for arrays in given.values() for array in arrays)
+    real = np.float32 if narrow else np.float64
+    return {name: [_of_type(array, real) for array in arrays] for name, arrays in given.items()}
+
+
+def _in_float32(array: _Array) -> bool:
+    if array.dtype != np.float64:
+        return True
+    with np.errstate(over="ignore"):
+        return np.array_equal(array, array.astype(np.float32), equal_nan=True)
+
+
+def _of_type(array: _Array, real: type[np.floating[Any]]) -> _Array:
+    """In this type, the machine's order of bytes and C's order of values, if it is of floats."""
+    if array.dtype.newbyteorder("=") not in (np.float32, np.float64):
+        return array
+    return np.asarray(array, real, order="C")
 
 
 class _Nets:
@@ -342,13 +368,15 @@ class _Blob:
             said = f"about {plan.a:.6g} with a deviation of {plan.b:.6g}"
         ranks = np.arange(len(sample) + 1) / len(sample)
         # rounding moves a value by a grain at most
-        grain = float(np.finfo(values.dtype).eps) * max(abs(plan.a), abs(plan.b)) / (width or 1)
+        grain = float(np.spacing(values.dtype.type(max(abs(plan.a), abs(plan.b))))) / width if width else math.inf
         apart = float(max(np.max(ranks[1:] - expected), np.max(expected - ranks[:-1])) - grain)
         if apart <= 0 or 2 * math.exp(-2 * len(sample) * apart**2) > 1e-6:
             return True
+        with np.errstate(over="ignore", invalid="ignore"):
+            deviation = values.std(dtype=float)
         search.misfits.append(
             f"{self.name} does not look like its filler, {self.filler}: values {said} are expected, these go from "
-            f"{values.min():.6g} to {values.max():.6g} with a deviation of {values.std(dtype=float):.6g}"
+            f"{values.min():.6g} to {values.max():.6g} with a deviation of {deviation:.6g}"
         )
         return False
 
@@ -370,12 +398,12 @@ def _blobs(given: dict[str, list[_Array]], nets: _Nets, layer: str | None, profi
         held = given.get(row["layer"], [])
         array = held[row["index"]] if row["index"] < len(held) else None
         if array is None or array.dtype not in (np.float32, np.float64):
-            lacking.append(f"the weights hold no {name}" + ("" if array is None else " of floating point"))
+            lacking.append(f"the weights hold no {name}" + ("" if array is None else " in float32 or float64"))
             continue
         if _bare(array.shape) != _bare(shape):
             lacking.append(f"{name} has shape {array.shape} in the weights, {shape} in the net")
             continue
-        values = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(shape)
+        values = array.reshape(shape)
         plan = fillers.plan(row["filler"], shape, values.dtype, nets.caffe)
         if plan.finish is not None:
             lacking.append(f"the draws of {name} can't be told from what {row['filler']['type']} makes of them")
@@ -389,7 +417,10 @@ def _blobs(given: dict[str, list[_Array]], nets: _Nets, layer: str | None, profi
 
 
 def _of_layer(layer: str, rows: list[dict[str, Any]], drawing: list[int]) -> list[int]:
-    named = [i for i, row in enumerate(rows) if layer in (row["layer"], f"{row['layer']}/{row['index']}")]
+    # a layer's name may end as a blob's does
+    named = [i for i, row in enumerate(rows) if layer == row["layer"]] or [
+        i for i, row in enumerate(rows) if layer == f"{row['layer']}/{row['index']}"
+    ]
     if not named:
         names = ", ".join(dict.fromkeys(rows[i]["layer"] for i in drawing))
         raise CaffeError(f"no layer {layer!r} has parameters in this net; those that draw are {names or 'none'}")
@@ -405,6 +436,17 @@ def _of_layer(layer: str, rows: list[dict[str, Any]], drawing: list[int]) -> lis
 def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Without the ones on the left that old files add."""
     return shape[next((i for i, dim in enumerate(shape) if dim != 1), len(shape)) :]
+
+
+def _shaped(given: dict[str, list[_Array]], net: Net) -> dict[str, list[_Array]]:
+    """The weights in the shapes that the net has them in."""
+    shaped = {}
+    for name, arrays in given.items():
+        shapes = [blob.data.shape for blob in net.params.get(name, [])]
+        shapes += [array.shape for array in arrays[len(shapes) :]]
+        pairs = zip(arrays, shapes, strict=False)
+        shaped[name] = [array.reshape(shape) if _bare(array.shape) == _bare(shape) else array for array, shape in pairs]
+    return shaped
 
 
 def _start(seen: list[int]) -> range:
@@ -427,8 +469,8 @@ class _Judge:
 
     @property
     def settled(self) -> bool:
-        """Whether no other seed can give so many values."""
-        return bool(self.search.found) and len(self.blob.filled.drawn) >= _ENOUGH
+        """Whether no other seed can give so many values, even where these stand elsewhere in the stream."""
+        return bool(self.seen) and self.blob.filled.count >= _ENOUGH
 
     def tried(self, what: str) -> None:
         self.search.blob = self.blob.name
@@ -438,7 +480,7 @@ class _Judge:
         for hit in hits:
             if hit.seed not in self.seen and any(self._gives(hit, boost) for boost in hit.boosts):
                 self.seen.add(hit.seed)
-                if not self._take(hit.seed) and len(self.blob.filled.drawn) >= _ENOUGH:
+                if not self._take(hit.seed) and self.blob.filled.count >= _ENOUGH:
                     self.tried(
                         f"seed {hit.seed} gives its values {hit.i} on from draw {hit.draw} on, but this net has them "
                         "elsewhere: what is drawn before is another"
@@ -455,33 +497,42 @@ class _Judge:
         counted = np.ones(len(shown), bool) if filled.plan.keep is None else shown != 0
         equal = int(np.count_nonzero(_same(shown, made)[counted]))
         count = int(np.count_nonzero(counted))
-        return equal == count or (equal * 2 >= count and equal >= _ENOUGH)
+        return equal == count or (equal >= _ENOUGH and self._agree(equal, count))
+
+    def _agree(self, equal: int, count: int) -> bool:
+        """Whether half of the values are equal that would not be so by chance."""
+        chance = self.blob.filled.commonest * count
+        return (equal - chance) * 2 >= count - chance
 
     def _take(self, seed: int) -> bool:
         """Fill the net from this seed, by every profile; keep the seed if that gives at least half of the blob."""
-        from .weights import compare
-
-        layer, index = self.blob.name.rsplit("/", 1)
-        found: list[tuple[tuple[int, int], FoundSeed]] = []
-        for boost in self.blob.filled.starts:
-            net = self.nets(seed, boost, True)
-            made = net.params[layer][int(index)].data
-            differ = ~_same(self.blob.values, made)
-            if np.count_nonzero(differ) * 2 > made.size:
-                continue
-            places = [tuple(place) for place in np.argwhere(differ).tolist()]
-            report = compare(self.given, net.params)
-            same = [blob.name for blob in report if blob]
-            changed = {blob.name: blob.count for blob in report if blob.status == "differs"}
-            found.append(((-len(places), len(same)), FoundSeed(seed, (boost,), same, changed, places)))
+        found = [each for boost in self.blob.filled.starts if (each := self._filled(seed, boost)) is not None]
         if found:
             best = max(rank for rank, _ in found)
             ties = [each for rank, each in found if rank == best]
             boosts = tuple(boost for each in ties for boost in each.boosts)
             self.search.blob = self.blob.name
-            self.search.found.append(FoundSeed(seed, boosts, ties[0].same, ties[0].changed, ties[0].places))
+            self.search.found.append(replace(ties[0], boosts=boosts))
             self.search.found.sort(key=lambda each: (len(each.places), -len(each.same), each.seed))
         return bool(found)
+
+    def _filled(self, seed: int, boost: str) -> tuple[tuple[int, int], FoundSeed] | None:
+        """What of the weights is this fill, and its rank among others; None if the blob is another's."""
+        from .weights import compare
+
+        layer, index = self.blob.name.rsplit("/", 1)
+        net = self.nets(seed, boost, True)
+        made = net.params[layer][int(index)].data
+        same = _same(self.blob.values, made)
+        drawn = self.blob.filled.drawn
+        if not self._agree(int(np.count_nonzero(same.reshape(-1) & drawn)), int(np.count_nonzero(drawn))):
+            return None
+        differ = np.flatnonzero(~same)
+        places = list(zip(*(at.tolist() for at in np.unravel_index(differ[:_PLACES], made.shape)), strict=True))
+        report = compare(_shaped(self.given, net), net.params)
+        held = [blob.name for blob in report if blob]
+        changed = {blob.name: blob.count for blob in report if blob.status == "differs"}
+        return (-differ.size, len(held)), FoundSeed(seed, (boost,), held, changed, places)
 
 
 def _same(shown: _Array, made: _Array) -> npt.NDArray[np.bool_]:

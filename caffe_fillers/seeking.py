@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ __all__ = ["Filled", "Hit", "by_pairs", "by_stream", "one_by_one"]
 
 _ANCHORS = 4  # values to begin a search at, so that some may have been changed
 _MOST_PAIRS = 2**24
+_MOST_WORDS = 2**26  # more take longer than seed by seed
 # from values in a row: few are mostly enough; some of many may have been changed
 _STRETCHES = (slice(0, 2560), *(slice(begin, begin + 16384) for begin in range(0, 5 * 16384, 16384)))
 _CLEAR = 4096  # so many draws that give one value are still few
@@ -48,9 +50,26 @@ class Filled:
     starts: dict[str, range]
 
     @cached_property
-    def drawn(self) -> npt.NDArray[np.intp]:
+    def drawn(self) -> npt.NDArray[np.bool_]:
         """Which values still show a draw: a sparse fill hides some."""
-        return np.flatnonzero(self._shown(self.values))
+        return self._shown(self.values)
+
+    @cached_property
+    def count(self) -> int:
+        """How many values still show a draw."""
+        return int(np.count_nonzero(self.drawn))
+
+    @cached_property
+    def anchors(self) -> list[int]:
+        """The first values that still show a draw."""
+        first: list[int] = np.flatnonzero(self.drawn)[: 4 * _ANCHORS].tolist()
+        return first
+
+    @cached_property
+    def commonest(self) -> float:
+        """The share of the values that the most frequent one has; none if it is but one."""
+        _, counts = np.unique(self.values[self.drawn][:_CLEAR], return_counts=True)
+        return (int(counts.max()) - 1) / int(counts.sum()) if len(counts) else 0.0
 
     def _shown(self, values: _Array) -> npt.NDArray[np.bool_]:
         finite = np.isfinite(values)
@@ -82,31 +101,37 @@ def _late(kind: str, i: int) -> int:
 
 def by_pairs(blob: Filled, kind: str, boosts: Sequence[str]) -> Iterator[list[Hit]]:
     """All seeds at once, by values whose draws stand 227 apart: once for each value that this can begin at."""
-    step, searched = spent(kind, blob.values.dtype), 0
-    for i in blob.drawn[: 4 * _ANCHORS].tolist():
+    step = spent(kind, blob.values.dtype)
+    ways = []
+    for i in blob.anchors:
         places = blob.places(kind, boosts, i)
         for clue in blob.clues(kind, i):
             if places.stop - 1 + clue.draw + recovery.APART > recovery.LAST:
                 continue
             later = [
-                other.words()
+                other
                 for j in range(i, i + recovery.APART // step + 2)
                 if recovery.APART - step * (j - i) - 1 <= _late(kind, j - i)
                 for other in blob.clues(kind, j)
                 if 0 <= recovery.APART - (step * (j - i) + other.draw - clue.draw) <= _late(kind, j - i)
             ]
-            if not later or clue.size * sum(map(len, later)) > _MOST_PAIRS:
-                continue
-            words = recovery.words_between(clue.words(), np.concatenate(later))
-            hits = []
-            for place in places:
-                draw = place + clue.draw
-                right, _ = Seekers([[(draw, clue.turn, clue.ranges)]]).among(recovery.seeds_between(words, draw))
-                hits += [Hit(seed, boosts, i, place) for seed in right.tolist()]
-            yield hits
-            searched += 1
-            if searched == _ANCHORS:
-                return
+            # a clue may be of most words that there are: too many to list them
+            pairs = clue.size * sum(other.size for other in later)
+            if 0 < pairs <= _MOST_PAIRS:
+                ways.append((pairs * len(places), i, clue, later))
+    left = _MOST_WORDS
+    for _, i, clue, later in sorted(ways, key=itemgetter(0))[: 2 * _ANCHORS]:
+        places = blob.places(kind, boosts, i)
+        words = recovery.words_between(clue.words(), np.concatenate([other.words() for other in later]))
+        left -= len(words) * len(places)
+        if left < 0:
+            return
+        hits = []
+        for place in places:
+            draw = place + clue.draw
+            right, _ = Seekers([[(draw, clue.turn, clue.ranges)]]).among(recovery.seeds_between(words, draw))
+            hits += [Hit(seed, boosts, i, place) for seed in right.tolist()]
+        yield hits
 
 
 def by_stream(blob: Filled) -> Iterator[list[Hit]]:
@@ -129,11 +154,15 @@ def by_stream(blob: Filled) -> Iterator[list[Hit]]:
         yield hits
 
 
-def one_by_one(blob: Filled, seeds: range, threads: int | None) -> Iterator[tuple[int, list[Hit]]]:
-    """Seed by seed: below which all are done, and which of them may be right. Nothing if the values tell too little."""
+def one_by_one(blob: Filled, seeds: range, threads: int | None) -> tuple[list[str], Iterator[tuple[int, list[Hit]]]]:
+    """Seed by seed: by which distributions the values tell enough; below which all are done, and which may be right."""
     possible, told = _possibilities(blob)
-    for end, right, which in _right(possible, seeds, threads) if possible else ():
-        yield end, [Hit(seed, *told[way]) for seed, way in zip(right.tolist(), which.tolist(), strict=True)]
+    kinds = [kind for kind, boosts in blob.kinds().items() if any(boosts == each for each, _, _ in told)]
+    parts = (
+        (end, [Hit(seed, *told[way]) for seed, way in zip(right.tolist(), which.tolist(), strict=True)])
+        for end, right, which in _right(possible, seeds, threads)
+    )
+    return kinds, parts
 
 
 _Known = list[tuple[int, int, Any]]
@@ -145,7 +174,7 @@ def _possibilities(blob: Filled) -> tuple[list[_Known], list[tuple[Sequence[str]
     told: list[tuple[Sequence[str], int, int]] = []
     for kind, boosts in blob.kinds().items():
         step, anchors = spent(kind, blob.values.dtype), 0
-        for i in blob.drawn[: 4 * _ANCHORS].tolist():
+        for i in blob.anchors:
             known = blob.clues(kind, i)
             # of values with few digits more are needed; but between a ziggurat's draws others may lie
             for j in range(i + 1, i + 8):

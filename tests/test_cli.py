@@ -150,9 +150,10 @@ def test_seed_finds_the_seed():
     assert told["found"][0]["same"][:2] == ["conv1/0", "conv1/1"]
     missing = run("seed", golden, NET, *INPUT, "--to", "1700")
     assert (missing.exit_code, missing.stdout) == (1, "")
-    assert missing.stderr.startswith("no seed found\nconv1/0: all seeds at once")
+    assert missing.stderr.startswith("no seed found\nconv1/0: seeds 0 to 1700 at once")
     refused(run("seed", golden, NET, *INPUT, "--layer", "conv1/1"), "filled by constant")
     refused(run("seed", golden, NET, *INPUT, "--from", 2**32), "--from", code=2)
+    refused(run("seed", golden, NET, *INPUT, "--from", 8, "--to", 7), "--from", "8 is behind 7", code=2)
 
 
 SMALL = """input: "data" input_shape { dim: 1 dim: 4 }

@@ -334,6 +334,106 @@ def test_a_blob_that_stands_elsewhere_in_the_stream(tmp_path):
     assert any("seed 99 gives its values" in line and "elsewhere" in line for line in search.tried)
 
 
+def test_a_blob_that_stands_elsewhere_is_not_searched_any_further(tmp_path, monkeypatch):
+    path = net_of(tmp_path, FILLERS["uniform"], FILLERS["uniform"])
+    net = cf.Net(path, rng=99)
+    path = net_of(tmp_path, FILLERS["uniform"], FILLERS["uniform"], bias=FILLERS["uniform"])
+    walked = []
+    monkeypatch.setattr(recovery, "seed_behind", lambda *args: walked.append(args) or (99, 324))
+    search = cf.search_seed({"b": net.params["b"]}, path, progress=lambda *_: pytest.fail("and seeds were tried"))
+    assert search.seed is None
+    assert len(walked) == 1
+
+
+KEPT = {
+    "big-endian": lambda blob: blob.astype(">f4"),
+    "Fortran": lambda blob: np.asfortranarray(blob),
+    "float64": lambda blob: blob.astype(np.float64),
+    "lists": lambda blob: blob.tolist(),
+    "strided": lambda blob: np.repeat(blob, 2, -1)[..., ::2],
+}
+
+
+@pytest.mark.parametrize("which", ["ab", "a", "b"])
+@pytest.mark.parametrize("how", KEPT)
+def test_weights_kept_in_other_ways(tmp_path, how, which):
+    path = net_of(tmp_path, FILLERS["xavier"], FILLERS["msra"])
+    net = cf.Net(path, rng=55)
+    given = {
+        name: [KEPT[how](blob.data) if name in which else blob for blob in blobs] for name, blobs in net.params.items()
+    }
+    search = cf.search_seed(given, path)
+    assert search.seed == 55
+    assert search.found[0].changed == {}
+    given["a"][0] = np.full((12, 3, 3, 3), 1e308)  # float64 indeed, and no fill
+    assert cf.search_seed(given, path, layer="a").misfits
+
+
+def test_weights_of_few_digits(tmp_path, monkeypatch):
+    # a value of these is one of 2**28 words, which are not to be listed
+    path = net_of(tmp_path, "type: 'uniform' min: 1000 max: 1000.001", "type: 'constant'")
+    net = cf.Net(path, rng=4242)
+    monkeypatch.setattr(clues.Clue, "words", lambda clue: pytest.fail(f"{clue.size} words"))
+    assert cf.find_seed(net.params, path, seeds=around(4242)) == 4242
+    # so few values are there that half of them are equal by chance
+    path = net_of(tmp_path, "type: 'uniform' min: 1e-45 max: 3e-45", "type: 'constant'")
+    net = cf.Net(path, rng=10**7)
+    assert cf.find_seed(net.params, path, seeds=range(20000)) is None
+    # these look like their filler, which makes but one value
+    path = net_of(tmp_path, "type: 'uniform' min: 1 max: 1", "type: 'constant'")
+    with pytest.raises(cf.CaffeError, match="keep too few digits"):
+        cf.find_seed(cf.Net(path, rng=1).params, path)
+    path = net_of(tmp_path, "type: 'gaussian' std: 1e-40", "type: 'constant'")
+    net = cf.Net(path, rng=4242, boost="1.54")
+    assert cf.find_seed(net.params, path, boost="1.54", seeds=around(4242)) == 4242
+
+
+def test_a_mean_far_from_zero_begins_where_it_costs_least(tmp_path, monkeypatch):
+    path = net_of(tmp_path, "type: 'gaussian' mean: 0.3 std: 0.1", "type: 'constant'")
+    net = cf.Net(path, rng=4242)
+    asked = []
+    between = recovery.words_between
+    monkeypatch.setattr(recovery, "words_between", lambda *args: asked.append(args) or between(*args))
+    assert cf.find_seed(net.params, path, boost="1.74") == 4242
+    sizes = [
+        clue.size
+        for i in range(16)
+        for clue in clues.clues(
+            fillers.plan("type: 'gaussian' mean: 0.3 std: 0.1", (324,), np.dtype("f")),
+            "ziggurat",
+            net.params["a"][0].data.ravel(),
+            i,
+        )
+    ]
+    assert len(asked[0][0]) <= sorted(sizes)[3]
+
+
+def test_the_kinds_that_were_tried_are_told(tmp_path):
+    # Box-Muller needs a pair of values, and these stand alone
+    path = net_of(tmp_path, "type: 'gaussian' std: 0.1 sparse: 6", "type: 'constant'")
+    net = cf.Net(path, rng=1)
+    net.params["a"][0].data.reshape(-1)[::2] = 0
+    search = cf.search_seed(net.params, path, seeds=range(100, 200))
+    assert search.tried[-1] == "a/0: seeds 100 to 199 one by one (ziggurat)"
+
+
+def test_places_of_a_large_blob_are_not_all_named(tmp_path):
+    path = net_of(tmp_path, FILLERS["xavier"])
+    net = cf.Net(path, rng=7)
+    net.params["b"][0].data.view(np.uint32).reshape(-1)[4:32400:4] ^= 1
+    search = cf.search_seed({"b": net.params["b"]}, path)
+    assert search.found[0].changed == {"b/0": 8099}
+    assert len(search.found[0].places) == 1000
+    assert "b/0 differs at 8091 places more" in str(search)
+
+
+def test_a_layer_that_is_named_like_a_blob(tmp_path):
+    path = net_of(tmp_path, FILLERS["xavier"])
+    path.write_text(path.read_text().replace('name: "b"', 'name: "a/0"'))
+    net = cf.Net(path, rng=7)
+    assert cf.search_seed(net.params, path, layer="a/0").blob == "a/0/0"
+
+
 def test_solvers_states_and_old_shapes(tmp_path, golden, root):
     inputs = {"data": (1, 28, 28)}
     weights = golden / "mnist" / "lenet_iter_0.caffemodel"
@@ -347,7 +447,10 @@ def test_solvers_states_and_old_shapes(tmp_path, golden, root):
         name: [blob.reshape((1,) * (4 - blob.ndim) + blob.shape) for blob in blobs]
         for name, blobs in cf.load_weights(weights).items()
     }
-    assert cf.find_seed(old, root / "examples/mnist/lenet_train_test.prototxt", layer="ip2", inputs=inputs) == 1701
+    old["ip2"][0].view(np.uint32)[0, 0, :, 0] ^= 1
+    found = cf.search_seed(old, root / "examples/mnist/lenet_train_test.prototxt", layer="ip2", inputs=inputs)
+    assert found.seed == 1701
+    assert str(found).endswith("ip2/0 differs at 2 places more\n7 of 8 blobs hold their initial bits")
     path = net_of(tmp_path, FILLERS["xavier"])
     assert cf.find_seed(cf.Net(path, rng=3), cf.read_net(path)) == 3
 
@@ -366,7 +469,7 @@ def test_refusals(tmp_path):
     refused("seeds is a range", net.params, path, seeds=range(-1, 10))
     refused("the weights hold no a/0; the weights hold no b/0", {}, path)
     refused(r"a/0 has shape \(3,\) in the weights, \(12, 3, 3, 3\) in the net", {"a": [np.zeros(3, "f")]}, path)
-    refused("of floating point", {"a": [np.zeros((12, 3, 3, 3), int)]}, path)
+    refused("in float32 or float64", {"a": [np.zeros((12, 3, 3, 3), int)]}, path)
     small = net_of(tmp_path, FILLERS["xavier"], outputs=1)
     refused("threads must be at least 1", cf.Net(small, rng=1).params, small, threads=0, layer="a")
     still = net_of(tmp_path, "type: 'constant'", "type: 'constant'")
