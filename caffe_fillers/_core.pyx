@@ -584,30 +584,25 @@ cdef class RNG:
         self._fill(&job, to, asked)
 
     cdef _fill(self, cf_job *job, _Floats to, int asked):
-        cdef size_t size = threads_for(job, to.size, asked), at = 0
-        cdef _Team team
+        cdef size_t size = threads_for(job, to.size, asked), at = 0, itemsize = to.view.itemsize
+        cdef char *out = <char *>to.view.buf
+        cdef Team *team = NULL
         job.wide, job.boost = to.double, self.profile
-        job.large = to.view.len >= LARGE and in_memory(<char *>to.view.buf + to.view.len // 2)
-        if size == 1:
-            with nogil:
-                self.acquire()
-                cf_run(job, &self.mt, to.view.buf, to.size, CF_ANY)
-                self.release()
-            return
+        job.large = to.view.len >= LARGE and in_memory(out + to.view.len // 2)
+        if size > 1:
+            team = gathered(job, size)
         with nogil:
             self.acquire()
-        try:
-            while at < to.size:
-                team = _Team()
-                team.prepare(job, &self.mt, <char *>to.view.buf + at * to.view.itemsize, to.size - at, size)
-                team.run()
+            while team is not NULL and at < to.size:
+                run_round(team, &self.mt, out + at * itemsize, to.size - at)
+                if not team.filled:
+                    break
                 self.mt = team.reached
                 at += team.filled
-                if not team.filled:
-                    cf_run(job, &self.mt, <char *>to.view.buf + at * to.view.itemsize, to.size - at, CF_ANY)
-                    at = to.size
-        finally:
+            cf_run(job, &self.mt, out + at * itemsize, to.size - at, CF_ANY)
             self.release()
+        if team is not NULL:
+            disband(team)
 
     def fill_bernoulli(self, out, p):
         """``bernoulli`` into a C-contiguous array of native float32 or float64."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from caffe_fillers._core import RNG
 from caffe_fillers.errors import CaffeError
 
 CHUNK = 64 * 624
+STACK = 32 << 20
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -106,23 +109,75 @@ def test_threads_that_share_a_stream_may_each_use_several():
     assert sorted(out.tobytes() for out in outs) == sorted(part.tobytes() for part in whole.reshape(6, -1))
 
 
-def test_when_no_thread_can_be_started(monkeypatch):
-    one = RNG(5)
-    expected = one.gaussian(0, 1, 300_000)
-    started = []
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="NOT RUN: needs Linux's limits on memory")
+@pytest.mark.parametrize("stacks", [0.5, 1.5, 2.5])
+def test_when_no_thread_can_be_started(stacks):
+    """Memory for the stacks of so many; in a process of its own."""
+    script = f"""
+import resource
+import numpy as np
+from caffe_fillers._core import RNG
+one, rng, out = RNG(5), RNG(5), np.empty(300_000, np.float32)
+expected = one.gaussian(0, 1, 300_000)
+with open("/proc/self/statm") as file:
+    pages = int(file.read().split()[0])
+room = int({stacks} * {STACK})
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + room + (8 << 20),) * 2)
+rng.fill_gaussian(out, 0, 1, threads=4)
+assert out.tobytes() == expected.tobytes()
+np.testing.assert_equal(rng.state, one.state)
+"""
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_STACK, ({STACK}, resource.RLIM_INFINITY))"
+    script = f"{limited}; import os, sys; os.execv(sys.executable, [sys.executable, '-c', {script!r}])"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
-    def start(self):
-        if started:
-            raise RuntimeError("can't start new thread")
-        started.append(self)
-        begin(self)
 
-    begin = threading.Thread.start
-    monkeypatch.setattr(threading.Thread, "start", start)
-    rng, out = RNG(5), np.empty(300_000, np.float32)
-    rng.fill_gaussian(out, 0, 1, threads=4)
-    assert out.tobytes() == expected.tobytes()
-    np.testing.assert_equal(rng.state, one.state)
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="NOT RUN: this system has no such signals")
+def test_a_signal_whose_handler_raises_leaves_no_thread_behind():
+    """In a process of its own, for what goes wrong hangs or writes where it must not."""
+    script = """
+import signal
+import time
+import numpy as np
+from caffe_fillers._core import RNG
+class Stop(Exception): pass
+def stop(*_): raise Stop
+signal.signal(signal.SIGALRM, stop)
+n, stopped = 1_000_000, 0
+whole = RNG(1)
+expected = whole.gaussian(0, 1, n)
+for i in range(150):
+    rng, out = RNG(1), np.zeros(n, np.float32)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-5 * (i % 50 + 1))
+        rng.fill_gaussian(out, 0, 1, threads=3)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except Stop:
+        stopped += 1
+    if rng.position:
+        assert rng.position == whole.position and out.tobytes() == expected.tobytes()
+    else:
+        assert not out.any()
+assert stopped
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "gaussian"])
+@pytest.mark.parametrize(("n", "threads"), [(10, 1), (5000, 1), (5_000_000, 1), (5_000_000, 2)])
+def test_in_a_thread_with_a_small_stack(kind, n, threads):
+    script = f"""
+import threading
+import numpy as np
+from caffe_fillers._core import RNG
+rng, out = RNG(1), np.ones({n})
+threading.stack_size(64 << 10)
+thread = threading.Thread(target=rng.fill_{kind}, args=(out, 0, 1, {threads}))
+thread.start()
+thread.join()
+assert rng.position >= {n}
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "two", "1.5"])
@@ -139,16 +194,22 @@ def test_a_bad_limit(limit):
     assert "CaffeError: CAFFE_FILLERS_THREADS" in done.stderr
 
 
-def test_the_limit_limits():
-    script = """
-import threading, numpy as np
+@pytest.mark.skipif(not hasattr(time, "thread_time"), reason="NOT RUN: this system does not time threads")
+@pytest.mark.parametrize("limit", [1, 2])
+def test_the_limit_limits(limit):
+    script = f"""
+import time
+import numpy as np
 from caffe_fillers._core import RNG
-def start(self): raise SystemExit("a thread was started")
-threading.Thread.start = start
-RNG(1).fill_gaussian(np.empty(1_000_000, np.float32), 0, 1, threads=8)
-RNG(1).fill_uniform(np.empty(5_000_000, np.float32), 0, 1)
+def elsewhere(): return time.process_time() - time.thread_time()
+for kind, n, threads in (("gaussian", 3_000_000, 8), ("gaussian", 3_000_000, 2), ("uniform", 5_000_000, 8)):
+    out = np.zeros(n, np.float32)
+    whole, own = elsewhere(), time.thread_time()
+    getattr(RNG(1), "fill_" + kind)(out, 0, 1, threads=threads)
+    whole, own = elsewhere() - whole, time.thread_time() - own
+    assert (whole > own / 10) == ({limit} > 1), (kind, whole, own)
 """
-    subprocess.run([sys.executable, "-c", script], env=os.environ | {"CAFFE_FILLERS_THREADS": "1"}, check=True)
+    subprocess.run([sys.executable, "-c", script], env=os.environ | {"CAFFE_FILLERS_THREADS": str(limit)}, check=True)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "2"])
