@@ -101,11 +101,8 @@ def main():
     print(table("double", "cf_normal_y", y))
     print(table("double", "cf_exponential_x", ex))
     print(table("double", "cf_exponential_y", ey))
-    print("/* What float32 rounds those of the normal to, and the differences of neighbours. */")
+    print("/* What float32 rounds those of the normal to. */")
     print(table("float", "cf_normal_x_f32", list(map(as_float32, x))))
-    print(table("float", "cf_normal_y_f32", list(map(as_float32, y))))
-    print(table("float", "cf_normal_dx_f32", [as_float32(a - b) for a, b in pairwise(x)]))
-    print(table("float", "cf_normal_dy_f32", [as_float32(b - a) for a, b in pairwise(y)]))
     print("/* For a draw as a whole in float32: draw < inside[i] is the same as f * x[i] < x[i + 1]. */")
     print(table("uint32_t", "cf_normal_inside", [first_outside(*pair) << 8 for pair in pairwise(x)]))
     top = [int(256 * inner / outer) for outer, inner in pairwise(x)]

@@ -6,7 +6,7 @@
 #define TARGET __attribute__((target("avx2,bmi,popcnt")))
 #include "loops.h"
 
-#define CF_LANES 8
+#define CF_WIDTH 8
 #include "ziggurat.h"
 
 TARGET static inline cf_words fetch(const void *table, cf_words index) {
@@ -31,14 +31,6 @@ TARGET static inline size_t open_either(int32_t *place, uint32_t *draft, size_t 
         ((uint8_t *)bits)[at / 8] = (uint8_t)_mm256_movemask_ps(_mm256_castsi256_ps(outside));
     }
     return list_bits(place, from, bits, n - wide);
-}
-
-TARGET static size_t open_f32(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n) {
-    return open_either(place, draft, from, key, n, 0);
-}
-
-TARGET static size_t open_f64(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n) {
-    return open_either(place, draft, from, key, n, 1);
 }
 
 TARGET static inline int kept_of(const uint8_t *drop) {

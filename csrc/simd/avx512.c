@@ -43,7 +43,7 @@ TARGET static void twist(uint32_t *key) {
 
 #include "loops.h"
 
-#define CF_LANES 16
+#define CF_WIDTH 16
 #include "ziggurat.h"
 
 TARGET static inline cf_words fetch(const void *table, cf_words index) {
@@ -98,14 +98,6 @@ TARGET static inline size_t open_either(int32_t *place, uint32_t *draft, size_t 
         memcpy((char *)bits + at / 8, &mask, sizeof mask);
     }
     return list_bits(place, from, bits, n - wide);
-}
-
-TARGET static size_t open_f32(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n) {
-    return open_either(place, draft, from, key, n, 0);
-}
-
-TARGET static size_t open_f64(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n) {
-    return open_either(place, draft, from, key, n, 1);
 }
 
 TARGET static inline __mmask16 kept_of(const uint8_t *drop) {

@@ -7,13 +7,13 @@
 #define TARGET
 #include "loops.h"
 
-#define CF_LANES 4
+#define CF_WIDTH 4
 #include "ziggurat.h"
 
 /* There are no look-ups by vector: those are made lane by lane. */
 TARGET static inline cf_words fetch(const void *table, cf_words index) {
     cf_words found;
-    for (int lane = 0; lane < CF_LANES; ++lane)
+    for (int lane = 0; lane < CF_WIDTH; ++lane)
         found[lane] = ((const uint32_t *)table)[index[lane]];
     return found;
 }
@@ -30,14 +30,6 @@ TARGET static inline size_t open_either(int32_t *place, uint32_t *draft, size_t 
         bits[at / 64] |= (uint64_t)(top >= cf_normal_surely[*word >> 1 & 127]) << at % 64;
     }
     return list_bits(place, from, bits, n - wide);
-}
-
-TARGET static size_t open_f32(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n) {
-    return open_either(place, draft, from, key, n, 0);
-}
-
-TARGET static size_t open_f64(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n) {
-    return open_either(place, draft, from, key, n, 1);
 }
 
 TARGET static size_t keep(uint32_t *draft, const uint8_t *drop, size_t n) {

@@ -1,18 +1,23 @@
-/* What all sets do alike with a draft of the ziggurat; included by the files that define TARGET and CF_LANES. */
+/* What all sets do alike with a draft of the ziggurat; included by the files that define TARGET and CF_WIDTH, the
+   number of floats in a vector. */
 #include <string.h>
 
 #include "../mt19937.h"
 #include "../ziggurat_tables.h"
 
 /* Several at once, as gcc and clang have them. */
-typedef uint32_t cf_words __attribute__((vector_size(4 * CF_LANES)));
-typedef uint8_t cf_bytes __attribute__((vector_size(CF_LANES)));
-typedef int32_t cf_whole __attribute__((vector_size(4 * CF_LANES)));
-typedef float cf_floats __attribute__((vector_size(4 * CF_LANES)));
+typedef uint32_t cf_words __attribute__((vector_size(4 * CF_WIDTH)));
+typedef uint8_t cf_bytes __attribute__((vector_size(CF_WIDTH)));
+typedef int32_t cf_whole __attribute__((vector_size(4 * CF_WIDTH)));
+typedef float cf_floats __attribute__((vector_size(4 * CF_WIDTH)));
 
 /* The 32 bits at each index; look_up: of a table of 128. */
 TARGET static inline cf_words fetch(const void *table, cf_words index);
 TARGET static inline cf_words look_up(const void *table, cf_words index);
+
+/* Both kinds of open; wide: for float64. */
+TARGET static inline size_t open_either(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n,
+                                        int wide);
 
 /* The places of the set bits among n, the first standing for `from`. Four at a time, needed or not, since a branch for
    each would be mispredicted. */
@@ -48,7 +53,7 @@ TARGET static inline cf_floats fraction_of(cf_words u) {
 /* In float whatever the type, with a margin for all that is rounded here or there: what lies within it is left unsure.
    Beyond it the two versions of Boost agree, since chord and tangent are bounds of the curve. */
 TARGET static inline void decide(uint8_t *verdict, const uint32_t *draft, const int32_t *place, size_t n, int draws) {
-    for (size_t j = 0; j < n; j += CF_LANES) {
+    for (size_t j = 0; j < n; j += CF_WIDTH) {
         cf_words at;
         memcpy(&at, place + j, sizeof at);
         const cf_words u = fetch(draft, at), behind = fetch(draft + draws, at), layer = u >> 1 & 127;
@@ -64,6 +69,14 @@ TARGET static inline void decide(uint8_t *verdict, const uint32_t *draft, const 
         const cf_bytes bytes = __builtin_convertvector(said, cf_bytes);
         memcpy(verdict + j, &bytes, sizeof bytes);
     }
+}
+
+TARGET static size_t open_f32(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n) {
+    return open_either(place, draft, from, key, n, 0);
+}
+
+TARGET static size_t open_f64(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n) {
+    return open_either(place, draft, from, key, n, 1);
 }
 
 TARGET static void decide_f32(uint8_t *verdict, const uint32_t *draft, const int32_t *place, size_t n) {
