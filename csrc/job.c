@@ -4,8 +4,9 @@
 
 enum {
     LINE = 64,
-    /* Draws at a time: so few that stores keep up with the arithmetic, so many as that needs. A gaussian's: a draft. */
+    /* Draws at a time: so few that stores keep up with the arithmetic, so many as that needs. */
     STEP = CF_MT_N / 3,
+    GAUSSIAN_STEP = 2 * CF_MT_N,
     /* Below this a copy of the generator costs more than it gains. */
     WORTH_ALIGNING = 8 * CF_MT_N
 };
@@ -45,7 +46,7 @@ static uint64_t limit_of(const cf_mt *mt, uint64_t draws) {
 /* What is made before it is stored or sent. */
 static uint64_t next_draws(const cf_job *job, const cf_mt *mt, uint64_t limit) {
     const uint64_t left = limit - mt->drawn, block = CF_MT_N - mt->pos % CF_MT_N;
-    const uint64_t most = job->kind == CF_GAUSSIAN ? CF_DRAFT : block < STEP ? block : STEP;
+    const uint64_t most = job->kind == CF_GAUSSIAN ? GAUSSIAN_STEP : block < STEP ? block : STEP;
     return left < most ? left : most;
 }
 
@@ -53,7 +54,7 @@ static uint64_t next_draws(const cf_job *job, const cf_mt *mt, uint64_t limit) {
    the one before it are under way. What does not fill a line waits for the next step: a line written in part would have
    to be read first. */
 static size_t draw_far(const cf_job *job, cf_mt *mt, char *out, size_t n, uint64_t draws) {
-    enum { ROOM = CF_DRAFT + CF_DRAFT_PAD + 2 };
+    enum { ROOM = GAUSSIAN_STEP + CF_DRAFT_PAD + 2 };
     _Alignas(LINE) char room[LINE + ROOM * sizeof(double)];
     char *const values = room + LINE;
     const size_t width = job->wide ? sizeof(double) : sizeof(float);

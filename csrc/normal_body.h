@@ -159,7 +159,7 @@ static size_t NAME(ziggurat)(cf_block *block, R *out, size_t n, uint64_t limit, 
 /* Draws on their way to values. */
 typedef struct {
     uint32_t word[CF_DRAFT + CF_DRAFT_PAD];
-    int32_t place[CF_DRAFT + CF_DRAFT_PAD]; /* where a point may lie outside its layer */
+    uint16_t place[CF_DRAFT + CF_DRAFT_PAD]; /* where a point may lie outside its layer */
     uint8_t verdict[CF_DRAFT + CF_DRAFT_PAD];
     uint8_t drop[CF_DRAFT + CF_DRAFT_PAD]; /* 1: is no part of a value */
     R unsure[CF_DRAFT / DRAWS_PER_PAIR];   /* values that were made draw by draw */
@@ -185,7 +185,7 @@ static size_t NAME(ziggurat_draft)(cf_block *block, NAME(draft) * draft, R *out,
         mt->drawn += k;
         draws += (uint32_t)k;
         if (D == 2) /* what begins here is open, for its other half is still to come */
-            draft->place[opens++] = (int32_t)draws - 1;
+            draft->place[opens++] = (uint16_t)(draws - 1);
     }
     block->word = draft->word;
     block->at = block->end = draws;
@@ -193,7 +193,7 @@ static size_t NAME(ziggurat_draft)(cf_block *block, NAME(draft) * draft, R *out,
     mt->simd->NAME(decide)(draft->verdict, draft->word, draft->place, opens);
     memset(draft->drop, 0, draws);
     for (size_t j = 0; j < opens; ++j) {
-        const uint32_t p = (uint32_t)draft->place[j], verdict = draft->verdict[j];
+        const uint32_t p = draft->place[j], verdict = draft->verdict[j];
         const uint32_t begins = p >= next && (p - next) % D == 0;
         if (verdict != CF_UNSURE && p + D < draws) {
             /* no branches, which would be mispredicted, and little that waits for what was found before */
@@ -211,7 +211,7 @@ static size_t NAME(ziggurat_draft)(cf_block *block, NAME(draft) * draft, R *out,
             R fraction = NAME(pair)(block, &bucket);
             next = p;
             if (NAME(resolve)(block, fraction, bucket, boost, &z)) {
-                draft->place[unsure] = (int32_t)((p - dropped) / D);
+                draft->place[unsure] = (uint16_t)((p - dropped) / D);
                 draft->unsure[unsure++] = z * sigma + mean;
                 next += D;
             }
@@ -229,7 +229,7 @@ static size_t NAME(ziggurat_draft)(cf_block *block, NAME(draft) * draft, R *out,
     for (size_t j = 0; j < unsure; ++j)
         out[draft->place[j]] = draft->unsure[j];
     /* the last of them may have begun in the draft and ended behind it */
-    return made + (unsure > 0 && draft->place[unsure - 1] == (int32_t)made);
+    return made + (unsure > 0 && draft->place[unsure - 1] == made);
 }
 
 static size_t NAME(ziggurat_drafts)(cf_block *block, R *out, size_t n, uint64_t limit, R mean, R sigma,

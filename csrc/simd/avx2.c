@@ -15,7 +15,7 @@ TARGET static inline cf_words fetch(const void *table, cf_words index) {
 
 TARGET static inline cf_words look_up(const void *table, cf_words index) { return fetch(table, index); }
 
-TARGET static inline size_t open_either(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n,
+TARGET static inline size_t open_either(uint16_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n,
                                         int wide) {
     uint64_t bits[CF_MT_N / 64 + 1];
     temper(draft + from, key, n);

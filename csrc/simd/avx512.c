@@ -78,7 +78,7 @@ TARGET __attribute__((always_inline)) static inline cf_words look_up(const void 
 
 /* Whether a point lies in its layer is looked up by the top byte of its fraction alone: one permutation of bytes serves
    all 128 layers, and leaves a few open that are inside. */
-TARGET static inline size_t open_either(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n,
+TARGET static inline size_t open_either(uint16_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n,
                                         int wide) {
     const __m512i low = _mm512_loadu_si512(cf_normal_surely), high = _mm512_loadu_si512(cf_normal_surely + 64);
     uint64_t bits[CF_MT_N / 64 + 1];

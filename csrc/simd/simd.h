@@ -20,7 +20,7 @@ typedef struct {
 } cf_range_f64;
 
 enum {
-    CF_DRAFT = 1248, /* draws that the ziggurat looks at together; larger ones gain little and need more stack */
+    CF_DRAFT = 2048, /* draws that the ziggurat looks at together; larger ones gain little and need more stack */
     CF_DRAFT_PAD = 64
 };
 
@@ -53,10 +53,10 @@ typedef struct cf_simd {
     /* What follows is for drafts; NULL: runs it is. Every array has room for CF_DRAFT_PAD more.
        Tempers n words into the draft from there on; lists the places at which points begin, if points begin there, that
        may lie outside their layers. */
-    size_t (*open_f32)(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n);
-    size_t (*open_f64)(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n);
-    void (*decide_f32)(uint8_t *verdict, const uint32_t *draft, const int32_t *place, size_t n);
-    void (*decide_f64)(uint8_t *verdict, const uint32_t *draft, const int32_t *place, size_t n);
+    size_t (*open_f32)(uint16_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n);
+    size_t (*open_f64)(uint16_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n);
+    void (*decide_f32)(uint8_t *verdict, const uint32_t *draft, const uint16_t *place, size_t n);
+    void (*decide_f64)(uint8_t *verdict, const uint32_t *draft, const uint16_t *place, size_t n);
     /* The values of those of n words that are not dropped; returns how many. May write over the words. */
     size_t (*normal_f32)(float *out, uint32_t *draft, const uint8_t *drop, size_t n, float mean, float sigma);
     size_t (*normal_f64)(double *out, uint32_t *draft, const uint8_t *drop, size_t n, double mean, double sigma);

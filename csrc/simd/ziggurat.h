@@ -7,6 +7,7 @@
 
 /* Several at once, as gcc and clang have them. */
 typedef uint32_t cf_words __attribute__((vector_size(4 * CF_WIDTH)));
+typedef uint16_t cf_halves __attribute__((vector_size(2 * CF_WIDTH)));
 typedef uint8_t cf_bytes __attribute__((vector_size(CF_WIDTH)));
 typedef int32_t cf_whole __attribute__((vector_size(4 * CF_WIDTH)));
 typedef float cf_floats __attribute__((vector_size(4 * CF_WIDTH)));
@@ -16,12 +17,12 @@ TARGET static inline cf_words fetch(const void *table, cf_words index);
 TARGET static inline cf_words look_up(const void *table, cf_words index);
 
 /* Both kinds of open; wide: for float64. */
-TARGET static inline size_t open_either(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n,
+TARGET static inline size_t open_either(uint16_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n,
                                         int wide);
 
 /* The places of the set bits among n, the first standing for `from`. Four at a time, needed or not, since a branch for
    each would be mispredicted. */
-TARGET static inline size_t list_bits(int32_t *place, size_t from, const uint64_t *bits, size_t n) {
+TARGET static inline size_t list_bits(uint16_t *place, size_t from, const uint64_t *bits, size_t n) {
     size_t count = 0;
     for (size_t at = 0; at < n; at += 64) {
         uint64_t word = bits[at / 64];
@@ -30,7 +31,7 @@ TARGET static inline size_t list_bits(int32_t *place, size_t from, const uint64_
         const size_t end = count + (size_t)__builtin_popcountll(word);
         do
             for (int i = 0; i < 4; ++i, word &= word - 1)
-                place[count++] = (int32_t)(from + at) + __builtin_ctzll(word | (uint64_t)1 << 63);
+                place[count++] = (uint16_t)((int)(from + at) + __builtin_ctzll(word | (uint64_t)1 << 63));
         while (count < end);
         count = end;
     }
@@ -52,10 +53,11 @@ TARGET static inline cf_floats fraction_of(cf_words u) {
 
 /* In float whatever the type, with a margin for all that is rounded here or there: what lies within it is left unsure.
    Beyond it the two versions of Boost agree, since chord and tangent are bounds of the curve. */
-TARGET static inline void decide(uint8_t *verdict, const uint32_t *draft, const int32_t *place, size_t n, int draws) {
+TARGET static inline void decide(uint8_t *verdict, const uint32_t *draft, const uint16_t *place, size_t n, int draws) {
     for (size_t j = 0; j < n; j += CF_WIDTH) {
-        cf_words at;
-        memcpy(&at, place + j, sizeof at);
+        cf_halves halves;
+        memcpy(&halves, place + j, sizeof halves);
+        const cf_words at = __builtin_convertvector(halves, cf_words);
         const cf_words u = fetch(draft, at), behind = fetch(draft + draws, at), layer = u >> 1 & 127;
         const cf_floats width = (cf_floats)look_up(cf_normal_x_f32, layer);
         const cf_floats edge = (cf_floats)look_up(cf_normal_x_f32 + 1, layer);
@@ -71,19 +73,19 @@ TARGET static inline void decide(uint8_t *verdict, const uint32_t *draft, const 
     }
 }
 
-TARGET static size_t open_f32(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n) {
+TARGET static size_t open_f32(uint16_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n) {
     return open_either(place, draft, from, key, n, 0);
 }
 
-TARGET static size_t open_f64(int32_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n) {
+TARGET static size_t open_f64(uint16_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n) {
     return open_either(place, draft, from, key, n, 1);
 }
 
-TARGET static void decide_f32(uint8_t *verdict, const uint32_t *draft, const int32_t *place, size_t n) {
+TARGET static void decide_f32(uint8_t *verdict, const uint32_t *draft, const uint16_t *place, size_t n) {
     decide(verdict, draft, place, n, 1);
 }
 
-TARGET static void decide_f64(uint8_t *verdict, const uint32_t *draft, const int32_t *place, size_t n) {
+TARGET static void decide_f64(uint8_t *verdict, const uint32_t *draft, const uint16_t *place, size_t n) {
     decide(verdict, draft, place, n, 2);
 }
 

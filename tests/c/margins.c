@@ -37,7 +37,7 @@ static void point(uint32_t *draw, int draws) {
 int main(int argc, char **argv) {
     enum { POINTS = 64, ROUNDS = 20000 };
     static uint32_t draw[3 * POINTS + CF_DRAFT_PAD];
-    static int32_t place[POINTS + CF_DRAFT_PAD];
+    static uint16_t place[POINTS + CF_DRAFT_PAD];
     uint8_t verdict[POINTS + CF_DRAFT_PAD];
     const cf_simd *simd = cf_simd_find(argc > 1 ? argv[1] : NULL);
     long sure = 0, wrong = 0;
@@ -46,7 +46,7 @@ int main(int argc, char **argv) {
     for (int round = 0; round < ROUNDS; ++round) {
         const int draws = 1 + round % 2;
         for (int j = 0; j < POINTS; ++j)
-            point(draw + 3 * j, draws), place[j] = 3 * j;
+            point(draw + 3 * j, draws), place[j] = (uint16_t)(3 * j);
         (draws == 1 ? simd->decide_f32 : simd->decide_f64)(verdict, draw, place, POINTS);
         for (int j = 0; j < POINTS; ++j)
             for (int boost = CF_BOOST_156; verdict[j] != CF_UNSURE && boost <= CF_BOOST_164; ++boost) {
