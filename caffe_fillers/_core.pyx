@@ -75,7 +75,8 @@ cdef extern from *:
     #ifdef __linux__
     #include <sys/mman.h>
     #include <unistd.h>
-    /* Whether a place of an array was ever written. */
+    /* Whether a place of an array was ever written. It decides on speed alone: what was swapped out counts as new, and
+       so do the rare systems that will not say as written. */
     static int in_memory(char *place) {
         unsigned char page = 1;
         mincore(place - (size_t)place % (size_t)sysconf(_SC_PAGESIZE), 1, &page);
@@ -131,12 +132,18 @@ cdef class _Floats:
             ) from None
         self.held = True
         cdef bytes format = self.view.format
-        if format not in (b"f", b"d"):
+        # NumPy marks what is not aligned by a "="; other buffers don't
+        if format.removeprefix(b"=") not in (b"f", b"d"):
             raise CaffeError(
                 f"cannot fill an array of type {getattr(out, 'dtype', format.decode())}: "
                 "only float32 and float64 in the machine's own byte order are filled."
             )
-        self.double = format == b"d"
+        if <size_t>self.view.buf % <size_t>self.view.itemsize and self.view.len:
+            raise CaffeError(
+                f"cannot fill this {type(out).__name__}: its memory does not begin at a multiple of its "
+                f"{self.view.itemsize} bytes an element. Fill an aligned copy."
+            )
+        self.double = format.endswith(b"d")
         self.size = self.view.len // self.view.itemsize
 
     def __dealloc__(self):
