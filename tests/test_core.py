@@ -404,7 +404,7 @@ def test_the_examples_in_the_docstrings():
 @pytest.mark.parametrize("dtype", ["f", "d"])
 def test_memory_that_is_not_aligned_is_refused_as_such(dtype, wrap):
     rng, raw = RNG(1), bytearray(81)
-    with pytest.raises(CaffeError, match="does not begin at a multiple of its [48] bytes"):
+    with pytest.raises(CaffeError, match=r"does not begin at a multiple of its [48] bytes"):
         rng.fill_gaussian(wrap(raw, dtype, offset=1), 0, 1)
     assert rng.position == 0
     assert not any(raw)

@@ -20,7 +20,7 @@ typedef struct {
 } cf_range_f64;
 
 enum {
-    CF_DRAFT = 2048, /* draws that the ziggurat looks at together; larger ones gain little and need more stack */
+    CF_DRAFT = 1872, /* draws that the ziggurat looks at together; larger ones gain little and need more stack */
     CF_DRAFT_PAD = 64
 };
 
