@@ -571,7 +571,7 @@ def seed(weights: str, net: str, inputs: Any, first: int, last: int, as_json: bo
             )
         except KeyboardInterrupt:
             progress.stop()
-            click.echo(f"stopped: none below {reached}; go on with --from {reached}", err=True)
+            click.echo(f"stopped with all below {reached} tried; go on with --from {reached}", err=True)
             sys.exit(STOPPED)
     if as_json:
         _json({"weights": weights, "net": net, "seed": found.seed, **dataclasses.asdict(found)})

@@ -62,6 +62,8 @@ class SeedSearch:
         Every seed that gives this blob, the best first. To a blob of many values belongs one at most.
     tried : list of str
         What was tried, in order.
+    fitting : list of str
+        Blobs whose values look like their filler's, so that one of its seeds may have made them.
     misfits : list of str
         Blobs whose values can't have come of their filler: trained ones, most likely.
     """
@@ -69,6 +71,7 @@ class SeedSearch:
     blob: str = ""
     found: list[FoundSeed] = field(default_factory=list)
     tried: list[str] = field(default_factory=list)
+    fitting: list[str] = field(default_factory=list)
     misfits: list[str] = field(default_factory=list)
 
     @property
@@ -78,7 +81,8 @@ class SeedSearch:
 
     def __str__(self) -> str:
         if not self.found:
-            return "\n".join(["no seed found", *self.tried, *self.misfits, *_REASONS])
+            fitting = [f"{', '.join(self.fitting)}: values look like their filler's"] if self.fitting else []
+            return "\n".join(["no seed found", *self.tried, *fitting, *self.misfits, *_REASONS])
         best, blob = self.found[0], self.blob
         lines = [f"seed {best.seed}", f"found by {blob}, with Boost {' or '.join(best.boosts)}"]
         lines += [f"{blob} differs at [{', '.join(map(str, place))}]" for place in best.places[:8]]
@@ -371,6 +375,7 @@ class _Blob:
         grain = float(np.spacing(values.dtype.type(max(abs(plan.a), abs(plan.b))))) / width if width else math.inf
         apart = float(max(np.max(ranks[1:] - expected), np.max(expected - ranks[:-1])) - grain)
         if apart <= 0 or 2 * math.exp(-2 * len(sample) * apart**2) > 1e-6:
+            search.fitting.append(self.name)
             return True
         with np.errstate(over="ignore", invalid="ignore"):
             deviation = values.std(dtype=float)

@@ -317,6 +317,7 @@ def test_what_was_tried_is_told(tmp_path):
     text = str(search)
     assert text.startswith("no seed found\n")
     assert "a/0: all seeds at once, by values 227 draws apart (uniform)" in text
+    assert "a/0: values look like their filler's" in text
     assert "b/0 does not look like its filler, xavier" in text
     assert "likely reasons" in text
     few = net_of(tmp_path, "type: 'gaussian' mean: 1 std: 1e-8", outputs=4)
