@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 from functools import partial
-from itertools import product
 from math import prod
 from pathlib import Path
 from time import perf_counter, process_time, thread_time
@@ -44,9 +43,10 @@ STAND_IN = "Boost to 1.55 (stand-in)"
 SHARED = ("uniform", "xavier", "gaussian", "msra")
 
 
-def ratio(call, out, quick):
-    """(seconds, ratio to ndarray.fill): the best of each, the two measured in turn, short ones several times over."""
-    calls = (call, partial(out.fill, 1))
+def ratio(call, out, quick, own=None):
+    """(seconds, ratio to ndarray.fill, seconds of our own fill): the best of each, all measured in turn since a machine
+    is not as fast in one minute as in another, short ones several times over."""
+    calls = (call, partial(out.fill, 1), *([own] if own else []))
     best, inner = [], []
     for timed in calls:
         timed()
@@ -62,11 +62,18 @@ def ratio(call, out, quick):
             for _ in range(inner[i]):
                 timed()
             best[i] = min(best[i], (perf_counter() - start) / inner[i])
-    return best[0], best[1] / best[0]
+    return best[0], best[1] / best[0], best[2] if own else None
+
+
+def own_fill(kind, out):
+    import caffe_fillers as cf
+
+    rng = cf.RNG(1701, boost="1.54" if kind == "Box-Muller" else "1.74")
+    return partial(rng.fill_uniform, out, -1, 1, 1) if kind == "uniform" else partial(rng.fill_gaussian, out, 0, 1, 1)
 
 
 def row(who, kind, dtype, label, threads, measured):
-    names = ("who", "kind", "dtype", "size", "threads", "seconds", "ratio")
+    names = ("who", "kind", "dtype", "size", "threads", "seconds", "ratio", "ours")
     return dict(zip(names, (who, kind, dtype, label, threads, *measured), strict=True))
 
 
@@ -86,7 +93,8 @@ def ours(args):
                 rng = cf.RNG(1701)
                 for threads in (1, os.cpu_count()) if kind in SHARED else (1,):
                     fill = partial(cf.fill, out, text, rng=rng, threads=threads)
-                    yield row(who, kind, dtype, label, threads, ratio(fill, out, args.quick))
+                    alone = partial(cf.fill, out, text, rng=rng, threads=1) if threads > 1 else None
+                    yield row(who, kind, dtype, label, threads, ratio(fill, out, args.quick, alone))
             for boost, era in (("1.54", "Box-Muller"), ("1.58", "ziggurat of 1.56")):
                 fill = partial(cf.RNG(1701, boost=boost).fill_gaussian, room, 0, 1, 1)
                 yield row(who, era, dtype, label, 1, ratio(fill, room, args.quick))
@@ -104,7 +112,8 @@ def numpys(args):
                 out = np.ones(n, dtype)
                 for kind, draw in (("uniform", generator.random), ("gaussian", generator.standard_normal)):
                     fill = partial(draw, out=out, dtype=out.dtype)
-                    yield row(f"NumPy {name}", kind, dtype, label, 1, ratio(fill, out, args.quick))
+                    measured = ratio(fill, out, args.quick, own_fill(kind, out))
+                    yield row(f"NumPy {name}", kind, dtype, label, 1, measured)
 
 
 def torchs(args):
@@ -119,7 +128,8 @@ def torchs(args):
                 out = np.ones(n, dtype)
                 tensor = torch.from_numpy(out)
                 for kind, fill in (("uniform", partial(tensor.uniform_, -1, 1)), ("gaussian", tensor.normal_)):
-                    yield row("PyTorch", kind, dtype, label, threads, ratio(fill, out, args.quick))
+                    measured = ratio(fill, out, args.quick, own_fill(kind, out))
+                    yield row("PyTorch", kind, dtype, label, threads, measured)
 
 
 def mkls(args):
@@ -147,7 +157,7 @@ def mkls(args):
                             raise RuntimeError("MKL could not fill")
 
                     process, thread = process_time(), thread_time()
-                    measured = ratio(fill, out, args.quick)
+                    measured = ratio(fill, out, args.quick, own_fill(kind, out))
                     process, thread = process_time() - process, thread_time() - thread
                     assert process < 1.1 * thread + 0.02, f"MKL took more threads than one: {process} s of {thread} s"
                     yield row(f"MKL {name}", kind, dtype, label, 1, measured)
@@ -179,8 +189,8 @@ def boosts(args):
                 for label, n in sizes(args):
                     best = int(boost(kind, dtype, n, max(2, min(20, 10**7 // n)))) * 1e-9
                     out = np.ones(n, dtype)
-                    limit = ratio(partial(out.fill, 1), out, True)[0]
-                    yield row(who, kind, dtype, label, 1, (best, limit / best))
+                    limit, _, own = ratio(partial(out.fill, 1), out, True, own_fill(kind, out))
+                    yield row(who, kind, dtype, label, 1, (best, limit / best, own))
 
 
 def instruction_sets():
@@ -215,22 +225,23 @@ def table(rows):
 def goals(rows):
     """How many times as fast the live instruction set is with one thread, and what more threads give."""
     live = rows[0]["who"]
-    times, shares = {}, {}
+    found = {}
     for r in rows:
-        key = r["who"], r["kind"], r["dtype"], r["threads"] > 1
-        times.setdefault(key, {})[r["size"]] = r["seconds"]
-        shares.setdefault(key, {})[r["size"]] = r["ratio"]
-    against = {name: (name,) for name in ("NumPy PCG64", "PyTorch", BOOST, STAND_IN)}
-    against["MKL's best"] = ("MKL MT19937", "MKL Philox")
-    for kind, dtype in product(("uniform", "gaussian", "Box-Muller"), DTYPES):
-        one = times[live, kind, dtype, False]
-        yield kind, dtype, "ndarray.fill", shares[live, kind, dtype, False]
-        for who, names in against.items():
-            theirs = [times[name, kind, dtype, False] for name in names if (name, kind, dtype, False) in times]
-            if theirs:
-                yield kind, dtype, who, {size: min(t[size] for t in theirs) / one[size] for size in one}
-        more = times.get((live, kind, dtype, True), {})
-        yield kind, dtype, "itself, all cores to one", {size: one[size] / more[size] for size in more}
+        if r["threads"] == 1:
+            who, times = r["who"], r["seconds"] / r["ours"] if r["ours"] else None
+            if who.startswith("MKL"):
+                who = "MKL's best"
+            elif who == live:
+                who, times = "ndarray.fill", r["ratio"]
+        else:
+            who, times = "itself, all cores to one", r["ours"] / r["seconds"] if r["who"] == live else None
+        if times and r["kind"] in ("uniform", "gaussian", "Box-Muller"):
+            cells = found.setdefault((r["dtype"], r["kind"], who), {})
+            cells[r["size"]] = min(times, cells.get(r["size"], times))
+    kinds = ("uniform", "gaussian", "Box-Muller")
+    for dtype, kind, who in sorted(found, key=lambda key: (key[0], kinds.index(key[1]))):
+        if who not in ("NumPy SFC64", "NumPy MT19937"):
+            yield kind, dtype, who, found[dtype, kind, who]
 
 
 def goal_table(found):
