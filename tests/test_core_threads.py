@@ -7,12 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
 
-from caffe_fillers._core import RNG
+from caffe_fillers._core import RNG, cores
 from caffe_fillers.errors import CaffeError
 
 CHUNK = 64 * 624
@@ -194,22 +193,14 @@ def test_a_bad_limit(limit):
     assert "CaffeError: CAFFE_FILLERS_THREADS" in done.stderr
 
 
-@pytest.mark.skipif(not hasattr(time, "thread_time"), reason="NOT RUN: this system does not time threads")
-@pytest.mark.parametrize("limit", [1, 2])
-def test_the_limit_limits(limit):
-    script = f"""
-import time
-import numpy as np
-from caffe_fillers._core import RNG
-def elsewhere(): return time.process_time() - time.thread_time()
-for kind, n, threads in (("gaussian", 3_000_000, 8), ("gaussian", 3_000_000, 2), ("uniform", 5_000_000, 8)):
-    out = np.zeros(n, np.float32)
-    whole, own = elsewhere(), time.thread_time()
-    getattr(RNG(1), "fill_" + kind)(out, 0, 1, threads=threads)
-    whole, own = elsewhere() - whole, time.thread_time() - own
-    assert (whole > own / 10) == ({limit} > 1), (kind, whole, own)
-"""
-    subprocess.run([sys.executable, "-c", script], env=os.environ | {"CAFFE_FILLERS_THREADS": str(limit)}, check=True)
+def test_the_limit_limits(monkeypatch):
+    monkeypatch.delenv("CAFFE_FILLERS_THREADS", raising=False)
+    assert [cores(threads) for threads in (1, 2, 8, 1000)] == [1, 2, 8, 16]
+    assert 1 <= cores() <= 16
+    for limit in (1, 2):
+        monkeypatch.setenv("CAFFE_FILLERS_THREADS", str(limit))
+        assert [cores(threads) for threads in (1, 2, 8)] == [1, limit, limit]
+        assert cores() <= limit
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "2"])
