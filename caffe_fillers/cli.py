@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from time import perf_counter
 from typing import Any
 
@@ -551,28 +551,29 @@ def seed(weights: str, net: str, inputs: Any, first: int, last: int, as_json: bo
     reached, began = first, 0.0
     console = Console(stderr=True)
     columns = (TextColumn("trying seeds"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=None)
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = progress.add_task("", total=None)
 
-        def show(done: int, stop: int) -> None:
-            nonlocal reached, began
-            if not began:
-                began = perf_counter()
-                click.echo("no blob tells its seed at once: trying one after another", err=True)
-            elif not console.is_terminal and done // _MARK > reached // _MARK:
-                left = (perf_counter() - began) / (done - first) * (stop - done)
-                click.echo(f"below {done}: none; some {left:.0f} s left", err=True)
-            reached = done
-            progress.update(bar, completed=done - first, total=stop - first)
+    def show(done: int, stop: int) -> None:
+        nonlocal reached, began
+        if not began:
+            began = perf_counter()
+            click.echo("no blob tells its seed at once: trying one after another", err=True)
+        elif not console.is_terminal and done // _MARK > reached // _MARK:
+            left = (perf_counter() - began) / (done - first) * (stop - done)
+            click.echo(f"below {done}: none; some {left:.0f} s left", err=True)
+        reached = done
+        progress.update(bar, completed=done - first, total=stop - first)
 
-        try:
+    try:
+        # without a terminal, rich of old prints an empty line where a bar would end
+        with progress if console.is_terminal else nullcontext():
             found = cf.search_seed(
                 weights, net, inputs=_inputs(inputs), seeds=range(first, last + 1), progress=show, **options
             )
-        except KeyboardInterrupt:
-            progress.stop()
-            click.echo(f"stopped with all below {reached} tried; go on with --from {reached}", err=True)
-            sys.exit(STOPPED)
+    except KeyboardInterrupt:
+        click.echo(f"stopped with all below {reached} tried; go on with --from {reached}", err=True)
+        sys.exit(STOPPED)
     if as_json:
         _json({"weights": weights, "net": net, "seed": found.seed, **dataclasses.asdict(found)})
     else:
