@@ -14,7 +14,18 @@ import numpy.typing as npt
 
 from ._core import seeds_of
 
-__all__ = ["APART", "ENOUGH", "LAST", "N", "complete", "seed_behind", "seeds_between", "words_behind", "words_between"]
+__all__ = [
+    "APART",
+    "ENOUGH",
+    "LAST",
+    "N",
+    "complete",
+    "seed_behind",
+    "seeds_between",
+    "untemper",
+    "words_behind",
+    "words_between",
+]
 
 N, _FAR, _MATRIX, _MULTIPLIER = 624, 397, np.uint32(0x9908B0DF), np.uint32(1812433253)
 APART = N - _FAR  # draws n and n + APART give away the seed together,
@@ -25,7 +36,7 @@ Words = npt.NDArray[np.uint32]
 _Bits = npt.NDArray[np.uint64]
 
 
-def temper(word: Any) -> Any:
+def _temper(word: Any) -> Any:
     word = word ^ word >> np.uint32(11)
     word = word ^ word << np.uint32(7) & np.uint32(0x9D2C5680)
     word = word ^ word << np.uint32(15) & np.uint32(0xEFC60000)
@@ -98,18 +109,19 @@ def words_behind(first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> t
     differ = (first ^ last).astype(np.uint32)
     for shift in (1, 2, 4, 8, 16):
         differ |= differ >> np.uint32(shift)
-    known, draw = ~differ, first.astype(np.uint32)
+    # of a value that no draw makes nothing is known
+    known: Words = np.where(first <= last, ~differ, np.uint32(0)).astype(np.uint32)
+    draw = first.astype(np.uint32)
     count = len(draw) - (N - 1)
-    tempered = _masks(temper)
+    tempered = _masks(_temper)
     # of the word's lower bits in place, and of the upper bit of the word before as bit 32
-    through = _masks(lambda word: temper(_twisted(word)))
+    through = _masks(lambda word: _temper(_twisted(word)))
     top = np.uint64(1) << np.uint64(31)
     mixed = (through & (top - _ONE)) | (through & top) << _ONE
 
     def rows(masks: _Bits, values: Words, trusted: Words) -> _Bits:
         bits = (values[:, None] >> _ROWS & np.uint32(1)).astype(np.uint64) << np.uint64(33)
-        usable = ((trusted[:, None] >> _ROWS & np.uint32(1)) > 0) & (first <= last)[: len(values), None]
-        return np.where(usable, masks[None, :] | bits, np.uint64(0))
+        return np.where((trusted[:, None] >> _ROWS & np.uint32(1)) > 0, masks[None, :] | bits, np.uint64(0))
 
     upper, far = slice(N - 1, N - 1 + count), slice(_FAR - 1, _FAR - 1 + count)
     made = rows(mixed, draw[upper] ^ draw[far], known[upper] & known[far])

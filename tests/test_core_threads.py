@@ -169,12 +169,13 @@ def test_in_a_thread_with_a_small_stack(kind, n, threads):
 import threading
 import numpy as np
 from caffe_fillers._core import RNG
-rng, out = RNG(1), np.ones({n})
+one, rng, out = RNG(1), RNG(1), np.ones({n})
+expected = one.{kind}(0, 1, {n}, np.float64)
 threading.stack_size(64 << 10)
 thread = threading.Thread(target=rng.fill_{kind}, args=(out, 0, 1, {threads}))
 thread.start()
 thread.join()
-assert rng.position >= {n}
+assert out.tobytes() == expected.tobytes() and rng.position == one.position
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
@@ -201,6 +202,24 @@ def test_the_limit_limits(monkeypatch):
         monkeypatch.setenv("CAFFE_FILLERS_THREADS", str(limit))
         assert [cores(threads) for threads in (1, 2, 8)] == [1, limit, limit]
         assert cores() <= limit
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="NOT RUN: this system does not list threads")
+@pytest.mark.parametrize(("kind", "low", "n"), [("gaussian", 0, 10_000_000), ("uniform", -1, 30_000_000)])
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_fill_keeps_to_the_limit(limit, kind, low, n, monkeypatch):
+    monkeypatch.setenv("CAFFE_FILLERS_THREADS", str(limit))
+    out, most = np.empty(n, np.float32), 0
+    for _ in range(2 if limit == 1 else 50):
+        before = len(os.listdir("/proc/self/task"))
+        thread = threading.Thread(target=getattr(RNG(1), "fill_" + kind), args=(out, low, 1, 8))
+        thread.start()
+        while thread.is_alive():
+            most = max(most, len(os.listdir("/proc/self/task")) - before)
+        thread.join()
+        if most > 1:
+            break
+    assert most == limit
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "2"])

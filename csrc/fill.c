@@ -1,3 +1,5 @@
+/* A fill of any kind, and where its values go: straight to their places, past the cache, or aside while others are
+   copied. */
 #include <string.h>
 
 #include "distributions.h"
