@@ -164,7 +164,10 @@ layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
 def test_a_search_tells_how_long_it_takes_and_how_to_go_on(tmp_path):
     (tmp_path / "net.prototxt").write_text(SMALL)
     run("init", tmp_path / "net.prototxt", "--seed", 4294967295, "-o", tmp_path / "net.npz")
-    command = [sys.executable, "-m", "caffe_fillers", "seed", tmp_path / "net.npz", tmp_path / "net.prototxt"]
+    # what runs in a shell's background ignores Ctrl-C, and so would this
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start = f"{heed}; from caffe_fillers.cli import main; main()"
+    command = [sys.executable, "-c", start, "seed", tmp_path / "net.npz", tmp_path / "net.prototxt"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert "trying one after another" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
