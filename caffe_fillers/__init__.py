@@ -29,10 +29,10 @@ from .initializers import (
 from .net import Net
 from .reading import read_net, read_solver, upgrade, write_prototxt
 from .seeds import find_seed, search_seed
-from .signal import signal
+from .signals import signal
 from .solver import Solver
 from .weights import load_weights, save_weights
-from .weights.compare import compare
+from .weights.comparing import compare
 from .weights.mean import load_mean
 
 __all__ = [

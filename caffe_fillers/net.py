@@ -24,7 +24,7 @@ __all__ = ["Net", "read_source"]
 def read_source(source: Any, strict: bool = False, upgrade: bool = True) -> Source:
     """Read a net from a prototxt, or take it from a NetParameter, and bring it into today's form."""
     from . import prototxt
-    from .upgrade import upgrade_net
+    from .upgrading import upgrade_net
 
     if isinstance(source, (str, os.PathLike)):
         text = prototxt.read(source, schema.NetParameter, strict=strict)

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from . import prototxt, schema
-from .upgrade import upgrade
+from .upgrading import upgrade
 
 __all__ = ["read_net", "read_solver", "upgrade", "write_prototxt"]
 

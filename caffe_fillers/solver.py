@@ -172,7 +172,7 @@ class Solver:
 
 def _read(source: Any, strict: bool) -> tuple[Any, str | None]:
     from . import prototxt
-    from .upgrade import upgrade_solver
+    from .upgrading import upgrade_solver
 
     if isinstance(source, (str, os.PathLike)):
         text = prototxt.read(source, schema.SolverParameter, strict=strict)

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib
 
 import caffe_fillers as cf
-from caffe_fillers.signal import SignalReport
+from caffe_fillers.signals import SignalReport
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt

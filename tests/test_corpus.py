@@ -14,7 +14,7 @@ from pathlib import Path
 
 import caffe_fillers as cf
 from caffe_fillers import prototxt, schema
-from caffe_fillers.upgrade import upgrade_net
+from caffe_fillers.upgrading import upgrade_net
 
 TABLE = Path(__file__).parent / "corpus_nets.tsv"
 IMAGES = {"Data", "ImageData", "WindowData", "AnnotatedData"}

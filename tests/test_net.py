@@ -431,7 +431,7 @@ def test_in_a_checkout_the_installed_package_is_meant(tmp_path):
 
     unbuilt = shutil.ignore_patterns("*.so", "__pycache__")
     shutil.copytree(Path(cf.__file__).parent, tmp_path / "caffe_fillers", ignore=unbuilt)
-    code = "import caffe_fillers as cf, caffe_fillers.signal.plots; print(cf.__file__, cf.fill(1, 'uniform', rng=1))"
+    code = "import caffe_fillers as cf, caffe_fillers.signals.plots; print(cf.__file__, cf.fill(1, 'uniform', rng=1))"
     done = run("-c", code)
     assert done.stdout.strip() == f"{cf.__file__} {cf.fill(1, 'uniform', rng=1)}", done.stderr
     assert "pip install ." in run("-S", "-c", "import caffe_fillers").stderr

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caffe_fillers import CaffeError, CaffeWarning, prototxt, schema
-from caffe_fillers.upgrade import Upgraded, upgrade, upgrade_net, upgrade_solver
+from caffe_fillers.upgrading import Upgraded, upgrade, upgrade_net, upgrade_solver
 
 CASES = json.loads((Path(__file__).parent / "upgrade_cases.json").read_text())
 NETS = [json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "golden" / "nets").glob("*.json"))]

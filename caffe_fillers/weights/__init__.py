@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import CaffeError, CaffeWarning
 from ._set import Array, LayerBlobs, Weights, WeightSet, as_mapping, as_set, describe, from_keys, stored
-from .compare import Comparison, Difference, compare
+from .comparing import Comparison, Difference, compare
 from .files import as_path, check_readable
 from .mean import load_mean, save_mean
 

@@ -103,7 +103,7 @@ def _v1_layer(wire: Wire, at: int, end: int, where: str) -> tuple[bytes, _Blobs]
 
 
 def _in_todays_form(path: Path, net: Any, blobs: dict[tuple[str, int], _Blobs]) -> tuple[Message, list[Any]]:
-    from ..upgrade import upgrade_net
+    from ..upgrading import upgrade_net
 
     if not net.layers:
         # what would change in it touches no weights, and a header that is left alone is written again as it was

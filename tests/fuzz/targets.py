@@ -19,7 +19,7 @@ import numpy as np
 
 import caffe_fillers as cf
 from caffe_fillers import prototxt, schema
-from caffe_fillers.upgrade import upgrade_net, upgrade_solver
+from caffe_fillers.upgrading import upgrade_net, upgrade_solver
 from caffe_fillers.weights import caffemodel, hdf5, npz, safetensors
 
 SECONDS, BYTES = 1.0, 512 << 20

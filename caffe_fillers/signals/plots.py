@@ -44,7 +44,7 @@ def signal_plot(report: SignalReport, path: str | os.PathLike[str]) -> None:
     Examples
     --------
     >>> import tempfile, caffe_fillers as cf
-    >>> from caffe_fillers.signal.plots import signal_plot
+    >>> from caffe_fillers.signals.plots import signal_plot
     >>> net = cf.Net("examples/mnist/lenet_train_test.prototxt", rng=1701, inputs={"mnist": (1, 28, 28)})
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     signal_plot(cf.signal(net), folder + "/lenet.html")

@@ -185,7 +185,7 @@ def upgrade(message: Message | Text) -> Any:
     Examples
     --------
     >>> from caffe_fillers import prototxt, schema
-    >>> from caffe_fillers.upgrade import upgrade
+    >>> from caffe_fillers.upgrading import upgrade
     >>> old = prototxt.parse('layers { name: "r" type: RELU bottom: "x" top: "y" }', schema.NetParameter).message
     >>> upgrade(old).layer[0].type
     'ReLU'
