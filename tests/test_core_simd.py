@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caffe_fillers._core import RNG, simd
-from caffe_fillers.recovery import untemper
+from caffe_fillers.seeds.recurrence import untemper
 
 SETS = ("neon",) if platform.machine() in ("aarch64", "arm64") else ("avx512", "avx2")
 LENGTHS = [*range(51), *range(220, 231), *range(390, 401), *range(610, 661), *range(1240, 1261)]

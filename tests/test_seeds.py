@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import caffe_fillers as cf
-from caffe_fillers import clues, fillers, recovery
+from caffe_fillers import fillers
 from caffe_fillers._core import Seekers, seeds_of, simd
+from caffe_fillers.seeds import clues, recurrence
 
 FILLERS = {
     "xavier": "type: 'xavier'",
@@ -166,8 +167,8 @@ def test_every_instruction_set_finds_the_same():
 @pytest.mark.parametrize("n", [0, 1, 200, 395])
 def test_two_draws_give_the_seed(n):
     draws = cf.RNG(123456789).random_raw(700)
-    words = recovery.words_between(draws[n : n + 1], draws[n + 227 : n + 228])
-    assert 123456789 in recovery.seeds_between(words, n)
+    words = recurrence.words_between(draws[n : n + 1], draws[n + 227 : n + 228])
+    assert 123456789 in recurrence.seeds_between(words, n)
     assert len(words) == 2
 
 
@@ -180,23 +181,23 @@ def test_draws_in_a_row_give_the_seed_and_where_they_stand(skip, lost):
     last = first | ((1 << lost) - 1)
     first[700], last[700] = 5, 5  # one that was changed
     first[2100], last[2100] = 1, 0  # and one that no draw makes
-    runs = list(recovery.complete(*recovery.words_behind(first, last)))
+    runs = list(recurrence.complete(*recurrence.words_behind(first, last)))
     assert runs
     for offset, state in runs:
-        assert recovery.seed_behind(state, skip + 4000) == (4000000000, skip + offset)
+        assert recurrence.seed_behind(state, skip + 4000) == (4000000000, skip + offset)
 
 
 def test_how_far_back_a_seed_is_looked_for():
     rng = cf.RNG(5)
     rng.skip(100_000)
-    words = recovery.untemper(rng.random_raw(624))
-    assert recovery.seed_behind(words, 100_000) == (5, 100_000)
-    assert recovery.seed_behind(words, 90_000) is None
+    words = recurrence.untemper(rng.random_raw(624))
+    assert recurrence.seed_behind(words, 100_000) == (5, 100_000)
+    assert recurrence.seed_behind(words, 90_000) is None
 
 
 def test_a_row_of_anything_else_gives_nothing():
     values = np.random.default_rng(0).integers(2**32, size=3000)
-    assert list(recovery.complete(*recovery.words_behind(values, values))) == []
+    assert list(recurrence.complete(*recurrence.words_behind(values, values))) == []
 
 
 # --- searches --------------------------------------------------------------------------------------------------------
@@ -343,7 +344,7 @@ def test_a_blob_that_stands_elsewhere_is_not_searched_any_further(tmp_path, monk
     net = cf.Net(path, rng=99)
     path = net_of(tmp_path, FILLERS["uniform"], FILLERS["uniform"], bias=FILLERS["uniform"])
     walked = []
-    monkeypatch.setattr(recovery, "seed_behind", lambda *args: walked.append(args) or (99, 324))
+    monkeypatch.setattr(recurrence, "seed_behind", lambda *args: walked.append(args) or (99, 324))
     search = cf.search_seed({"b": net.params["b"]}, path, progress=lambda *_: pytest.fail("and seeds were tried"))
     assert search.seed is None
     assert len(walked) == 1
@@ -396,8 +397,8 @@ def test_a_mean_far_from_zero_begins_where_it_costs_least(tmp_path, monkeypatch)
     path = net_of(tmp_path, "type: 'gaussian' mean: 0.3 std: 0.1", "type: 'constant'")
     net = cf.Net(path, rng=4242)
     asked = []
-    between = recovery.words_between
-    monkeypatch.setattr(recovery, "words_between", lambda *args: asked.append(args) or between(*args))
+    between = recurrence.words_between
+    monkeypatch.setattr(recurrence, "words_between", lambda *args: asked.append(args) or between(*args))
     assert cf.find_seed(net.params, path, boost="1.74") == 4242
     sizes = [
         clue.size

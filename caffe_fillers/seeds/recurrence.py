@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._core import seeds_of
+from .._core import seeds_of
 
 __all__ = [
     "APART",

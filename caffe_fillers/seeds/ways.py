@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from . import recovery
-from ._core import Seekers, cores
+from .._core import Seekers, cores
+from ..fillers import Plan
+from . import recurrence
 from .clues import Clue, clues, draws_of_uniform, kind_of, spent
-from .fillers import Plan
 
 __all__ = ["Filled", "Hit", "by_pairs", "by_stream", "one_by_one"]
 
@@ -106,14 +106,14 @@ def by_pairs(blob: Filled, kind: str, boosts: Sequence[str]) -> Iterator[list[Hi
     for i in blob.anchors:
         places = blob.places(kind, boosts, i)
         for clue in blob.clues(kind, i):
-            if places.stop - 1 + clue.draw + recovery.APART > recovery.LAST:
+            if places.stop - 1 + clue.draw + recurrence.APART > recurrence.LAST:
                 continue
             later = [
                 other
-                for j in range(i, i + recovery.APART // step + 2)
-                if recovery.APART - step * (j - i) - 1 <= _late(kind, j - i)
+                for j in range(i, i + recurrence.APART // step + 2)
+                if recurrence.APART - step * (j - i) - 1 <= _late(kind, j - i)
                 for other in blob.clues(kind, j)
-                if 0 <= recovery.APART - (step * (j - i) + other.draw - clue.draw) <= _late(kind, j - i)
+                if 0 <= recurrence.APART - (step * (j - i) + other.draw - clue.draw) <= _late(kind, j - i)
             ]
             # a clue may be of most words that there are: too many to list them
             pairs = clue.size * sum(other.size for other in later)
@@ -122,14 +122,14 @@ def by_pairs(blob: Filled, kind: str, boosts: Sequence[str]) -> Iterator[list[Hi
     left = _MOST_WORDS
     for _, i, clue, later in sorted(ways, key=itemgetter(0))[: 2 * _ANCHORS]:
         places = blob.places(kind, boosts, i)
-        words = recovery.words_between(clue.words(), np.concatenate([other.words() for other in later]))
+        words = recurrence.words_between(clue.words(), np.concatenate([other.words() for other in later]))
         left -= len(words) * len(places)
         if left < 0:
             return
         hits = []
         for place in places:
             draw = place + clue.draw
-            right, _ = Seekers([[(draw, clue.turn, clue.ranges)]]).among(recovery.seeds_between(words, draw))
+            right, _ = Seekers([[(draw, clue.turn, clue.ranges)]]).among(recurrence.seeds_between(words, draw))
             hits += [Hit(seed, boosts, i, place) for seed in right.tolist()]
         yield hits
 
@@ -140,14 +140,14 @@ def by_stream(blob: Filled) -> Iterator[list[Hit]]:
     most = 2 * (max(start.stop for start in blob.starts.values()) + count) + 10**6
     for stretch in _STRETCHES:
         values = blob.values[stretch]
-        if len(values) < recovery.ENOUGH:
+        if len(values) < recurrence.ENOUGH:
             continue
         first, last = draws_of_uniform(blob.plan, values)
         if np.median(last - first) > _CLEAR:
             continue
         hits = []
-        for offset, state in recovery.complete(*recovery.words_behind(first, last)):
-            behind = recovery.seed_behind(state, most)
+        for offset, state in recurrence.complete(*recurrence.words_behind(first, last)):
+            behind = recurrence.seed_behind(state, most)
             if behind is not None:
                 seed, draw = behind
                 hits.append(Hit(seed, boosts, stretch.start + offset, draw))
@@ -200,7 +200,7 @@ def _bits(known: list[Clue]) -> float:
 
 
 def _right(possible: list[_Known], seeds: range, threads: int | None) -> Iterator[tuple[int, _Array, _Array]]:
-    blocks = max(draw for known in possible for draw, _, _ in known) // recovery.N
+    blocks = max(draw for known in possible for draw, _, _ in known) // recurrence.N
     chunk = max(2048, 2**18 // (1 + 4 * blocks))
     workers = cores(threads)
     rooms = [Seekers(possible) for _ in range(workers)]

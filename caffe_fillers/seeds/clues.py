@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._core import ziggurat_edges
-from .fillers import Plan
+from .._core import ziggurat_edges
+from ..fillers import Plan
 
 __all__ = ["Clue", "clues", "draws_of_uniform", "kind_of", "spent"]
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import fillers, seeking
-from ._core import RNG
-from .errors import CaffeError
-from .net import Net
+from .. import fillers
+from .._core import RNG
+from ..errors import CaffeError
+from ..net import Net
+from . import ways
 
 __all__ = ["FoundSeed", "SeedSearch", "find_seed", "search_seed"]
 
@@ -185,15 +186,15 @@ def search_seed(
     return search
 
 
-def _search_at_once(filled: seeking.Filled, seeds: range, judge: _Judge) -> bool:
+def _search_at_once(filled: ways.Filled, seeds: range, judge: _Judge) -> bool:
     """Search without trying seeds; False if that leaves some out."""
     complete = True
     for kind, boosts in filled.kinds().items():
-        ways = {"values 227 draws apart": seeking.by_pairs(filled, kind, boosts)}
+        tries = {"values 227 draws apart": ways.by_pairs(filled, kind, boosts)}
         if kind == "uniform":
-            ways["its values in a row"] = seeking.by_stream(filled)
+            tries["its values in a row"] = ways.by_stream(filled)
         searched = []
-        for way, stretches in ways.items():
+        for way, stretches in tries.items():
             for hits in stretches:
                 judge.hear(hit for hit in hits if hit.seed in seeds)
                 if judge.settled:
@@ -208,7 +209,7 @@ def _search_at_once(filled: seeking.Filled, seeds: range, judge: _Judge) -> bool
 def _search_one_by_one(
     judge: _Judge, seeds: range, threads: int | None, progress: Callable[[int, int], None] | None
 ) -> None:
-    kinds, parts = seeking.one_by_one(judge.blob.filled, seeds, threads)
+    kinds, parts = ways.one_by_one(judge.blob.filled, seeds, threads)
     if not kinds:
         raise CaffeError(
             f"{judge.blob.name} tells too little of the draws that made it: its values keep too few digits"
@@ -288,7 +289,7 @@ def find_seed(
 
 
 def _given(weights: Any) -> dict[str, list[_Array]]:
-    from .weights import load_weights
+    from ..weights import load_weights
 
     if not isinstance(weights, Mapping):
         weights = getattr(weights, "params", None) or load_weights(weights)
@@ -319,8 +320,8 @@ class _Nets:
     def __init__(
         self, source: Any, dtype: Any, phase: str, level: int, stages: Sequence[str], inputs: Any, caffe: str
     ) -> None:
-        from . import prototxt, schema
-        from .reading import read_solver
+        from .. import prototxt, schema
+        from ..reading import read_solver
 
         self.source, self.caffe = source, caffe
         self.common: dict[str, Any] = {"inputs": inputs, "caffe": caffe, "dtype": dtype}
@@ -338,7 +339,7 @@ class _Nets:
     def __call__(self, seed: int, boost: str, fill: bool) -> Net:
         if self.solver is None:
             return Net(self.source, rng=seed, boost=boost, fill=fill, **self.common, **self.state)
-        from .solver import Solver
+        from ..solver import Solver
 
         return Solver(self.solver, beside=self.path, rng=seed, boost=boost, fill=fill, **self.common).net
 
@@ -350,7 +351,7 @@ class _Blob:
     name: str
     filler: str
     values: _Array
-    filled: seeking.Filled
+    filled: ways.Filled
 
     @property
     def latest(self) -> int:
@@ -414,7 +415,7 @@ def _blobs(given: dict[str, list[_Array]], nets: _Nets, layer: str | None, profi
             lacking.append(f"the draws of {name} can't be told from what {row['filler']['type']} makes of them")
             continue
         starts = {boost: _start([each[i]["start"] for each in rows[boost]]) for boost in profiles}
-        filled = seeking.Filled(values.reshape(-1), plan, starts)
+        filled = ways.Filled(values.reshape(-1), plan, starts)
         blobs.append(_Blob(name, row["filler"]["type"], values, filled))
     if not blobs:
         raise CaffeError("nothing to search a seed by: " + "; ".join(lacking))
@@ -481,7 +482,7 @@ class _Judge:
         self.search.blob = self.blob.name
         self.search.tried.append(f"{self.blob.name}: {what}")
 
-    def hear(self, hits: Iterable[seeking.Hit]) -> None:
+    def hear(self, hits: Iterable[ways.Hit]) -> None:
         for hit in hits:
             if hit.seed not in self.seen and any(self._gives(hit, boost) for boost in hit.boosts):
                 self.seen.add(hit.seed)
@@ -491,7 +492,7 @@ class _Judge:
                         "elsewhere: what is drawn before is another"
                     )
 
-    def _gives(self, hit: seeking.Hit, boost: str) -> bool:
+    def _gives(self, hit: ways.Hit, boost: str) -> bool:
         """Whether the draws give the values too that follow; some may have been changed."""
         filled = self.blob.filled
         shown = filled.values[hit.i : hit.i + 64]
@@ -523,7 +524,7 @@ class _Judge:
 
     def _filled(self, seed: int, boost: str) -> tuple[tuple[int, int], FoundSeed] | None:
         """What of the weights is this fill, and its rank among others; None if the blob is another's."""
-        from .weights import compare
+        from ..weights import compare
 
         layer, index = self.blob.name.rsplit("/", 1)
         net = self.nets(seed, boost, True)
