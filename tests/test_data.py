@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caffe_fillers import CaffeError, Net, data, schema
+from caffe_fillers import CaffeError, Net, records, schema
 
 
 def make_lmdb(path, *values):
@@ -36,19 +36,19 @@ def encoded(mode, size, kind="PNG"):
 def test_the_first_datum_of_an_lmdb(tmp_path):
     source = make_lmdb(tmp_path / "db", datum(3, 5, 7), datum(1, 2, 2))
     before = {path.name: path.read_bytes() for path in (tmp_path / "db").iterdir()}
-    assert data.datum_shape(source) == (3, 5, 7)
+    assert records.datum_shape(source) == (3, 5, 7)
     assert {path.name: path.read_bytes() for path in (tmp_path / "db").iterdir()} == before
     # whatever the backend is said to be, the folder is one
-    assert data.datum_shape(source, lmdb=False) == (3, 5, 7)
-    assert data.datum_shape(source + "/data.mdb") == (3, 5, 7)
+    assert records.datum_shape(source, lmdb=False) == (3, 5, 7)
+    assert records.datum_shape(source + "/data.mdb") == (3, 5, 7)
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 4), ("P", 3)])
 def test_an_encoded_datum(tmp_path, mode, channels):
     source = make_lmdb(tmp_path / "db", encoded(mode, (7, 5)))
-    assert data.datum_shape(source) == (channels, 5, 7)
-    assert data.datum_shape(source, force_color=True) == (3, 5, 7)
-    assert data.datum_shape(source, force_gray=True) == (1, 5, 7)
+    assert records.datum_shape(source) == (channels, 5, 7)
+    assert records.datum_shape(source, force_color=True) == (3, 5, 7)
+    assert records.datum_shape(source, force_gray=True) == (1, 5, 7)
 
 
 def test_what_opencv_sees_of_an_encoded_datum_is_what_we_see():
@@ -67,7 +67,7 @@ def test_what_opencv_sees_of_an_encoded_datum_is_what_we_see():
         message = schema.Datum.FromString(encoded(mode, (4, 3), kind))
         image = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_UNCHANGED)
         channels = 1 if image.ndim == 2 else image.shape[2]
-        assert data._encoded("x", message.data, False, False) == (channels, 3, 4), (mode, kind)
+        assert records._encoded("x", message.data, False, False) == (channels, 3, 4), (mode, kind)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -78,56 +78,56 @@ def test_a_photograph_is_turned_where_opencv_turns_it(tmp_path, orientation):
     exif[0x0112] = orientation
     Image.new("RGB", (4, 3)).save(tmp_path / "a.jpg", exif=exif)
     (tmp_path / "list.txt").write_text("a.jpg 0")
-    assert data.image_shape(str(tmp_path / "list.txt"))[1:] == cv2.imread(str(tmp_path / "a.jpg")).shape[:2]
+    assert records.image_shape(str(tmp_path / "list.txt"))[1:] == cv2.imread(str(tmp_path / "a.jpg")).shape[:2]
     content = (tmp_path / "a.jpg").read_bytes()
     for flag, color in ((cv2.IMREAD_UNCHANGED, False), (cv2.IMREAD_COLOR, True)):
         shape = cv2.imdecode(np.frombuffer(content, np.uint8), flag).shape[:2]
-        assert data._encoded("x", content, color, False)[1:] == shape
+        assert records._encoded("x", content, color, False)[1:] == shape
 
 
 def test_no_source_is_no_error():
-    for function in (data.datum_shape, data.image_shape, data.window_shape):
+    for function in (records.datum_shape, records.image_shape, records.window_shape):
         assert function("") is None
         assert function("/none/such") is None
         assert function("a\0b") is None
-    assert data.hdf5_shapes("/none/such", ["data"]) == {}
+    assert records.hdf5_shapes("/none/such", ["data"]) == {}
 
 
 def test_leveldb_is_said_not_to_be_read(tmp_path):
     (tmp_path / "CURRENT").write_text("MANIFEST-000002\n")
     with pytest.raises(CaffeError, match=r"LevelDB, which is not read here; give its shape instead: .*--input"):
-        data.datum_shape(str(tmp_path), lmdb=False)
+        records.datum_shape(str(tmp_path), lmdb=False)
 
 
 def test_databases_that_are_not_sound(tmp_path):
     with pytest.raises(CaffeError, match="empty"):
-        data.datum_shape(make_lmdb(tmp_path / "empty"))
+        records.datum_shape(make_lmdb(tmp_path / "empty"))
     with pytest.raises(CaffeError, match="no Datum"):
-        data.datum_shape(make_lmdb(tmp_path / "junk", b"\xff\xff"))
+        records.datum_shape(make_lmdb(tmp_path / "junk", b"\xff\xff"))
     with pytest.raises(CaffeError, match="cannot be read as an image"):
-        data.datum_shape(make_lmdb(tmp_path / "image", schema.Datum(data=b"x", encoded=True).SerializeToString()))
+        records.datum_shape(make_lmdb(tmp_path / "image", schema.Datum(data=b"x", encoded=True).SerializeToString()))
     (tmp_path / "folder").mkdir()
     with pytest.raises(CaffeError, match="cannot be read as an LMDB"):
-        data.datum_shape(str(tmp_path / "folder"))
+        records.datum_shape(str(tmp_path / "folder"))
     (tmp_path / "folder" / "data.mdb").write_bytes(bytes(8192))
     with pytest.raises(CaffeError, match="cannot be read as an LMDB"):
-        data.datum_shape(str(tmp_path / "folder"))
+        records.datum_shape(str(tmp_path / "folder"))
     whole = make_lmdb(tmp_path / "cut", *[datum(3, 32, 32)] * 50)
     file = tmp_path / "cut" / "data.mdb"
     file.write_bytes(file.read_bytes()[: 3 * 4096])
     with pytest.raises(CaffeError, match="truncated"):
-        data.datum_shape(whole)
+        records.datum_shape(whole)
 
 
 def test_an_image_list(tmp_path, monkeypatch):
     Image.new("L", (9, 6)).save(tmp_path / "a b.png")
     (tmp_path / "list.txt").write_text(f"{tmp_path}/a b.png 3\nnone.png 1\n")
-    assert data.image_shape(str(tmp_path / "list.txt")) == (3, 6, 9)
+    assert records.image_shape(str(tmp_path / "list.txt")) == (3, 6, 9)
     (tmp_path / "list.txt").write_text("a b.png 3\r\n")
-    assert data.image_shape(str(tmp_path / "list.txt"), f"{tmp_path}/") == (3, 6, 9)
-    assert data.image_shape(str(tmp_path / "list.txt")) == (3, 6, 9)  # beside the list
+    assert records.image_shape(str(tmp_path / "list.txt"), f"{tmp_path}/") == (3, 6, 9)
+    assert records.image_shape(str(tmp_path / "list.txt")) == (3, 6, 9)  # beside the list
     monkeypatch.chdir(tmp_path)
-    assert data.image_shape("list.txt") == (3, 6, 9)
+    assert records.image_shape("list.txt") == (3, 6, 9)
 
 
 @pytest.mark.parametrize(
@@ -144,14 +144,14 @@ def test_an_image_list(tmp_path, monkeypatch):
 def test_image_lists_that_are_not_sound(tmp_path, text, what):
     (tmp_path / "list.txt").write_text(text)
     with pytest.raises(CaffeError, match=what):
-        data.image_shape(str(tmp_path / "list.txt"))
+        records.image_shape(str(tmp_path / "list.txt"))
 
 
 def test_a_window_file(tmp_path):
     (tmp_path / "w.txt").write_text(
         "# 0\na.jpg\n3\n10\n20\n2\n1 0.5 0 0 5 5\n2 0.7 1 1 6 6\n# 1\nb.jpg\n1\n30\n40\n1\n1 0.5 0 0 5 5\n"
     )
-    assert data.window_shape(str(tmp_path / "w.txt")) == (1, 30, 40)
+    assert records.window_shape(str(tmp_path / "w.txt")) == (1, 30, 40)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_window_file(tmp_path):
 def test_window_files_that_are_not_sound(tmp_path, text):
     (tmp_path / "w.txt").write_text(text)
     with pytest.raises(CaffeError, match="window file"):
-        data.window_shape(str(tmp_path / "w.txt"))
+        records.window_shape(str(tmp_path / "w.txt"))
 
 
 def test_a_hdf5_list(tmp_path):
@@ -168,30 +168,30 @@ def test_a_hdf5_list(tmp_path):
         file["data"] = np.zeros((4, 3, 2))
         file["label"] = np.zeros(4, np.int32)
     (tmp_path / "list.txt").write_text(f"\n{tmp_path}/a.h5\nnone.h5\n")
-    assert data.hdf5_shapes(str(tmp_path / "list.txt"), ["label", "data"]) == {"label": (4,), "data": (4, 3, 2)}
+    assert records.hdf5_shapes(str(tmp_path / "list.txt"), ["label", "data"]) == {"label": (4,), "data": (4, 3, 2)}
     (tmp_path / "list.txt").write_text("a.h5")
-    assert data.hdf5_shapes(str(tmp_path / "list.txt"), ["data"]) == {"data": (4, 3, 2)}
+    assert records.hdf5_shapes(str(tmp_path / "list.txt"), ["data"]) == {"data": (4, 3, 2)}
     with pytest.raises(CaffeError, match="holds no dataset 'other'"):
-        data.hdf5_shapes(str(tmp_path / "list.txt"), ["other"])
+        records.hdf5_shapes(str(tmp_path / "list.txt"), ["other"])
 
 
 def test_hdf5_lists_that_are_not_sound(tmp_path):
     listed = tmp_path / "list.txt"
     listed.write_text("\n")
     with pytest.raises(CaffeError, match="names no HDF5 file"):
-        data.hdf5_shapes(str(listed), ["data"])
+        records.hdf5_shapes(str(listed), ["data"])
     for name in ("none.h5", "list.txt"):
         listed.write_text(name)
         with pytest.raises(CaffeError, match="cannot be read as HDF5"):
-            data.hdf5_shapes(str(listed), ["data"])
+            records.hdf5_shapes(str(listed), ["data"])
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["data"] = h5py.ExternalLink("/etc/passwd", "/x")
         file["soft"] = h5py.SoftLink("/none")
     listed.write_text("a.h5")
     with pytest.raises(CaffeError, match="not followed"):
-        data.hdf5_shapes(str(listed), ["data"])
+        records.hdf5_shapes(str(listed), ["data"])
     with pytest.raises(CaffeError, match="holds no dataset"):
-        data.hdf5_shapes(str(listed), ["soft"])
+        records.hdf5_shapes(str(listed), ["soft"])
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):
@@ -199,15 +199,15 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     Image.new("L", (2, 2)).save(tmp_path / "a.png")
     (tmp_path / "list.txt").write_text("a.png 0")
     monkeypatch.setitem(sys.modules, "PIL", None)
-    for call in (lambda: data.datum_shape(source), lambda: data.image_shape(str(tmp_path / "list.txt"))):
+    for call in (lambda: records.datum_shape(source), lambda: records.image_shape(str(tmp_path / "list.txt"))):
         with pytest.raises(CaffeError, match=r"caffe_fillers\[images\].*--input"):
             call()
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(CaffeError, match=r"caffe_fillers\[hdf5\].*--input"):
-        data.hdf5_shapes(str(tmp_path / "list.txt"), ["data"])
+        records.hdf5_shapes(str(tmp_path / "list.txt"), ["data"])
     monkeypatch.setitem(sys.modules, "lmdb", None)
     with pytest.raises(CaffeError, match=r"caffe_fillers\[lmdb\].*--input"):
-        data.datum_shape(source)
+        records.datum_shape(source)
 
 
 def test_hdf5_datasets_that_caffe_cannot_load(tmp_path, monkeypatch):

@@ -107,7 +107,7 @@ def _cropped(layer: Layer, batch: int, datum: tuple[int, int, int]) -> Shape:
 
 @layer_type("Data", bottoms=NONE, tops=ONE_OR_TWO)
 def data(layer: Layer, bottoms: list[Shape]) -> Setup:
-    from .. import data as files
+    from .. import records
 
     _check_mean(layer)
     param = layer.message.data_param
@@ -115,7 +115,7 @@ def data(layer: Layer, bottoms: list[Shape]) -> Setup:
     given = layer.given(*layer.tops)
     if given is None:
         transform = layer.message.transform_param
-        given = files.datum_shape(
+        given = records.datum_shape(
             param.source,
             lmdb=param.backend == type(param).DB.Value("LMDB"),
             force_color=transform.force_color,
@@ -128,7 +128,7 @@ def data(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 @layer_type("ImageData", bottoms=NONE, tops=TWO)
 def image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
-    from .. import data as files
+    from .. import records
 
     _check_mean(layer)
     param = layer.message.image_data_param
@@ -144,7 +144,7 @@ def image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     else:
         given = layer.given(*layer.tops)
         if given is None:
-            given = files.image_shape(param.source, param.root_folder)
+            given = records.image_shape(param.source, param.root_folder)
         datum = (channels, *_datum(layer, given, "an image", param.source)[1:])
     need(batch > 0, f"batch_size > 0 ({batch} vs. 0) Positive batch size required")
     draws = _draws(layer, shuffle=param.shuffle, skip=param.rand_skip > 0)
@@ -153,14 +153,14 @@ def image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 @layer_type("WindowData", bottoms=NONE, tops=TWO)
 def window_data(layer: Layer, bottoms: list[Shape]) -> Setup:
-    from .. import data as files
+    from .. import records
 
     _check_mean(layer)
     param = layer.message.window_data_param
     batch, crop = c_int(param.batch_size), c_int(layer.message.transform_param.crop_size)
     given = layer.given(*layer.tops)
     if given is None:
-        given = files.window_shape(param.source)
+        given = records.window_shape(param.source)
     channels = _datum(layer, given, "an image", param.source)[0]
     need(crop > 0, f"crop_size > 0 ({crop} vs. 0)", "WindowData needs transform_param.crop_size")
     means = len(layer.message.transform_param.mean_value)
@@ -192,7 +192,7 @@ def memory_data(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 @layer_type("HDF5Data", bottoms=NONE, tops=(1, None))
 def hdf5_data(layer: Layer, bottoms: list[Shape]) -> Setup:
-    from .. import data as files
+    from .. import records
 
     param = layer.message.hdf5_data_param
     need(
@@ -207,7 +207,7 @@ def hdf5_data(layer: Layer, bottoms: list[Shape]) -> Setup:
         if name not in shapes and top is not None and not isinstance(top, dict):
             shapes[name] = top
     if any(name not in shapes for name in layer.tops):
-        shapes = {**files.hdf5_shapes(param.source, layer.tops), **shapes}
+        shapes = {**records.hdf5_shapes(param.source, layer.tops), **shapes}
     tops: list[Shape] = []
     rows = None
     for name in layer.tops:
