@@ -16,9 +16,10 @@ import numpy as np
 from . import fillers, graph, schema
 from ._core import RNG
 from .blob import Blob, check_shape, describe
+from .checks import need
 from .errors import CaffeError
 from .layers.losses import given_tops
-from .layers.rule import RULES, UNSET, Layer, Rule, Setup, Shape, check_counts, count, need
+from .layers.rule import RULES, UNSET, Layer, Rule, Setup, Shape, check_counts, count
 
 __all__ = ["Draw", "Source", "Step", "carry_out", "header", "plan_net", "purpose"]
 

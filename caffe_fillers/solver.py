@@ -12,8 +12,8 @@ import numpy as np
 from . import fillers, schema
 from ._core import RNG
 from .blob import Blob
+from .checks import need
 from .errors import CaffeError
-from .layers.rule import need
 from .net import Net, read_source
 from .planning import Source
 

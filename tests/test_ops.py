@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caffe_fillers import CaffeError, ops, schema
+from caffe_fillers.layers.spatial import convolution_window, pooling_window
 from caffe_fillers.ops import Window
 
 
@@ -233,11 +234,11 @@ def test_max_pool_passes_over_nan_as_caffe_does():
 
 def test_windows_from_messages():
     param = schema.ConvolutionParameter(kernel_h=3, kernel_w=5, pad=[1], stride=[2, 3], dilation=[2])
-    assert Window.of_convolution(param, 2) == Window((3, 5), (2, 3), (1, 1), (2, 2))
+    assert convolution_window(param, 2) == Window((3, 5), (2, 3), (1, 1), (2, 2))
     param = schema.PoolingParameter(kernel_size=3, stride_h=1, stride_w=2, pad=1)
-    assert Window.of_pooling(param, (9, 9)) == Window((3, 3), (1, 2), (1, 1), (1, 1))
+    assert pooling_window(param, (9, 9)) == Window((3, 3), (1, 2), (1, 1), (1, 1))
     param = schema.PoolingParameter(global_pooling=True)
-    assert Window.of_pooling(param, (9, 8)) == Window((9, 8), (1, 1), (0, 0), (1, 1))
+    assert pooling_window(param, (9, 8)) == Window((9, 8), (1, 1), (0, 0), (1, 1))
 
 
 def test_inner_product_gradients():

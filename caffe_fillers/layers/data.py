@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..checks import c_int, need
 from ..errors import CaffeError
 from ..fillers import Spec, as_spec
-from .rule import Layer, Setup, Shape, c_int, count, layer_type, need
+from .rule import Layer, Setup, Shape, count, layer_type
 
 NONE, ONE, ONE_OR_TWO, TWO = (0, 0), (1, 1), (1, 2), (2, 2)
 RC, RC2, RC3 = 1, 2, 3

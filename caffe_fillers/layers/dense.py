@@ -6,22 +6,10 @@ import math
 from typing import Any
 
 from ..blob import Blob, describe
+from ..checks import c_int, need, need_equal
 from ..fillers import Spec
 from .extras import Fields
-from .rule import (
-    Layer,
-    Param,
-    Setup,
-    Shape,
-    axis,
-    c_int,
-    count,
-    filler,
-    layer_type,
-    legacy,
-    need,
-    need_equal,
-)
+from .rule import Layer, Param, Setup, Shape, axis, count, filler, layer_type, legacy
 
 ONE = (1, 1)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from .rule import Layer, Setup, Shape, axis, c_int, c_rem, layer_type, legacy, need, need_equal, same
+from ..checks import c_int, c_rem, need, need_equal
+from ..ops.window import Window
+from .rule import Layer, Setup, Shape, axis, layer_type, legacy, same
 from .spatial import pooled
 
 ONE = (1, 1)
@@ -56,7 +58,7 @@ def lrn(layer: Layer, bottoms: list[Shape]) -> Setup:
     param = layer.message.lrn_param
     if param.norm_region == type(param).NormRegion.Value("WITHIN_CHANNEL"):
         # a Pooling inside, whose sizes are rounded in float32, makes what the bottom is multiplied with
-        sums = pooled(bottoms[0], (size, size), ((size - 1) // 2,) * 2, (1, 1))
+        sums = pooled(bottoms[0], Window.square(size, pad=(size - 1) // 2))
         need(sums == bottoms[0], "bottom[0]->shape() == bottom[i]->shape()", f"{bottoms[0]} is too large for LRN")
     return same(layer, bottoms)
 

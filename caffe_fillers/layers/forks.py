@@ -11,28 +11,13 @@ import math
 
 import numpy as np
 
+from ..checks import c_div, c_int, need, need_equal
 from ..errors import CaffeError
 from ..fillers import Spec
 from . import losses, spatial
 from .data import _datum, _draws, image_data
 from .extras import Fields
-from .rule import (
-    Layer,
-    Param,
-    Setup,
-    Shape,
-    axis,
-    c_div,
-    c_int,
-    check_counts,
-    count,
-    filler,
-    layer_type,
-    legacy,
-    need,
-    need_equal,
-    same,
-)
+from .rule import Layer, Param, Setup, Shape, axis, check_counts, count, filler, layer_type, legacy, same
 
 NONE, ONE, TWO, SCALAR = (0, 0), (1, 1), (2, 2), losses.SCALAR
 
@@ -273,8 +258,8 @@ layer_type(
 def convolution_depthwise(layer: Layer, bottoms: list[Shape]) -> Setup:
     # num_output and group count for nothing there: a filter for each channel of the bottom
     param, channels = layer.message.convolution_param, legacy(bottoms[0])[1]
-    window = spatial.windows(param, 2)
-    params = [Param((channels, 1, *window[0]), filler(param, "weight_filler"))]
+    window = spatial.convolution_window(param, 2)
+    params = [Param((channels, 1, *window.kernel), filler(param, "weight_filler"))]
     if param.bias_term:
         params.append(Param((channels,), filler(param, "bias_filler"), "bias"))
     tops = spatial.convolved(layer, [legacy(bottoms[0])], channels, 1, window, transposed=False)

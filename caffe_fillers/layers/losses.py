@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from ..checks import c_int, need, need_equal
 from ..errors import CaffeError
-from .rule import Layer, Setup, Shape, axis, c_int, count, layer_type, legacy, need, need_equal
+from .rule import Layer, Setup, Shape, axis, count, layer_type, legacy
 
 TWO, ONE = (2, 2), (1, 1)
 SCALAR: Shape = ()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 
 from ..blob import describe
-from .rule import Layer, Param, Setup, Shape, axis, c_int, check_counts, filler, layer_type, need, need_equal
+from ..checks import c_int, need, need_equal
+from .rule import Layer, Param, Setup, Shape, axis, check_counts, filler, layer_type
 
 
 def _recurrent(layer: Layer, bottoms: list[Shape], gates: int, exposed: int) -> Setup:

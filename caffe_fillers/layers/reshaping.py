@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from ..blob import describe
-from .rule import UNSET, Layer, Setup, Shape, axis, c_int, count, layer_type, need, need_equal, same
+from ..checks import c_int, need, need_equal
+from .rule import UNSET, Layer, Setup, Shape, axis, count, layer_type, same
 
 ONE = (1, 1)
 

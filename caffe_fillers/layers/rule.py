@@ -13,6 +13,7 @@ from math import prod
 from typing import Any
 
 from ..blob import Blob, describe
+from ..checks import need, need_equal
 from ..errors import CaffeError
 from ..fillers import REVISIONS, Spec, as_spec
 
@@ -25,16 +26,11 @@ __all__ = [
     "Setup",
     "Shape",
     "axis",
-    "c_div",
-    "c_int",
-    "c_rem",
     "check_counts",
     "count",
     "filler",
     "layer_type",
     "legacy",
-    "need",
-    "need_equal",
     "register",
     "same",
 ]
@@ -211,16 +207,6 @@ def register(type_name: str, rule: RuleFunction | None) -> None:
 # --- checks ----------------------------------------------------------------------------------------------------------
 
 
-def need(holds: bool, check: str, advice: str = "") -> None:
-    """Raise Caffe's CHECK and, in our words, what to do about it, unless `holds`."""
-    if not holds:
-        raise CaffeError(f"Check failed: {check}" + (f"\n{advice}" if advice else ""))
-
-
-def need_equal(left: Any, right: Any, check: str, advice: str = "") -> None:
-    need(left == right, f"{check} ({left} vs. {right})", advice)
-
-
 def count(shape: Shape) -> int:
     return 0 if shape is UNSET else prod(shape)
 
@@ -245,22 +231,6 @@ def legacy(shape: Shape) -> tuple[int, int, int, int]:
     )
     num, channels, height, width = (*shape, 1, 1, 1, 1)[:4]
     return num, channels, height, width
-
-
-def c_int(value: int) -> int:
-    """A uint32 field as the C int it is cast to."""
-    return value - 2**32 if value >= 2**31 else value
-
-
-def c_div(a: int, b: int) -> int:
-    """Integer division as C has it, cut toward zero."""
-    quotient = abs(a) // abs(b)
-    return quotient if (a < 0) == (b < 0) else -quotient
-
-
-def c_rem(a: int, b: int) -> int:
-    """The remainder as C has it, with the sign of `a`."""
-    return a - b * c_div(a, b)
 
 
 def check_counts(

@@ -6,26 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ..blob import Blob, check_shape, describe
+from ..checks import c_div, c_int, need, need_equal
 from ..errors import CaffeError
+from ..ops.window import Window
 from .extras import Fields
-from .rule import (
-    Layer,
-    Param,
-    Setup,
-    Shape,
-    axis,
-    c_div,
-    c_int,
-    count,
-    filler,
-    layer_type,
-    legacy,
-    need,
-    need_equal,
-)
+from .rule import Layer, Param, Setup, Shape, axis, count, filler, layer_type, legacy
 
 ONE = (1, 1)
 
@@ -58,8 +44,8 @@ def _per_axis(param: Any, name: str, spatial: int, default: int | None) -> list[
     return given[:1] * spatial if len(given) == 1 else given
 
 
-def windows(param: Any, spatial: int) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Kernel, stride, pad and dilation of every spatial axis."""
+def convolution_window(param: Any, spatial: int) -> Window:
+    """What a ConvolutionParameter says about `spatial` axes."""
     kernel = _per_axis(param, "kernel_size", spatial, None)
     for size in kernel:
         need(
@@ -74,7 +60,8 @@ def windows(param: Any, spatial: int) -> tuple[list[int], list[int], list[int], 
             f"stride_data[i] > 0 ({step} vs. 0) Stride dimensions must be nonzero.",
             "a stride is 1 or more",
         )
-    return kernel, stride, _per_axis(param, "pad", spatial, 0), _per_axis(param, "dilation", spatial, 1)
+    pad, dilation = _per_axis(param, "pad", spatial, 0), _per_axis(param, "dilation", spatial, 1)
+    return Window(tuple(kernel), tuple(stride), tuple(pad), tuple(dilation))
 
 
 def exact_blobs(params: Sequence[Param]) -> Any:
@@ -108,9 +95,9 @@ def _uneven_padding(layer: Layer, spatial: int) -> list[int] | None:
 
 
 def convolved(
-    layer: Layer, bottoms: list[Shape], outputs: int, inputs_axis: int, window: Any, transposed: bool
+    layer: Layer, bottoms: list[Shape], outputs: int, inputs_axis: int, window: Window, transposed: bool
 ) -> list[Shape]:
-    kernel, stride, pad, dilation = window
+    kernel, stride, pad, dilation = window.kernel, window.stride, window.pad, window.dilation
     padding = _uneven_padding(layer, len(pad)) or [2 * size for size in pad]
     for i, bottom in enumerate(bottoms):
         need(
@@ -137,7 +124,7 @@ def convolved(
 def _convolution(layer: Layer, bottoms: list[Shape], transposed: bool) -> Setup:
     param = layer.message.convolution_param
     channel_axis = axis(bottoms[0], param.axis)
-    window = windows(param, len(bottoms[0]) - channel_axis - 1)
+    window = convolution_window(param, len(bottoms[0]) - channel_axis - 1)
     channels, outputs, group = bottoms[0][channel_axis], c_int(param.num_output), c_int(param.group)
     need(outputs > 0, f"num_output_ > 0 ({outputs} vs. 0)", "give num_output")
     need(group != 0, f"group_ > 0 ({group} vs. 0)", "group: 0 crashes Caffe; leave it out for one group")
@@ -152,9 +139,9 @@ def _convolution(layer: Layer, bottoms: list[Shape], transposed: bool) -> Setup:
         f"{outputs} outputs can't be divided into {group} groups",
     )
     if transposed:
-        weight = (channels, c_div(outputs, group), *window[0])
+        weight = (channels, c_div(outputs, group), *window.kernel)
     else:
-        weight = (outputs, c_div(channels, group), *window[0])
+        weight = (outputs, c_div(channels, group), *window.kernel)
     params = [Param(weight, filler(param, "weight_filler"))]
     if param.bias_term:
         # N-d blobs came after rc2
@@ -189,37 +176,17 @@ def im2col(layer: Layer, bottoms: list[Shape]) -> Setup:
     channel_axis = axis(bottoms[0], param.axis)
     spatial = len(bottoms[0]) - channel_axis - 1
     need(spatial >= 1, f"num_spatial_axes_ >= 1 ({spatial} vs. 1)", "Im2col needs an axis after the channels")
-    window = windows(param, spatial)
-    columns = bottoms[0][channel_axis] * math.prod(window[0])
+    window = convolution_window(param, spatial)
+    columns = bottoms[0][channel_axis] * math.prod(window.kernel)
     return Setup(convolved(layer, bottoms, columns, channel_axis, window, False))
 
 
 # --- pooling -------------------------------------------------------------------------------------------------------
 
 
-def _pooled(size: int, kernel: int, pad: int, stride: int, up: bool) -> int:
-    """Caffe divides in float32 here and rounds it, so that large sizes are rounded twice."""
-    steps = np.float32(size + 2 * pad - kernel) / np.float32(stride)
-    return int(np.ceil(steps) if up else np.floor(steps)) + 1
-
-
-def pooled(bottom: Shape, kernel: Shape, pad: Shape, stride: Shape, up: bool = True) -> Shape:
+def pooled(bottom: Shape, window: Window, up: bool = True) -> Shape:
     """The top of a pooling layer over `bottom`, (N, C, H, W)."""
-    sizes = []
-    for i in range(2):
-        need(
-            stride[i] != 0,
-            "shape[i] >= 0 (-2147483647 vs. 0)",
-            "stride: 0 is no stride; leave it out for 1",
-        )
-        sizes.append(_pooled(bottom[2 + i], kernel[i], pad[i], stride[i], up))
-    if any(pad):
-        for i in range(2):
-            if (sizes[i] - 1) * stride[i] >= bottom[2 + i] + pad[i]:
-                sizes[i] -= 1
-            start, end = (sizes[i] - 1) * stride[i], bottom[2 + i] + pad[i]
-            need(start < end, f"(pooled - 1) * stride < size + pad ({start} vs. {end})", "pad is too large")
-    return check_shape((*bottom[:2], *sizes))
+    return check_shape((*bottom[:2], *window.pooled(bottom[2:], ceil=up)))
 
 
 _PADDED = (
@@ -228,6 +195,12 @@ _PADDED = (
     "Padding implemented only for average and max pooling.",
     "pad works with pool: MAX and pool: AVE only",
 )
+
+
+def pooling_window(param: Any, size: Sequence[int]) -> Window:
+    """What a PoolingParameter says about images of `size`, (height, width)."""
+    kernel = tuple(size) if param.global_pooling else height_width(param, "kernel")
+    return Window(kernel, height_width(param, "stride"), height_width(param, "pad"), (1, 1))
 
 
 def height_width(param: Any, name: str) -> tuple[int, int]:
@@ -298,7 +271,8 @@ def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
     if not param.HasField("round_mode"):
         # the name that it had in forks (caffe-rfcn) before BVLC Caffe had it
         up = Fields.of(layer, "pooling_param").flag("ceil_mode", True)
-    return Setup([pooled(bottom, kernel, pad, stride, up)] * len(layer.tops))
+    window = Window(kernel, stride, pad, (1, 1))
+    return Setup([pooled(bottom, window, up)] * len(layer.tops))
 
 
 @layer_type("SPP", bottoms=ONE, tops=ONE)
@@ -332,6 +306,6 @@ def spp(layer: Layer, bottoms: list[Shape]) -> Setup:
                 f"pad_{letter}_ < kernel_{letter}_ ({pad[i]} vs. {kernel[i]})",
                 f"a bottom of {height}x{width} is too small for {levels} levels",
             )
-        top = pooled(bottom, kernel, pad, kernel)
+        top = pooled(bottom, Window(kernel, kernel, pad, (1, 1)))
         total += count(top[1:])
     return Setup([top if levels == 1 else (bottom[0], total)])

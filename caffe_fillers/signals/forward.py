@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import ops
 from ..errors import CaffeError
+from ..layers import spatial
 from ..layers.rule import Layer, Shape, axis
 from ..net import Net
 from .activations import activation
@@ -38,7 +39,7 @@ def _convolution(layer: Layer, x: Array, net: Net) -> Array:
     param = layer.message.convolution_param
     if axis(x.shape, param.axis) != 1:
         raise CaffeError("channels on another axis than 1")
-    window = ops.Window.of_convolution(param, x.ndim - 2)
+    window = spatial.convolution_window(param, x.ndim - 2)
     weight = layer.blobs[0].data
     bias = layer.blobs[1].data if len(layer.blobs) > 1 else None
     if layer.type == "Deconvolution":
@@ -62,7 +63,7 @@ def _inner_product(layer: Layer, x: Array, net: Net) -> Array:
 
 def _pooling(layer: Layer, x: Array, net: Net) -> Array:
     param = layer.message.pooling_param
-    window = ops.Window.of_pooling(param, x.shape[2:])
+    window = spatial.pooling_window(param, x.shape[2:])
     places = net.blobs[layer.tops[0]].shape[2:]
     ceil = window.pooled(x.shape[2:], ceil=True) == places
     method = type(param).PoolMethod.Name(param.pool)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..blob import Blob
 from ..errors import CaffeError
 from ..layers import spatial
@@ -64,7 +63,8 @@ def true_fans(layer: Layer, weight: Shape, bottom: Shape, top: Shape) -> Fans:
     param = layer.message.convolution_param
     first = axis(bottom, param.axis) + 1
     axes = len(bottom) - first
-    kernel, stride, pad, dilation = spatial.windows(param, axes)
+    window = spatial.convolution_window(param, axes)
+    kernel, stride, pad, dilation = window.kernel, window.stride, window.pad, window.dilation
     taps, steps = math.prod(kernel), math.prod(stride)
     transposed = layer.type == "Deconvolution"
     met = 1
@@ -83,7 +83,7 @@ def true_fans(layer: Layer, weight: Shape, bottom: Shape, top: Shape) -> Fans:
 
 def values_pooled(layer: Layer, bottom: Shape, top: Shape) -> float:
     """How many values a pooling looks at, on average."""
-    window = ops.Window.of_pooling(layer.message.pooling_param, bottom[2:])
+    window = spatial.pooling_window(layer.message.pooling_param, bottom[2:])
     mean = 1.0
     for i in range(2):
         places = top[2 + i]

@@ -10,6 +10,7 @@ import numpy as np
 from digits import Digits
 
 from caffe_fillers import CaffeError, ops
+from caffe_fillers.layers import spatial
 
 Arrays = list[np.ndarray]
 
@@ -68,7 +69,7 @@ class Convolution(Operation):
         if param.axis != 1:
             raise CaffeError(f"layer '{layer.name}': a convolution over axis {param.axis} is not done in this example")
         self.group = param.group
-        self.window = ops.Window.of_convolution(param, self.blobs[0].data.ndim - 2)
+        self.window = spatial.convolution_window(param, self.blobs[0].data.ndim - 2)
         self.columns: np.ndarray | None = None
 
     def forward(self, bottoms: Arrays) -> Arrays:
@@ -102,7 +103,7 @@ class Pooling(Operation):
 
     def forward(self, bottoms: Arrays) -> Arrays:
         (self.x,) = bottoms
-        self.window = ops.Window.of_pooling(self.layer.message.pooling_param, self.x.shape[2:])
+        self.window = spatial.pooling_window(self.layer.message.pooling_param, self.x.shape[2:])
         pool = ops.max_pool if self.method == "MAX" else ops.average_pool
         self.y = pool(self.x, self.window, ceil=self.ceil)
         return [self.y]

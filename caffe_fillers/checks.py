@@ -1,0 +1,35 @@
+"""Caffe's CHECKs, and its arithmetic of C ints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .errors import CaffeError
+
+__all__ = ["c_div", "c_int", "c_rem", "need", "need_equal"]
+
+
+def need(holds: bool, check: str, advice: str = "") -> None:
+    """Raise Caffe's CHECK and, in our words, what to do about it, unless `holds`."""
+    if not holds:
+        raise CaffeError(f"Check failed: {check}" + (f"\n{advice}" if advice else ""))
+
+
+def need_equal(left: Any, right: Any, check: str, advice: str = "") -> None:
+    need(left == right, f"{check} ({left} vs. {right})", advice)
+
+
+def c_int(value: int) -> int:
+    """A uint32 field as the C int it is cast to."""
+    return value - 2**32 if value >= 2**31 else value
+
+
+def c_div(a: int, b: int) -> int:
+    """Integer division as C has it, cut toward zero."""
+    quotient = abs(a) // abs(b)
+    return quotient if (a < 0) == (b < 0) else -quotient
+
+
+def c_rem(a: int, b: int) -> int:
+    """The remainder as C has it, with the sign of `a`."""
+    return a - b * c_div(a, b)

@@ -1,0 +1,41 @@
+"""What layers compute, forward and backward, in NumPy.
+
+Arrays are laid out as in Caffe: (images, channels, spatial axes ...), C order. Results have the type of the input, and
+sums run in Caffe's order where that costs nothing, so that a float32 training follows the real one for as long as
+rounding allows. Nothing here knows a prototxt: geometry comes as a `Window`.
+"""
+
+from __future__ import annotations
+
+from .conv import col2im, convolution, convolution_backward, deconvolution, im2col
+from .dense import inner_product, inner_product_backward
+from .elementwise import relu, relu_backward, sigmoid, sigmoid_backward, tanh, tanh_backward
+from .loss import accuracy, softmax, softmax_backward, softmax_loss, softmax_loss_backward
+from .pool import average_pool, average_pool_backward, max_pool, max_pool_backward
+from .window import Window
+
+__all__ = [
+    "Window",
+    "accuracy",
+    "average_pool",
+    "average_pool_backward",
+    "col2im",
+    "convolution",
+    "convolution_backward",
+    "deconvolution",
+    "im2col",
+    "inner_product",
+    "inner_product_backward",
+    "max_pool",
+    "max_pool_backward",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "softmax_loss",
+    "softmax_loss_backward",
+    "tanh",
+    "tanh_backward",
+]
