@@ -16,6 +16,7 @@ from ..blob import Blob, describe
 from ..checks import need, need_equal
 from ..errors import CaffeError
 from ..fillers import REVISIONS, Spec, as_spec
+from ..ops.operation import Operation
 
 __all__ = [
     "RULES",
@@ -79,6 +80,8 @@ class Setup:
         What fills the tops themselves at set-up (DummyData).
     text_blobs : callable
         Takes the blobs that the layer's own text holds and returns those that it uses, or None to fill as usual.
+    operation : Operation or None
+        What the layer computes; with None it can be set up, but not run.
     """
 
     tops: list[Shape]
@@ -88,6 +91,7 @@ class Setup:
     times: int = 0
     top_fillers: list[Spec | None] | None = None
     text_blobs: Callable[[list[Blob]], list[Blob] | None] = lambda blobs: blobs
+    operation: Operation | None = None
 
 
 @dataclass(slots=True)

@@ -11,11 +11,14 @@ from .conv import col2im, convolution, convolution_backward, deconvolution, im2c
 from .dense import inner_product, inner_product_backward
 from .elementwise import relu, relu_backward, sigmoid, sigmoid_backward, tanh, tanh_backward
 from .loss import accuracy, softmax, softmax_backward, softmax_loss, softmax_loss_backward
+from .operation import Operation, Work
 from .pool import average_pool, average_pool_backward, max_pool, max_pool_backward
 from .window import Window
 
 __all__ = [
+    "Operation",
     "Window",
+    "Work",
     "accuracy",
     "average_pool",
     "average_pool_backward",

@@ -1,0 +1,118 @@
+"""What an operation is: the plain numbers of one layer, and what it computes with them, forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from .._core import RNG
+from ..errors import CaffeError
+from .array import Array
+
+__all__ = ["Operation", "Work"]
+
+Shape = tuple[int, ...]
+_Kept = TypeVar("_Kept")
+
+
+class Work:
+    """The memory of one operation at work, since an operation itself has none.
+
+    Parameters
+    ----------
+    rng : RNG, optional
+        The stream that Dropout and the like draw from.
+    seeds : mapping of str to list of int, optional
+        What the layer drew when it was set up, by what it drew it for.
+    scratch : dict, optional
+        Memory that several operations use in turn.
+
+    Examples
+    --------
+    >>> work = Work()
+    >>> mask = work.buffer("mask", (2, 3), np.float32)
+    >>> work.buffer("mask", (2, 3), np.float32) is mask
+    True
+    """
+
+    __slots__ = ("_buffers", "_scratch", "kept", "rng", "seeds")
+
+    def __init__(
+        self,
+        rng: RNG | None = None,
+        seeds: Mapping[str, Sequence[int]] | None = None,
+        scratch: dict[str, np.ndarray] | None = None,
+    ) -> None:
+        self.rng = RNG() if rng is None else rng
+        self.seeds = seeds or {}
+        self.kept: dict[str, Any] = {}
+        self._buffers: dict[str, np.ndarray] = {}
+        self._scratch = {} if scratch is None else scratch
+
+    def buffer(self, name: str, shape: Shape, dtype: Any) -> np.ndarray:
+        """An array of this operation's own: what forward wrote, backward reads. New memory is zeros."""
+        array = self._buffers.get(name)
+        if array is None or array.shape != shape or array.dtype != dtype:
+            array = self._buffers[name] = np.zeros(shape, dtype)
+        return array
+
+    def scratch(self, shape: Shape, dtype: Any, name: str = "") -> np.ndarray:
+        """An array that the next operation may overwrite; two at a time need two names."""
+        nbytes = prod(shape) * np.dtype(dtype).itemsize
+        memory = self._scratch.get(name)
+        if memory is None or memory.size < nbytes:
+            memory = self._scratch[name] = np.empty(nbytes, np.uint8)
+        return memory[:nbytes].view(dtype).reshape(shape)
+
+    def once(self, name: str, make: Callable[[], _Kept]) -> _Kept:
+        """What `make` makes the first time; it stays for later calls (a reader and its place in the data)."""
+        if name not in self.kept:
+            self.kept[name] = make()
+        made: _Kept = self.kept[name]
+        return made
+
+
+class Operation:
+    """What a layer computes. Each kind is a frozen dataclass of plain numbers: no message, no blob, no state.
+
+    All arrays are C-contiguous and of one dtype, float32 or float64, and belong to the caller. A layer that works in
+    place gets the same array as bottom and as top, and then reads in `backward` what `forward` left there, as Caffe
+    does. What `forward` hands to `backward` besides goes into ``work.buffer(name, shape, dtype)``.
+    """
+
+    __slots__ = ()
+
+    shares: ClassVar[str] = ""
+    """ "data" where each top is the memory of bottom 0 seen through its own shape, so that `forward` has nothing to do;
+    "both" where that holds for the gradient too."""
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        """Write every value of `tops` from `bottoms` and the parameters `blobs`."""
+        raise NotImplementedError
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        """Write the gradient of each bottom that is not None, and add to the gradient of each parameter that is not.
+
+        The diff of a loss's top is its loss_weight.
+        """
+        raise CaffeError(f"{type(self).__name__} has no gradient: Caffe has no backward pass for it")
+
+    def forces(self, bottom: int) -> bool:
+        """Whether `force_backward: true` asks for a gradient of this bottom: not for labels."""
+        return True
+
+    def shapes(self, bottoms: Sequence[Array], work: Work) -> list[Shape] | None:
+        """The shapes of the tops where they depend on values (Filter, images of any size); else None."""
+        return None
