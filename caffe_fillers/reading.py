@@ -84,7 +84,7 @@ def write_prototxt(path: str | os.PathLike[str], message: Any) -> None:
     >>> net = cf.read_net("examples/mnist/lenet_train_test.prototxt")
     >>> cf.write_prototxt("lenet.prototxt", cf.upgrade(net))
     """
-    from .weights.files import replacing
+    from .files import replacing
 
     text = prototxt.format_text(message)
     with replacing(path) as made:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import CaffeError
-from ..weights.files import as_path, replacing
+from ..files import as_path, replacing
 from . import BLOWN_UP, DIED, SignalReport
 from .propagation import LayerSignal
 

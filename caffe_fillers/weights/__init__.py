@@ -13,9 +13,9 @@ from typing import Any, overload
 import numpy as np
 
 from ..errors import CaffeError, CaffeWarning
+from ..files import as_path, check_readable
 from ._set import Array, LayerBlobs, Weights, WeightSet, as_mapping, as_set, describe, from_keys, stored
 from .comparing import Comparison, Difference, compare
-from .files import as_path, check_readable
 from .mean import load_mean, save_mean
 
 __all__ = [

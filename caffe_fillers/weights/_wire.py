@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from ..errors import CaffeError
+from ..files import check_readable
 from ._set import Array, check_count
-from .files import check_readable
 
 __all__ = ["BIT32", "BIT64", "BYTES", "VARINT", "Field", "Wire", "encode_varint"]
 

@@ -9,9 +9,9 @@ from google.protobuf.message import DecodeError, Message
 
 from .. import schema
 from ..errors import CaffeError
+from ..files import replacing
 from ._set import MAX_COUNT, Array, LayerBlobs, WeightSet, layer_entries, stored, text
 from ._wire import BYTES, Wire, blob_parts, encode_varint
-from .files import replacing
 
 __all__ = ["read", "write"]
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import CaffeError, CaffeWarning
+from ..files import check_readable, replacing
 from ._set import Array, LayerBlobs, WeightSet, check_count, describe, from_json, restore, stored, to_json, unique_names
-from .files import check_readable, replacing
 
 __all__ = ["read", "write"]
 

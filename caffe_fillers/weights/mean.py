@@ -9,9 +9,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..errors import CaffeError
+from ..files import as_path, check_readable, replacing
 from ._set import Array, stored
 from ._wire import BYTES, VARINT, Wire, blob_parts, encode_varint
-from .files import as_path, check_readable, replacing
 
 __all__ = ["load_mean", "save_mean"]
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..errors import CaffeError
+from ..files import check_readable, replacing
 from ._set import Array, WeightSet, check_count, describe, from_json, from_keys, stored, to_json, unique_names
-from .files import check_readable, replacing
 
 __all__ = ["read", "read_arrays", "read_npy", "write", "write_arrays"]
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import CaffeError
+from ..files import check_readable, replacing
 from ._set import Array, WeightSet, check_count, describe, from_json, from_keys, stored, to_json, unique_names
-from .files import check_readable, replacing
 
 __all__ = ["read", "write"]
 

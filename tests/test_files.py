@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from caffe_fillers import CaffeError
+from caffe_fillers.files import replacing
 from caffe_fillers.weights import load_weights, save_mean, save_weights
-from caffe_fillers.weights.files import replacing
 
 FORMATS = [".npz", ".caffemodel", ".h5", ".safetensors"]
 SMALL = {"a": [np.arange(3, dtype=np.float32)]}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import CaffeError
+from .errors import CaffeError
 
 __all__ = ["as_path", "check_readable", "replacing"]
 
