@@ -18,16 +18,12 @@ import numpy as np
 from ._core import RNG, normalize_rows
 from .blob import INT_MAX, Blob, check_shape, describe
 from .errors import CaffeError
+from .revisions import MASTER, RC2, RC3, REVISIONS, V0_9999, age_of, check_revision
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = ["REVISIONS", "Plan", "Spec", "as_rng", "as_spec", "check_revision", "consume", "fans", "fill", "plan"]
-
-REVISIONS = ("v0.9999", "rc", "rc2", "rc3", "1.0", "master")
-# the place of each revision in time, so that "up to rc2" is a comparison
-_AGE = {name: age for age, name in enumerate(REVISIONS)}
-_RC2, _RC3, _MASTER = _AGE["rc2"], _AGE["rc3"], _AGE["master"]
 
 NORMS = ("FAN_IN", "FAN_OUT", "AVERAGE")
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -87,12 +83,6 @@ class Plan(NamedTuple):
     finish: Callable[[np.ndarray], None] | None = None
     std: float = 0.0
     """The standard deviation that the filler is designed to give; NaN where it has none."""
-
-
-def check_revision(caffe: str) -> str:
-    if caffe not in _AGE:
-        raise CaffeError(f"caffe= is one of {', '.join(REVISIONS)}, got {caffe!r}")
-    return caffe
 
 
 def as_rng(rng: RNG | int | None, boost: str | None = None) -> RNG:
@@ -176,7 +166,7 @@ def _legacy_dims(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 def _fans(shape: tuple[int, ...], age: int) -> tuple[int, int]:
     count = prod(shape)
-    if age < _MASTER:
+    if age < MASTER:
         num, channels, _, _ = _legacy_dims(shape)
         return count // num, count // channels
     if not shape:
@@ -218,7 +208,7 @@ def fans(shape: int | Iterable[int], *, caffe: str = "master") -> tuple[int, int
     dims = check_shape(shape)
     if prod(dims) == 0:
         raise CaffeError(f"Check failed: blob->count()\na blob of shape {dims} has no fans")
-    return _fans(dims, _AGE[check_revision(caffe)])
+    return _fans(dims, age_of(caffe))
 
 
 # --- plans: everything that can be refused is refused here ------------------------------------------------------
@@ -236,7 +226,7 @@ def _number(value: float) -> str:
 
 def _variance_plan(draw: str, factor: float, spec: Spec, shape: tuple[int, ...], real: Any, age: int) -> Plan:
     fan_in, fan_out = _fans(shape, age)
-    norm = spec.variance_norm if age >= _RC3 else 0
+    norm = spec.variance_norm if age >= RC3 else 0
     if norm == 2:
         total = fan_in + fan_out
         # the sum is a C int, and wraps
@@ -259,11 +249,11 @@ def scaled_plan(
     real = _rounder(dtype)
     if variance_norm not in NORMS:
         raise CaffeError(f"variance_norm is one of {', '.join(NORMS)}, got {variance_norm!r}")
-    if variance_norm != "FAN_IN" and _AGE[caffe] < _RC3:
+    if variance_norm != "FAN_IN" and age_of(caffe) < RC3:
         raise CaffeError(f"Caffe {caffe} knows no variance_norm, which came with rc3; use FAN_IN or a later caffe=")
     # a uniform value between -s and s has variance s^2 / 3
     factor = real(3 * scale if draw == "uniform" else scale)
-    return _variance_plan(draw, factor, Spec(variance_norm=NORMS.index(variance_norm)), shape, real, _AGE[caffe])
+    return _variance_plan(draw, factor, Spec(variance_norm=NORMS.index(variance_norm)), shape, real, age_of(caffe))
 
 
 def _keep(spec: Spec, shape: tuple[int, ...], real: Any, age: int) -> float | None:
@@ -274,7 +264,7 @@ def _keep(spec: Spec, shape: tuple[int, ...], real: Any, age: int) -> float | No
         )
     if spec.sparse < 0:
         return None
-    if age <= _RC2:
+    if age <= RC2:
         num, channels, rows, _ = _legacy_dims(shape)
         for name, dim in (("num", num), ("channels", channels)):
             if dim != 1:
@@ -312,9 +302,9 @@ def _bilinear(shape: tuple[int, ...], dtype: np.dtype[Any], age: int) -> Plan:
     if prod(shape) == 0:
         raise CaffeError(f"Check failed: data_\na blob of shape {shape} has no elements to fill")
     # up to 1.0 all of it is float32, whatever the blob holds
-    real = dtype.type if age == _MASTER else np.float32
+    real = dtype.type if age == MASTER else np.float32
     f = -(-width // 2)
-    c = (width - 1) / (2.0 * f) if age == _MASTER else (2 * f - 1 - f % 2) / (2.0 * f)
+    c = (width - 1) / (2.0 * f) if age == MASTER else (2 * f - 1 - f % 2) / (2.0 * f)
     ramp = real(1) - np.abs(np.arange(width, dtype=real) / real(f) - real(c))
 
     def finish(out: np.ndarray) -> None:
@@ -341,7 +331,7 @@ def _constant(value: float) -> Callable[[np.ndarray], None]:
 
 def check_type(kind: str, caffe: str = "master") -> None:
     """Refuse a filler type that this revision of Caffe does not have."""
-    if kind not in _TYPES or _AGE[caffe] < _TYPES[kind]:
+    if kind not in _TYPES or age_of(caffe) < _TYPES[kind]:
         since = f"; {kind} came with rc3" if kind in _TYPES else f"; there are {', '.join(_TYPES)}"
         raise CaffeError(f"Check failed: false Unknown filler name: {kind}\ntypes are matched to the letter{since}")
 
@@ -362,7 +352,7 @@ def _plan_by_type(spec: Spec, shape: tuple[int, ...], dtype: np.dtype[Any], age:
         case "gaussian":
             return Plan("gaussian", spec.mean, spec.std, std=spec.std)
         case "positive_unitball":
-            rows = shape[0] if age == _MASTER and shape else (_legacy_dims(shape)[0] if age < _MASTER else 0)
+            rows = shape[0] if age == MASTER and shape else (_legacy_dims(shape)[0] if age < MASTER else 0)
             if not rows:
                 _fans(shape, age)
             return Plan("uniform", 0.0, 1.0, finish=_rows(rows), std=math.nan)
@@ -376,19 +366,19 @@ def _plan_by_type(spec: Spec, shape: tuple[int, ...], dtype: np.dtype[Any], age:
 
 # each type with the age of the revision that brought it
 _TYPES = {
-    "constant": 0,
-    "gaussian": 0,
-    "positive_unitball": 0,
-    "uniform": 0,
-    "xavier": 0,
-    "msra": _RC3,
-    "bilinear": _RC3,
+    "constant": V0_9999,
+    "gaussian": V0_9999,
+    "positive_unitball": V0_9999,
+    "uniform": V0_9999,
+    "xavier": V0_9999,
+    "msra": RC3,
+    "bilinear": RC3,
 }
 
 
 @lru_cache(maxsize=4096)
 def _sound_plan(spec: Spec, shape: tuple[int, ...], dtype: np.dtype[Any], caffe: str) -> Plan:
-    age = _AGE[check_revision(caffe)]
+    age = age_of(caffe)
     plan = _plan_by_type(spec, shape, dtype, age)
     if spec.sparse == -1:
         return plan

@@ -14,7 +14,8 @@ import numpy as np
 
 from ._core import RNG
 from .errors import CaffeError
-from .fillers import Dims, Given, check_revision, fill, fill_by, scaled_plan
+from .fillers import Dims, Given, fill, fill_by, scaled_plan
+from .revisions import check_revision
 
 if TYPE_CHECKING:
     import numpy.typing as npt

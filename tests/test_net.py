@@ -270,7 +270,7 @@ PARAMS = {
 def test_draws_of_data_layers_in_every_age(write, kind, extra, transform, phase, draws):
     path = write(NEEDS.format(type=kind, param=PARAMS[kind] % extra, transform=transform))
     seen = []
-    for caffe in cf.fillers.REVISIONS:
+    for caffe in cf.revisions.REVISIONS:
         net = cf.Net(path, phase, rng=1, inputs={"d": (3, 40, 40)}, caffe=caffe)
         seen.append(sum(draw.count for draw in net.layers[0].draws))
     assert tuple(seen) == draws

@@ -11,10 +11,10 @@ from typing import Any
 from ..checks import c_int, need
 from ..errors import CaffeError
 from ..fillers import Spec, as_spec
+from ..revisions import RC, RC2, RC3
 from .rule import Layer, Setup, Shape, count, layer_type
 
 NONE, ONE, ONE_OR_TWO, TWO = (0, 0), (1, 1), (1, 2), (2, 2)
-RC, RC2, RC3 = 1, 2, 3
 
 
 def _transform_draws(layer: Layer) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from ..blob import Blob, describe
 from ..checks import c_int, need, need_equal
 from ..fillers import Spec
+from ..revisions import RC2
 from .extras import Fields
 from .rule import Layer, Param, Setup, Shape, axis, count, filler, layer_type, legacy
 
@@ -21,7 +22,7 @@ def inner_product(layer: Layer, bottoms: list[Shape]) -> Setup:
     n, k = c_int(param.num_output), math.prod(bottoms[0][first:])
     matrix = (k, n) if param.transpose else (n, k)
     # up to rc2 every blob had four axes
-    old = layer.age <= 2
+    old = layer.age <= RC2
     params = [Param((1, 1, *matrix) if old else matrix, filler(param, "weight_filler"))]
     if param.bias_term:
         params.append(Param((1, 1, 1, n) if old else (n,), filler(param, "bias_filler"), "bias"))

@@ -15,8 +15,9 @@ from typing import Any
 from ..blob import Blob, describe
 from ..checks import need, need_equal
 from ..errors import CaffeError
-from ..fillers import REVISIONS, Spec, as_spec
+from ..fillers import Spec, as_spec
 from ..ops.operation import Operation
+from ..revisions import REVISIONS, age_of
 
 __all__ = [
     "RULES",
@@ -134,7 +135,7 @@ class Layer:
 
     @property
     def age(self) -> int:
-        return REVISIONS.index(self.caffe)
+        return age_of(self.caffe)
 
     def given(self, *names: str) -> Any:
         """What the caller's `inputs` say of this layer: by its name, else by one of `names`, its phase first."""

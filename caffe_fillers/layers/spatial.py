@@ -10,6 +10,7 @@ from ..blob import Blob, check_shape, describe
 from ..checks import c_div, c_int, need, need_equal
 from ..errors import CaffeError
 from ..ops.window import Window
+from ..revisions import RC2
 from .extras import Fields
 from .rule import Layer, Param, Setup, Shape, axis, count, filler, layer_type, legacy
 
@@ -145,7 +146,7 @@ def _convolution(layer: Layer, bottoms: list[Shape], transposed: bool) -> Setup:
     params = [Param(weight, filler(param, "weight_filler"))]
     if param.bias_term:
         # N-d blobs came after rc2
-        bias = (outputs,) if layer.age >= 3 else (1, 1, 1, outputs)
+        bias = (outputs,) if layer.age > RC2 else (1, 1, 1, outputs)
         params.append(Param(bias, filler(param, "bias_filler"), "bias"))
     tops = convolved(layer, bottoms, outputs, channel_axis, window, transposed)
     # the image that im2col unfolds: the output of a convolution, the input of a deconvolution
