@@ -1,0 +1,32 @@
+"""caffe-fillers convert."""
+
+from __future__ import annotations
+
+import click
+
+import caffe_fillers as cf
+
+from .options import as_json_option
+from .output import print_json, progress
+
+__all__ = ["command"]
+
+
+@click.command("convert")
+@click.argument("weights", type=click.Path())
+@click.argument("out", type=click.Path())
+@click.option("--names", type=click.Choice(["torch"]), help="Write PyTorch's names and layouts.")
+@as_json_option
+def command(weights: str, out: str, names: str | None, as_json: bool) -> None:
+    """Convert WEIGHTS, of any format and age, to the format of OUT's suffix.
+
+    Example: caffe-fillers convert old.caffemodel new.safetensors
+    """
+    with progress(f"converting {weights}"):
+        loaded = cf.load_weights(weights)
+        cf.save_weights(out, loaded.source, names=names)
+    blobs = sum(len(layer.arrays) for layer in loaded.source.layers)
+    if as_json:
+        print_json({"weights": weights, "output": out, "layers": len(loaded), "blobs": blobs})
+    else:
+        click.echo(f"wrote {out}: {blobs} blobs of {len(loaded)} layers")

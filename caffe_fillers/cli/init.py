@@ -1,0 +1,88 @@
+"""caffe-fillers init."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+
+from .options import as_json_option, build, with_net_options
+from .output import filler_text, print_json, print_table, progress
+
+__all__ = ["command"]
+
+
+@click.command("init")
+@click.argument("net", type=click.Path())
+@click.option(
+    "-o", "--output", type=click.Path(), help=".npz, .caffemodel, .h5 or .safetensors; a solver's train net is written."
+)
+@with_net_options
+@click.option("--draws", is_flag=True, help="Show the ledger: where in the stream each layer stood, and what it drew.")
+@as_json_option
+def command(net: str, output: str | None, draws: bool, as_json: bool, **options: Any) -> None:
+    """Fill the weights of NET, a net's or a solver's prototxt.
+
+    Example: caffe-fillers init lenet_solver.prototxt --input data=1x28x28 -o lenet.npz
+    """
+    with progress(f"filling {net}"):
+        built, tests = build(net, options)
+        if output is not None:
+            built.save(output)
+    rows = built.fills()
+    if as_json:
+        print_json(
+            {
+                "net": built.name,
+                "phase": built.phase,
+                "seed": built.seed,
+                "boost": built.boost,
+                "caffe": built.caffe,
+                "blobs": rows,
+                "draws": _ledger(built),
+                "test_nets": [{"net": test.name, "draws": _ledger(test)} for test in tests],
+                "output": output,
+            }
+        )
+        return
+    for row in rows:
+        row["filler"] = f"= {row['shared_with']}" if row["shared_with"] else filler_text(row["filler"])
+        row["blob"] = f"{row['index']} {row['name']}"
+    columns = [
+        ("layer", "layer", "left"),
+        ("blob", "blob", "left"),
+        ("shape", "shape", "right"),
+        ("filler", "filler", "left"),
+        ("fan_in", "fan_in", "right"),
+        ("fan_out", "fan_out", "right"),
+        ("std", "std", "right"),
+    ]
+    print_table(rows, columns)
+    if draws:
+        click.echo()
+        for each in (built, *tests):
+            print_table(
+                _ledger(each),
+                [
+                    ("layer", "layer", "left"),
+                    ("start", "first draw", "right"),
+                    ("count", "draws", "right"),
+                    ("what", "for", "left"),
+                ],
+                f"{each.name or net} {each.phase}",
+            )
+    values = sum(math.prod(row["shape"]) for row in rows if not row["shared_with"])
+    click.echo(f"\nseed {built.seed}, Boost {built.boost}, Caffe {built.caffe}: {values:,} values in {len(rows)} blobs")
+    if built.report is not None:
+        click.echo(str(built.report))
+    if output is not None:
+        click.echo(f"wrote {output}")
+
+
+def _ledger(net: Any) -> list[dict[str, Any]]:
+    return [
+        {"layer": layer.name, "start": draw.start, "count": draw.count, "what": draw.what}
+        for layer in net.layers
+        for draw in layer.draws
+    ]

@@ -1,0 +1,115 @@
+"""The options that several commands share, and the nets that they build."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import numpy as np
+
+import caffe_fillers as cf
+
+from .. import prototxt
+
+__all__ = [
+    "as_json_option",
+    "boost_option",
+    "build",
+    "caffe_option",
+    "inputs_option",
+    "level_option",
+    "net_options",
+    "phase_option",
+    "shapes",
+    "stages_option",
+    "with_net_options",
+]
+
+
+class Dims(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """NAME=1x28x28"""
+
+    name = "NAME=DIMS"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, tuple[int, ...]]:
+        name, equals, dims = value.rpartition("=")
+        try:
+            shape = tuple(int(dim) for dim in dims.split("x")) if dims else ()
+        except ValueError:
+            self.fail(f"{value!r}: DIMS is whole numbers with x between them, such as 1x28x28", param, ctx)
+        if not equals or not name:
+            self.fail(f"{value!r}: write NAME=DIMS, such as data=1x28x28", param, ctx)
+        return name, shape
+
+
+inputs_option = click.option(
+    "--input", "inputs", type=Dims(), multiple=True, help="A shape the prototxt does not hold: data=1x28x28."
+)
+phase_option = click.option("--phase", type=click.Choice(["TRAIN", "TEST"]), default="TRAIN", show_default=True)
+level_option = click.option("--level", type=int, default=0, show_default=True, help="The level of the net's state.")
+stages_option = click.option("--stage", "stages", multiple=True, help="A stage of the net's state; may be given again.")
+boost_option = click.option(
+    "--boost", default="1.74", show_default=True, help="The Boost that Caffe was built with, 1.47 or later."
+)
+caffe_option = click.option(
+    "--caffe", default="master", show_default=True, help="The Caffe to follow: v0.9999, rc, rc2, rc3, 1.0 or master."
+)
+net_options = [
+    click.option("--seed", type=int, help="Caffe's random_seed, 0 to 4294967295. Without it a solver's own counts."),
+    inputs_option,
+    phase_option,
+    level_option,
+    stages_option,
+    click.option("--weights", "pretrained", multiple=True, help="Weights to copy by layer name: a.caffemodel,b.h5."),
+    boost_option,
+    caffe_option,
+    click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True),
+    click.option("--strict", is_flag=True, help="Refuse what BVLC Caffe refuses."),
+    click.option("--threads", type=click.IntRange(1), help="Threads to fill with; the values are the same."),
+]
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def with_net_options(command: Any) -> Any:
+    for option in reversed(net_options):
+        command = option(command)
+    return command
+
+
+def checked_seed(given: int | None) -> int | None:
+    if given is not None and not 0 <= given < 2**32:
+        raise click.BadParameter(
+            f"{given} is not in 0..4294967295; Caffe would use {given % 2**32}", param_hint="--seed"
+        )
+    return given
+
+
+def shapes(given: Sequence[tuple[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
+    inputs = dict(given)
+    if len(inputs) < len(given):
+        raise click.BadParameter("one name is given twice", param_hint="--input")
+    return inputs
+
+
+def build(path: str, options: dict[str, Any], fill: bool = True) -> tuple[Any, list[Any]]:
+    """The net of a prototxt, a solver's train net, and a solver's test nets."""
+    common = {
+        "inputs": shapes(options["inputs"]),
+        "weights": list(options["pretrained"]) or None,
+        "boost": options["boost"],
+        "caffe": options["caffe"],
+        "dtype": np.dtype(options["dtype"]),
+        "strict": options["strict"],
+        "threads": options["threads"],
+        "rng": checked_seed(options["seed"]),
+        "fill": fill,
+    }
+    if not prototxt.is_solver(path):
+        return cf.Net(path, options["phase"], level=options["level"], stages=options["stages"], **common), []
+    message = cf.read_solver(path, strict=options["strict"])
+    # as `caffe train` does before it builds the solver
+    message.train_state.level = options["level"]
+    message.train_state.stage.extend(options["stages"])
+    solver = cf.Solver(message, beside=path, **common)
+    return solver.net, solver.test_nets

@@ -1,0 +1,78 @@
+"""caffe-fillers seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from contextlib import nullcontext
+from time import perf_counter
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+import caffe_fillers as cf
+
+from .options import as_json_option, caffe_option, inputs_option, level_option, phase_option, shapes, stages_option
+from .output import DIFFERS, FINE, STOPPED, print_json
+
+__all__ = ["command"]
+
+_MARK = 2**28  # a line for each so many seeds, where there is no terminal to draw a bar on
+
+
+@click.command("seed")
+@click.argument("weights", type=click.Path())
+@click.argument("net", type=click.Path())
+@click.option("--layer", help="The layer to search by, or one blob of it as NAME/INDEX; else all that draw.")
+@inputs_option
+@phase_option
+@level_option
+@stages_option
+@click.option("--boost", help="The Boost that Caffe was built with; else one of each kind is tried.")
+@caffe_option
+@click.option("--from", "first", type=click.IntRange(0, 2**32 - 1), default=0, help="The first seed to try.")
+@click.option("--to", "last", type=click.IntRange(0, 2**32 - 1), default=2**32 - 1, help="The last seed to try.")
+@click.option("--threads", type=click.IntRange(1), help="Threads to search with; one for each core otherwise.")
+@as_json_option
+def command(weights: str, net: str, inputs: Any, first: int, last: int, as_json: bool, **options: Any) -> None:
+    """Find the seed whose fills of NET, a net's or a solver's prototxt, these WEIGHTS are.
+
+    One blob that training has not touched is enough. Ctrl-C stops the search, and says how to go on.
+
+    Example: caffe-fillers seed lenet_iter_0.caffemodel lenet_train_test.prototxt --input data=1x28x28
+    """
+    if first > last:
+        raise click.BadParameter(f"{first} is behind {last}, where --to ends the search", param_hint="--from")
+    reached, began = first, 0.0
+    console = Console(stderr=True)
+    columns = (TextColumn("trying seeds"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = progress.add_task("", total=None)
+
+    def show(done: int, stop: int) -> None:
+        nonlocal reached, began
+        if not began:
+            began = perf_counter()
+            click.echo("no blob tells its seed at once: trying one after another", err=True)
+        elif not console.is_terminal and done // _MARK > reached // _MARK:
+            left = (perf_counter() - began) / (done - first) * (stop - done)
+            click.echo(f"below {done}: none; some {left:.0f} s left", err=True)
+        reached = done
+        progress.update(bar, completed=done - first, total=stop - first)
+
+    try:
+        # without a terminal, rich of old prints an empty line where a bar would end
+        with progress if console.is_terminal else nullcontext():
+            found = cf.search_seed(
+                weights, net, inputs=shapes(inputs), seeds=range(first, last + 1), progress=show, **options
+            )
+    except KeyboardInterrupt:
+        click.echo(f"stopped with all below {reached} tried; go on with --from {reached}", err=True)
+        sys.exit(STOPPED)
+    if as_json:
+        print_json({"weights": weights, "net": net, "seed": found.seed, **dataclasses.asdict(found)})
+    else:
+        click.echo(str(found), err=not found.found)
+    sys.exit(FINE if found.found else DIFFERS)
