@@ -21,7 +21,7 @@ from .errors import CaffeError
 from .layers.losses import given_tops
 from .layers.rule import RULES, UNSET, Layer, Rule, Setup, Shape, check_counts, count
 
-__all__ = ["Draw", "Source", "Step", "carry_out", "header", "plan_net", "purpose"]
+__all__ = ["Draw", "Source", "Step", "carry_out", "header", "plan_net", "purpose", "reshaped", "situate"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,11 +46,21 @@ class Source:
 
 @dataclass(slots=True)
 class Step:
-    """A planned layer: its set-up, what fills each of its parameters, and who owns the memory of each."""
+    """A planned layer: its set-up, its blobs, what fills each of its parameters, and who owns the memory of each.
+
+    `shapes` are those of its bottoms when it was planned (a later layer in place may give a blob another one), `drawn`
+    the raw draws of its set-up by what they are for.
+    """
 
     layer: Layer
     node: graph.Node
     setup: Setup
+    rule: Rule | None
+    where: str = ""
+    shapes: list[Shape] = field(default_factory=list)
+    bottoms: list[Blob] = field(default_factory=list)
+    tops: list[Blob] = field(default_factory=list)
+    drawn: dict[str, list[int]] = field(default_factory=dict)
     plans: list[fillers.Plan | None] = field(default_factory=list)
     owners: list[Blob | None] = field(default_factory=list)
     top_plans: list[fillers.Plan | None] = field(default_factory=list)
@@ -67,7 +77,7 @@ def _where(source: Source, layer: Any, line: int | None) -> str:
     return f"{place}: layer '{layer.name}'" if place else f"layer '{layer.name}'"
 
 
-def _situate(error: CaffeError, where: str) -> CaffeError:
+def situate(error: CaffeError, where: str) -> CaffeError:
     return CaffeError(f"{where}: {error}")
 
 
@@ -206,6 +216,34 @@ def _share(step: Step, owners: _Owners) -> None:
     step.owners = [owners.of(layer, i, blob) for i, blob in enumerate(layer.blobs)]
 
 
+class _Wiring:
+    """The blobs of a net while it is planned: their shapes, and which of them each name stands for."""
+
+    def __init__(self) -> None:
+        self.shapes: list[Shape] = []
+        self.names: dict[str, int] = {}
+
+    def new(self) -> int:
+        self.shapes.append(UNSET)
+        return len(self.shapes) - 1
+
+    def tops_of(self, layer: Layer, node: graph.Node, bottoms: list[int]) -> list[int]:
+        """The blobs that the tops of `layer` are: new ones, or in place the bottoms."""
+        tops = []
+        for j, name in enumerate(layer.tops):
+            in_place = j < len(node.wired) and node.wired[j] == name
+            layer.in_place.append(in_place)
+            if not in_place and name in self.names:
+                raise CaffeError(
+                    f"Top blob '{name}' produced by multiple sources.\n"
+                    "give the top another name; to work in place, a layer must be the only reader of its bottom"
+                )
+            if not in_place:
+                self.names[name] = self.new()
+            tops.append(self.names[name])
+        return tops
+
+
 def plan_net(
     source: Source,
     state: Any,
@@ -226,12 +264,10 @@ def plan_net(
         nodes = graph.connect(graph.kept(source.message.layer, state))
     except graph.Misplaced as error:
         line = source.lines[error.origin] if source.lines else None
-        raise _situate(error, _where(source, source.message.layer[error.origin], line)) from None
+        raise situate(error, _where(source, source.message.layer[error.origin], line)) from None
     steps: list[Step] = []
-    names: dict[str, int] = {}
-    shapes: list[Shape] = []
-    owners = _Owners()
-    inserted: set[str] = set()
+    places: list[tuple[list[int], list[int]]] = []
+    wiring, owners = _Wiring(), _Owners()
     for node in nodes:
         message = node.message
         line = source.lines[node.origin] if source.lines else None
@@ -249,48 +285,57 @@ def plan_net(
             inputs=inputs,
             readers=readers,
         )
+        where = _where(source, layer, line)
         try:
-            backward = len(message.propagate_down)
-            need(
-                backward in (0, len(message.bottom)),
-                f"layer_param.propagate_down_size() == layer_param.bottom_size() ({backward} vs. "
-                f"{len(message.bottom)}) propagate_down param must be specified either 0 or bottom_size times",
-            )
-            rule = _rule_of(layer, strict)
-            bottoms = [names[name] for name in node.wired]
-            tops = []
-            for j, name in enumerate(message.top):
-                in_place = j < len(node.wired) and node.wired[j] == name
-                layer.in_place.append(in_place)
-                if not in_place and name in names:
-                    raise CaffeError(
-                        f"Top blob '{name}' produced by multiple sources.\n"
-                        "give the top another name; to work in place, a layer must be the only reader of its bottom"
-                    )
-                if in_place:
-                    tops.append(bottoms[j])
-                else:
-                    names[name] = len(shapes)
-                    tops.append(len(shapes))
-                    shapes.append(UNSET)
-            setup = _set_up(layer, rule, [shapes[i] for i in bottoms])
-            if len(layer.tops) > len(tops):
-                tops.append(len(shapes))
-                shapes.append(UNSET)
-            for i, shape in zip(tops, setup.tops, strict=True):
-                shapes[i] = shape
-            step = Step(layer, node, setup)
+            step, *ends = _plan_layer(layer, node, wiring, strict)
             step.top_plans = _plan_tops(step, dtype)
             _parameters(step, stream, dtype)
-            _check_losses(layer, node, setup)
+            _check_losses(layer, node, step.setup)
             _share(step, owners)
         except CaffeError as error:
-            raise _situate(error, _where(source, layer, line)) from None
-        if node.inserted:
-            inserted.update(message.top)
+            raise situate(error, where) from None
+        step.where = where
         steps.append(step)
-    blobs = OrderedDict((name, Blob(shapes[i], dtype)) for name, i in names.items() if name not in inserted)
-    return steps, blobs
+        places.append((ends[0], ends[1]))
+    blobs = [Blob(shape, dtype) for shape in wiring.shapes]
+    for step, (bottoms, tops) in zip(steps, places, strict=True):
+        step.bottoms, step.tops = [blobs[i] for i in bottoms], [blobs[i] for i in tops]
+    inserted = {name for node in nodes if node.inserted for name in node.message.top}
+    return steps, OrderedDict((name, blobs[i]) for name, i in wiring.names.items() if name not in inserted)
+
+
+def _plan_layer(layer: Layer, node: graph.Node, wiring: _Wiring, strict: bool) -> tuple[Step, list[int], list[int]]:
+    """The layer's set-up, and which blobs its bottoms and tops are."""
+    backward = len(layer.message.propagate_down)
+    need(
+        backward in (0, len(layer.bottoms)),
+        f"layer_param.propagate_down_size() == layer_param.bottom_size() ({backward} vs. "
+        f"{len(layer.bottoms)}) propagate_down param must be specified either 0 or bottom_size times",
+    )
+    rule = _rule_of(layer, strict)
+    bottoms = [wiring.names[name] for name in node.wired]
+    tops = wiring.tops_of(layer, node, bottoms)
+    shapes = [wiring.shapes[i] for i in bottoms]
+    setup = _set_up(layer, rule, shapes)
+    tops += [wiring.new() for _ in range(len(layer.tops) - len(tops))]
+    for i, shape in zip(tops, setup.tops, strict=True):
+        wiring.shapes[i] = shape
+    return Step(layer, node, setup, rule, shapes=shapes), bottoms, tops
+
+
+def reshaped(step: Step, shapes: list[Shape]) -> Setup:
+    """The set-up of a planned layer for bottoms of other shapes; its parameters stay as they are."""
+    try:
+        setup = _set_up(step.layer, step.rule, shapes)
+        for old, new in zip(step.setup.params, setup.params, strict=True):
+            need(
+                old.shape == new.shape,
+                f"the {old.name} of shape {describe(old.shape)} would have to be of shape {describe(new.shape)}",
+                f"bottoms of shapes {', '.join(map(str, shapes))} don't fit the parameters that the layer has",
+            )
+    except CaffeError as error:
+        raise situate(error, step.where) from None
+    return setup
 
 
 def _plan_tops(step: Step, dtype: np.dtype[Any]) -> list[fillers.Plan | None]:
@@ -324,7 +369,7 @@ def carry_out(step: Step, tops: Mapping[str, Blob], stream: RNG, fill: bool, thr
 
     for what in setup.draws:
         start = stream.position
-        stream.skip(1)
+        step.drawn.setdefault(what, []).append(stream.random_raw())
         note(start, what)
     for name, plan in zip(layer.tops, step.top_plans, strict=False):
         if plan is not None and fill:
@@ -372,7 +417,7 @@ def header(step: Step) -> Any:
     rule = RULES.get(layer.type)
     if rule is not None and rule.automatic_top and not message.loss_weight:
         message.loss_weight.append(1)
-    if layer.type == "BatchNorm":
-        while len(message.param) < len(layer.blobs):
+    for param in step.setup.params[len(message.param) :]:
+        if not param.learned:
             message.param.add().lr_mult = 0
     return message

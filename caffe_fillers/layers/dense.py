@@ -153,15 +153,15 @@ def _scaled_batch_norm(layer: Layer, bottom: Shape) -> list[Param] | None:
     """The parameters of a BatchNorm whose text asks for a scale and bias of its own, as in forks; else None."""
     fields = Fields.of(layer, "batch_norm_param")
     shape = (bottom[axis(bottom, 1)],) if len(bottom) > 1 else (1,)
-    mean, variance = Param(shape, None, "mean"), Param(shape, None, "variance")
+    mean, variance = Param(shape, None, "mean", learned=False), Param(shape, None, "variance", learned=False)
     if fields.flag("scale_bias") or "scale_filler" in fields:
         # NVIDIA/caffe from 0.16 on, and caffe-jacinto after it: the factor begins with 1
         scale = Param(shape, fields.filler("scale_filler", Spec(value=1.0)), "scale")
         bias = Param(shape, fields.filler("bias_filler"), "bias")
-        return [mean, variance, Param((1,), Spec(value=1.0), "factor"), scale, bias]
+        return [mean, variance, Param((1,), Spec(value=1.0), "factor", learned=False), scale, bias]
     # in intel/caffe only its own engines have them
     if fields.text("engine") in ("MKL2017", "MKLDNN") and fields.flag("use_weight_bias", True):
-        params = [mean, variance, Param((1,), None, "factor")]
+        params = [mean, variance, Param((1,), None, "factor", learned=False)]
         params.append(Param(shape, fields.filler("filler", Spec(value=1.0)), "scale"))
         if fields.flag("bias_term", True):
             params.append(Param(shape, fields.filler("bias_filler"), "bias"))
@@ -184,9 +184,8 @@ def batch_norm(layer: Layer, bottoms: list[Shape]) -> Setup:
         )
     channels = bottom[axis(bottom, 1)]
     need(math.prod(bottom) > 0, "data_", f"the bottom, {bottom}, is empty")
-    return Setup(
-        [bottom], [Param((channels,), None, "mean"), Param((channels,), None, "variance"), Param((1,), None, "factor")]
-    )
+    statistics = (("mean", (channels,)), ("variance", (channels,)), ("factor", (1,)))
+    return Setup([bottom], [Param(shape, None, name, learned=False) for name, shape in statistics])
 
 
 @layer_type("Parameter", bottoms=(0, 0), tops=ONE, since="1.0")

@@ -51,12 +51,13 @@ UNSET = _Unset()
 class Param:
     """One parameter blob that a layer asks for; without a filler it stays zero.
 
-    A filler may be given in any way that `fill` takes.
+    A filler may be given in any way that `fill` takes. Statistics that no solver changes are not `learned`.
     """
 
     shape: Shape
     filler: Any = None
     name: str = "weight"
+    learned: bool = True
 
     def __post_init__(self) -> None:
         if self.filler is not None and not isinstance(self.filler, Spec):
