@@ -47,6 +47,10 @@ def describe(shape: Sequence[int]) -> str:
     return "".join(f"{dim} " for dim in shape) + f"({prod(shape)})"
 
 
+def _same_memory(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.size == b.size and a.__array_interface__["data"] == b.__array_interface__["data"]
+
+
 class Blob:
     """Values and gradients of one shape.
 
@@ -78,6 +82,9 @@ class Blob:
     """
 
     __slots__ = ("_absent", "_data", "_diff", "_dtype", "_shape")
+
+    layouts = 0
+    """How often the memory or the shape of any blob was changed: who holds arrays of blobs looks here."""
 
     def __init__(self, shape: int | Iterable[int] = (), dtype: Any = np.float32) -> None:
         self._shape = check_shape(shape)
@@ -146,12 +153,35 @@ class Blob:
         self._absent = why
         return self
 
+    @property
+    def written(self) -> bool:
+        """Whether `data` has memory: somebody wrote it, or read it."""
+        return self._data is not None
+
+    @property
+    def has_diff(self) -> bool:
+        """Whether `diff` has memory."""
+        return self._diff is not None
+
     def share_data(self, owner: Blob) -> None:
-        """Use the memory of `owner`, seen through this blob's own shape. The counts must be equal."""
+        """Use the data of `owner`, seen through this blob's own shape. The counts must be equal."""
+        self._check_share(owner)
+        self._absent = owner._absent
+        data = None if owner._absent else owner.data
+        if self._data is None or data is None or not _same_memory(self._data, data):
+            self._data = None if data is None else data.reshape(self._shape)
+            Blob.layouts += 1
+
+    def share_diff(self, owner: Blob) -> None:
+        """Use the diff of `owner` as `share_data` does its data."""
+        self._check_share(owner)
+        if self._diff is None or not _same_memory(self._diff, owner.diff):
+            self._diff = owner.diff.reshape(self._shape)
+            Blob.layouts += 1
+
+    def _check_share(self, owner: Blob) -> None:
         if owner.count() != self.count():
             raise CaffeError(f"a blob of shape {self._shape} can't share the memory of one of shape {owner.shape}")
-        self._absent = owner._absent
-        self._data = None if owner._absent else owner.data.reshape(self._shape)
 
     def _axis(self, axis: int) -> int:
         axes = len(self._shape)
@@ -222,11 +252,14 @@ class Blob:
     def reshape(self, *shape: int) -> None:
         """Give the blob another shape; what is in memory stays where the count is unchanged, else becomes zero."""
         dims = check_shape(shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+        if dims == self._shape:
+            return
         for part in ("_data", "_diff"):
             values = getattr(self, part)
             if values is not None:
                 setattr(self, part, values.reshape(dims) if prod(dims) == values.size > 0 else None)
         self._shape = dims
+        Blob.layouts += 1
 
     @classmethod
     def from_proto(cls, proto: Any, dtype: Any = None) -> Blob:

@@ -6,7 +6,7 @@ import math
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from .blob import Blob
 from .errors import CaffeError
 from .layers.rule import Layer
 from .planning import Source, carry_out, header, plan_net, purpose
+
+if TYPE_CHECKING:
+    from .running import Tape
 
 __all__ = ["Net", "read_source"]
 
@@ -96,6 +99,8 @@ class Net:
         In order; each has its `blobs` and its `draws`, the ledger.
     seed : int or None
         The seed of the stream.
+    rng : RNG
+        The stream, which Dropout and the like go on drawing from.
     report : CopyReport or None
         What `weights` copied.
 
@@ -186,6 +191,8 @@ class Net:
             raise CaffeError(
                 f"the parameters of this net need {needed + extra:,} bytes{besides}, more than max_bytes={max_bytes:,}"
             )
+        self.rng, self._max_bytes = stream, max_bytes
+        self._tape_made: Tape | None = None
         before = stream.copy()
         try:
             for step in self._steps:
@@ -236,6 +243,244 @@ class Net:
                 free.pop(name, None)
             free.update(dict.fromkeys(step.layer.tops))
         return sorted(name for name in free if name in self.blobs)
+
+    # --- at work -----------------------------------------------------------------------------------------------------
+
+    @property
+    def tape(self) -> Tape:
+        """The net's operations in order, made when first asked for."""
+        if self._tape_made is None:
+            from .running import Tape
+
+            force = self.source.message.force_backward
+            self._tape_made = Tape(self._steps, self.rng, force, self._max_bytes)
+        return self._tape_made
+
+    def forward(
+        self,
+        blobs: Iterable[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **inputs: Any,
+    ) -> OrderedDict[str, np.ndarray]:
+        """Run the layers forward, as pycaffe's `forward`.
+
+        Parameters
+        ----------
+        blobs : iterable of str, optional
+            Names of blobs to return beside the outputs.
+        start, end : str, optional
+            Names of the first and the last layer to run; without them the whole net.
+        **inputs : array_like
+            Values for the inputs by name, of the shapes that the blobs have.
+
+        Returns
+        -------
+        OrderedDict of str to numpy.ndarray
+            The data of the outputs (with `end`, of that layer's tops) and of `blobs`: the blobs' own memory.
+
+        Raises
+        ------
+        CaffeError
+            If no layer has that name, an input was never given or has another shape, or a layer can't be run.
+
+        Examples
+        --------
+        >>> import caffe_fillers as cf
+        >>> net = cf.Net("examples/mnist/lenet.prototxt", "TEST", rng=1701)
+        >>> net.blobs["data"].reshape(1, 1, 28, 28)
+        >>> net.forward(data=np.ones((1, 1, 28, 28)))["prob"].shape
+        (1, 10)
+        """
+        tape = self.tape
+        first, last = self._place(start, 0), self._place(end, len(self._steps) - 1)
+        names = [*(self.outputs if end is None else self._steps[last].layer.tops), *(blobs or ())]
+        found = [
+            (name, self._blob(name)) for name in dict.fromkeys(names) if name in self.blobs or name in (blobs or ())
+        ]
+        self._give(inputs, "data")
+        tape.forward(first, last + 1)
+        return OrderedDict((name, blob.data) for name, blob in found)
+
+    def backward(
+        self,
+        diffs: Iterable[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **tops: Any,
+    ) -> OrderedDict[str, np.ndarray]:
+        """Run the layers backward, as pycaffe's `backward`: gradients of parameters add to their diffs.
+
+        Parameters
+        ----------
+        diffs : iterable of str, optional
+            Names of blobs whose diff to return beside the inputs'.
+        start, end : str, optional
+            Names of the first (nearest to the loss) and the last layer to run.
+        **tops : array_like
+            Values for the diffs of outputs by name. A loss's own is its loss_weight.
+
+        Returns
+        -------
+        OrderedDict of str to numpy.ndarray
+            The diffs of the inputs (with `end`, of that layer's bottoms) and of `diffs`: the blobs' own memory.
+
+        Raises
+        ------
+        CaffeError
+            If no layer or blob has that name, a shape is another, or a layer has no gradient.
+
+        Notes
+        -----
+        As in Caffe a bottom gets a gradient only if a parameter that is learned (lr_mult other than 0) lies behind it
+        and a loss before it, or if the net says `force_backward: true`.
+        """
+        tape = self.tape
+        first, last = self._place(start, len(self._steps) - 1), self._place(end, 0)
+        names = [*(self.inputs if end is None else self._steps[last].layer.bottoms), *(diffs or ())]
+        found = [(name, self._blob(name)) for name in dict.fromkeys(names)]
+        self._give(tops, "diff")
+        tape.backward(first, last - 1)
+        return OrderedDict((name, blob.diff) for name, blob in found)
+
+    def forward_backward(self) -> float:
+        """Run forward, then backward, and return the loss: each top with a loss_weight times it, added up."""
+        self.tape.forward(0, len(self._steps))
+        loss = self.tape.loss()
+        self.tape.backward(len(self._steps) - 1, -1)
+        return loss
+
+    def forward_all(self, blobs: Iterable[str] | None = None, **inputs: Any) -> OrderedDict[str, np.ndarray]:
+        """Run any number of items through the net, a batch at a time; the last batch is filled up with zeros.
+
+        Parameters
+        ----------
+        blobs : iterable of str, optional
+            Names of blobs to return beside the outputs.
+        **inputs : array_like
+            For each input, (items, *shape without the batch).
+
+        Returns
+        -------
+        OrderedDict of str to numpy.ndarray
+            (items, ...) for each output and each of `blobs`: copies.
+
+        Raises
+        ------
+        CaffeError
+            As `forward`, or if the inputs are of different numbers of items.
+        """
+        arrays = {name: np.asarray(values) for name, values in inputs.items()}
+        counts = {len(values) for values in arrays.values()}
+        if len(counts) != 1:
+            raise CaffeError(f"forward_all takes inputs of one number of items, got {sorted(counts) or 'none'}")
+        (items,) = counts
+        batch = self._blob(next(iter(arrays))).shape[0]
+        if batch == 0:
+            raise CaffeError("forward_all needs a batch above 0; reshape the inputs first")
+        parts: OrderedDict[str, list[np.ndarray]] = OrderedDict()
+        for begin in range(0, items, batch):
+            piece = {}
+            for name, values in arrays.items():
+                part = values[begin : begin + batch]
+                rest = batch - len(part)
+                piece[name] = np.concatenate([part, np.zeros((rest, *part.shape[1:]), part.dtype)]) if rest else part
+            for name, values in self.forward(blobs, **piece).items():
+                parts.setdefault(name, []).append(values.copy())
+        return OrderedDict(
+            (name, np.concatenate([np.atleast_1d(v) for v in made])[:items]) for name, made in parts.items()
+        )
+
+    def reshape(self) -> None:
+        """Carry new shapes of the inputs through the net; parameters stay. `forward` does it by itself.
+
+        Raises
+        ------
+        CaffeError
+            If the shapes don't fit a layer or its parameters.
+        """
+        self.tape.reshape()
+
+    def clear_param_diffs(self) -> None:
+        """Set the diff of every parameter to zero."""
+        for blob in self.learnable:
+            if blob.has_diff:
+                blob.diff[...] = 0
+
+    def share_with(self, other: Net) -> None:
+        """Use the parameters of `other`, layer by layer of the same name, as Caffe's test nets use the train net's.
+
+        Raises
+        ------
+        CaffeError
+            If a layer of one name has blobs of other shapes here; nothing is shared then.
+        """
+        pairs: list[tuple[Blob, Blob]] = []
+        # names need not be unique: Caffe finds the first layer of this net for each of the other
+        first = {layer.name: layer for layer in reversed(self.layers)}
+        for trained in other.layers:
+            layer = first.get(trained.name)
+            if layer is None:
+                continue
+            mine, theirs = ([blob.shape for blob in each.blobs] for each in (layer, trained))
+            if mine != theirs:
+                raise CaffeError(
+                    f"layer '{layer.name}' has blobs of shapes {mine} here, of {theirs} in the net to share with"
+                )
+            pairs += zip(layer.blobs, trained.blobs, strict=True)
+        for blob, owner in pairs:
+            blob.share_data(owner)
+
+    @property
+    def learnable(self) -> list[Blob]:
+        """The parameters in order, those that layers share once: what a solver walks."""
+        return [blob for blob, _, _ in self._learnable()]
+
+    @property
+    def multipliers(self) -> list[tuple[float, float]]:
+        """lr_mult and decay_mult of each blob of `learnable`."""
+        return [(rate, decay) for _, rate, decay in self._learnable()]
+
+    def _learnable(self) -> list[tuple[Blob, float, float]]:
+        found: dict[int, tuple[Blob, list[float | None]]] = {}
+        for step in self._steps:
+            for i, (blob, owner) in enumerate(zip(step.layer.blobs, step.owners, strict=True)):
+                said = found.setdefault(id(owner or blob), (owner or blob, [None, None]))[1]
+                for k, kind in enumerate(("lr_mult", "decay_mult")):
+                    # of those who share, the first that says something
+                    if said[k] is None:
+                        said[k] = step.multiplier(kind, i)
+        return [(blob, *(1.0 if value is None else value for value in said)) for blob, said in found.values()]
+
+    def _place(self, layer: str | None, default: int) -> int:
+        if layer is None:
+            return default
+        for i, step in enumerate(self._steps):
+            if step.layer.name == layer:
+                return i
+        raise CaffeError(f"no layer is named {layer!r}; there are {', '.join(self.layer_dict) or 'none'}")
+
+    def _blob(self, name: str) -> Blob:
+        if name not in self.blobs:
+            raise CaffeError(f"no blob is named {name!r}; there are {', '.join(self.blobs) or 'none'}")
+        return self.blobs[name]
+
+    def _give(self, values: Mapping[str, Any], part: str) -> None:
+        """Write `values` to the data or the diff of blobs; all are checked before any is written."""
+        todo = []
+        for name, value in values.items():
+            blob = self._blob(name)
+            array = np.asarray(value)
+            if array.dtype.kind not in "biuf":
+                raise CaffeError(f"blob {name!r} takes numbers, got an array of {array.dtype}")
+            if array.shape != blob.shape:
+                raise CaffeError(
+                    f"blob {name!r} has shape {blob.shape}, got values of shape {array.shape}\n"
+                    f"for another shape call net.blobs[{name!r}].reshape(...) first"
+                )
+            todo.append((getattr(blob, part), array))
+        for target, array in todo:
+            target[...] = array
 
     def fills(self) -> list[dict[str, Any]]:
         """Return one row per parameter blob: what filled it.

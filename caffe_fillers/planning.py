@@ -65,6 +65,27 @@ class Step:
     owners: list[Blob | None] = field(default_factory=list)
     top_plans: list[fillers.Plan | None] = field(default_factory=list)
 
+    def loss_weights(self) -> list[float]:
+        """What the text gives the tops for a loss_weight, or a loss gives itself."""
+        weights = [] if self.node.loss_moved else list(self.layer.message.loss_weight)
+        return weights or [1.0] * (self.rule is not None and self.rule.automatic_top)
+
+    def losses(self) -> dict[int, float]:
+        """Which tops are part of the loss, and with what weight."""
+        return {i: weight for i, weight in enumerate(self.loss_weights()) if weight}
+
+    def multiplier(self, kind: str, index: int) -> float | None:
+        """The lr_mult or decay_mult that the text gives parameter `index`; None where it gives none."""
+        if index < len(self.setup.params) and not self.setup.params[index].learned and kind == "lr_mult":
+            return 0.0
+        specs = self.layer.message.param
+        said = index < len(specs) and specs[index].HasField(kind)
+        return getattr(specs[index], kind) if said else None
+
+    def learns(self) -> list[bool]:
+        """Which parameters a solver changes."""
+        return [self.multiplier("lr_mult", i) != 0 for i in range(len(self.layer.blobs))]
+
     def work_besides(self, tops: Mapping[str, Blob]) -> int:
         """How many values are filled that are no parameter's: constant tops, and those of further time steps."""
         filled = zip(self.layer.tops, self.top_plans, strict=False)
@@ -120,18 +141,16 @@ def _set_up(layer: Layer, rule: Rule | None, bottoms: list[Shape]) -> Setup:
     return setup
 
 
-def _check_losses(layer: Layer, node: graph.Node, setup: Setup) -> None:
-    weights = [] if node.loss_moved else list(layer.message.loss_weight)
-    rule = RULES.get(layer.type)
-    if rule is not None and rule.automatic_top and not weights:
-        weights = [1.0]  # which a loss gives itself
+def _check_losses(step: Step) -> None:
+    layer, setup = step.layer, step.setup
+    weights = step.loss_weights()
     need(
         len(weights) in (0, len(layer.tops)),
         f"top.size() == num_loss_weights ({len(layer.tops)} vs. {len(weights)}) "
         "loss_weight must be unspecified or specified once per top blob.",
     )
-    for weight, top in zip(weights, setup.tops, strict=False):
-        need(not weight or count(top) > 0, "diff_", f"a loss_weight on an empty top, {top}")
+    for i in step.losses():
+        need(count(setup.tops[i]) > 0, "diff_", f"a loss_weight on an empty top, {setup.tops[i]}")
 
 
 class _Owners:
@@ -290,7 +309,7 @@ def plan_net(
             step, *ends = _plan_layer(layer, node, wiring, strict)
             step.top_plans = _plan_tops(step, dtype)
             _parameters(step, stream, dtype)
-            _check_losses(layer, node, step.setup)
+            _check_losses(step)
             _share(step, owners)
         except CaffeError as error:
             raise situate(error, where) from None
@@ -412,11 +431,7 @@ def header(step: Step) -> Any:
     message.bottom[:] = step.node.wired
     if not message.HasField("phase"):
         message.phase = schema.enum("Phase")[layer.net_phase]
-    if step.node.loss_moved:
-        del message.loss_weight[:]
-    rule = RULES.get(layer.type)
-    if rule is not None and rule.automatic_top and not message.loss_weight:
-        message.loss_weight.append(1)
+    message.loss_weight[:] = step.loss_weights()
     for param in step.setup.params[len(message.param) :]:
         if not param.learned:
             message.param.add().lr_mult = 0

@@ -109,6 +109,10 @@ class Operation:
         """
         raise CaffeError(f"{type(self).__name__} has no gradient: Caffe has no backward pass for it")
 
+    def delivers(self) -> bool:
+        """Whether an operation without bottoms brings its data itself; else the caller writes them to its tops."""
+        return True
+
     def forces(self, bottom: int) -> bool:
         """Whether `force_backward: true` asks for a gradient of this bottom: not for labels."""
         return True

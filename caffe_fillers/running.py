@@ -1,0 +1,265 @@
+"""A net at work: the tape of its operations, run forward and backward over the memory of its blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ._core import RNG
+from .blob import Blob
+from .errors import CaffeError
+from .ops.operation import Work
+from .planning import Step, reshaped, situate
+
+__all__ = ["Tape"]
+
+_NEVER_GIVEN = "blob '{0}' was never given: write it, net.blobs['{0}'].data[...] = values, or hand it to forward"
+
+
+class _Entry:
+    """A step on the tape: its operation between arrays, which are looked up anew when any blob was changed."""
+
+    __slots__ = (
+        "blobs",
+        "bottoms",
+        "dblobs",
+        "dbottoms",
+        "down",
+        "dtops",
+        "losses",
+        "lr_needs",
+        "needs_backward",
+        "operation",
+        "seen",
+        "seen_backward",
+        "shapes",
+        "step",
+        "tops",
+        "work",
+    )
+
+    def __init__(self, step: Step, work: Work) -> None:
+        self.step, self.work = step, work
+        self.operation = step.setup.operation
+        self.shapes = step.shapes
+        self.seen = self.seen_backward = -1
+        self.bottoms: list[np.ndarray] = []
+        self.tops: list[np.ndarray] = []
+        self.blobs: list[np.ndarray] = []
+        self.dtops: list[np.ndarray] = []
+        self.dbottoms: list[np.ndarray | None] = []
+        self.dblobs: list[np.ndarray | None] = []
+        self.needs_backward = False
+        self.down = [False] * len(step.bottoms)
+        self.lr_needs = [False] * len(step.layer.blobs)
+        self.losses = step.losses()
+
+    def fit(self) -> None:
+        """Give the tops the shapes that follow from the bottoms' present ones."""
+        step = self.step
+        if not step.bottoms:
+            return
+        shapes = [blob.shape for blob in step.bottoms]
+        if shapes != self.shapes:
+            setup = reshaped(step, shapes)
+            self.shapes, step.setup, self.operation = shapes, setup, setup.operation
+        for blob, shape in zip(step.tops, step.setup.tops, strict=True):
+            blob.reshape(shape)
+
+    def bind(self) -> None:
+        step, operation = self.step, self.operation
+        self.fit()
+        operation = self.operation
+        if operation is None:
+            raise situate(
+                CaffeError(
+                    f"type {step.layer.type} can be set up, but is not computed here\n"
+                    "run the net up to it with end=, or teach it with caffe_fillers.layers.register"
+                ),
+                step.where,
+            )
+        if operation.shares:
+            for blob in step.tops:
+                if blob is not step.bottoms[0]:
+                    blob.share_data(step.bottoms[0])
+        try:
+            self.bottoms = [blob.data for blob in step.bottoms]
+            self.tops = [blob.data for blob in step.tops]
+            self.blobs = [blob.data for blob in step.layer.blobs]
+        except CaffeError as error:
+            raise situate(error, step.where) from None
+        self.seen = Blob.layouts
+
+    def bind_backward(self) -> None:
+        step = self.step
+        for i, weight in self.losses.items():
+            if not step.tops[i].has_diff:
+                step.tops[i].diff[...] = weight
+        if self.operation is not None and self.operation.shares == "both" and any(self.down):
+            if step.bottoms[0] is not step.tops[0]:
+                step.bottoms[0].share_diff(step.tops[0])
+        for blob, owner in zip(step.layer.blobs, step.owners, strict=True):
+            if owner is not None:
+                blob.share_diff(owner)
+        self.dtops = [blob.diff for blob in step.tops]
+        self.dbottoms = [blob.diff if down else None for blob, down in zip(step.bottoms, self.down, strict=True)]
+        self.dblobs = [blob.diff if need else None for blob, need in zip(step.layer.blobs, self.lr_needs, strict=True)]
+        self.seen_backward = Blob.layouts
+
+
+class Tape:
+    """The operations of a net in order.
+
+    Parameters
+    ----------
+    steps : list of Step
+    rng : RNG
+        The stream that went through set-up; Dropout and the like go on drawing from it.
+    force_backward : bool
+        Of the net: gradients of every bottom, whether or not a parameter needs them.
+    max_bytes : int or None
+        Refuse to run where the tops would need more.
+    """
+
+    def __init__(self, steps: Sequence[Step], rng: RNG, force_backward: bool, max_bytes: int | None = None) -> None:
+        scratch: dict[str, np.ndarray] = {}
+        self.rng, self.max_bytes = rng, max_bytes
+        self.entries = [_Entry(step, Work(rng, step.drawn, scratch)) for step in steps]
+        self._names = {id(top): name for step in steps for top, name in zip(step.tops, step.layer.tops, strict=True)}
+        self._backward_layouts = -1
+        _mark_gradients(self.entries, force_backward)
+
+    def reshape(self) -> None:
+        """Carry the shapes of the inputs through the net."""
+        for entry in self.entries:
+            entry.fit()
+
+    def forward(self, start: int, stop: int) -> None:
+        """Run the entries from `start` up to, not including, `stop`."""
+        if self.max_bytes is not None:
+            self._check_memory()
+        entry = None
+        # NaN and infinity flow as in Caffe, without a word
+        with np.errstate(all="ignore"):
+            try:
+                for entry in self.entries[start:stop]:
+                    if entry.seen != Blob.layouts:
+                        self._check_given(entry)
+                        entry.bind()
+                    operation = entry.operation
+                    assert operation is not None
+                    shapes = operation.shapes(entry.bottoms, entry.work)
+                    if shapes is not None:
+                        self._resize(entry, shapes)
+                    if not operation.shares:
+                        operation.forward(entry.bottoms, entry.tops, entry.blobs, entry.work)
+            except CaffeError as error:
+                raise self._situated(error, entry) from None
+
+    def backward(self, start: int, stop: int) -> None:
+        """Run the entries from `start` down to, not including, `stop`."""
+        entry = None
+        entries = self.entries[stop + 1 : start + 1]
+        with np.errstate(all="ignore"):
+            try:
+                if self._backward_layouts != Blob.layouts:
+                    # from the back: a bottom may take over the diff of a top
+                    for entry in reversed(self.entries):
+                        if entry.needs_backward:
+                            entry.bind_backward()
+                    self._backward_layouts = Blob.layouts
+                for entry in reversed(entries):
+                    if not entry.needs_backward:
+                        continue
+                    if entry.seen != Blob.layouts:
+                        entry.bind()
+                    if entry.seen_backward != Blob.layouts:
+                        entry.bind_backward()
+                    operation = entry.operation
+                    assert operation is not None
+                    if operation.shares != "both":
+                        operation.backward(
+                            entry.dtops,
+                            entry.bottoms,
+                            entry.tops,
+                            entry.blobs,
+                            entry.dbottoms,
+                            entry.dblobs,
+                            entry.work,
+                        )
+            except CaffeError as error:
+                raise self._situated(error, entry) from None
+
+    def loss(self) -> float:
+        """The sum of all tops that have a loss_weight, each times its weight, added up as Caffe adds it."""
+        total: Any = None
+        for entry in self.entries:
+            for i, weight in entry.losses.items():
+                data = entry.step.tops[i].data
+                term = data.dtype.type(weight) * data.sum(dtype=data.dtype)
+                total = term if total is None else total + term
+        return 0.0 if total is None else float(total)
+
+    def _situated(self, error: CaffeError, entry: _Entry | None) -> CaffeError:
+        if entry is None or not entry.step.where or str(error).startswith(entry.step.where):
+            return error
+        return situate(error, entry.step.where)
+
+    def _check_given(self, entry: _Entry) -> None:
+        """Refuse to run on an input that nobody wrote."""
+        step = entry.step
+        operation = step.setup.operation
+        if step.bottoms or operation is None or operation.delivers():
+            return
+        for blob, name in zip(step.tops, step.layer.tops, strict=True):
+            if not blob.written:
+                raise CaffeError(_NEVER_GIVEN.format(name))
+
+    def _resize(self, entry: _Entry, shapes: Iterable[tuple[int, ...]]) -> None:
+        for blob, shape in zip(entry.step.tops, shapes, strict=True):
+            blob.reshape(shape)
+        if entry.seen != Blob.layouts:
+            entry.tops = [blob.data for blob in entry.step.tops]
+            entry.seen = Blob.layouts
+
+    def _check_memory(self) -> None:
+        assert self.max_bytes is not None
+        blobs = {id(blob): blob for entry in self.entries for blob in (*entry.step.tops, *entry.step.layer.blobs)}
+        needed = sum(blob.count() * blob.dtype.itemsize for blob in blobs.values())
+        if needed > self.max_bytes:
+            raise CaffeError(f"the blobs of this net need {needed:,} bytes, more than max_bytes={self.max_bytes:,}")
+
+
+def _mark_gradients(entries: list[_Entry], force: bool) -> None:
+    """Find out who needs a gradient at all: what leads from a parameter that is learned to a loss."""
+    needed: set[int] = set()
+    for entry in entries:
+        step = entry.step
+        given = step.layer.message.propagate_down
+        wanted = [id(blob) in needed for blob in step.bottoms]
+        entry.down = list(given) if len(given) else list(wanted)
+        entry.lr_needs = step.learns()
+        entry.needs_backward = any(wanted) or any(entry.down) or any(entry.lr_needs)
+        if entry.needs_backward:
+            needed.update(map(id, step.tops))
+    under_loss: set[str] = set()
+    skipped: set[str] = set()
+    for entry in reversed(entries):
+        step = entry.step
+        names = step.layer.tops
+        contributes = any(i in entry.losses or name in under_loss for i, name in enumerate(names))
+        if not contributes or all(name in skipped for name in names):
+            entry.needs_backward, entry.down = False, [False] * len(entry.down)
+        for i, name in enumerate(step.node.wired):
+            if contributes:
+                under_loss.add(name)
+            if not entry.down[i]:
+                skipped.add(name)
+    if force:
+        for entry in entries:
+            operation = entry.operation
+            entry.needs_backward = True
+            entry.down = [down or (operation is not None and operation.forces(i)) for i, down in enumerate(entry.down)]
+            entry.lr_needs = [True] * len(entry.lr_needs)
