@@ -386,7 +386,7 @@ class Net:
                 rest = batch - len(part)
                 piece[name] = np.concatenate([part, np.zeros((rest, *part.shape[1:]), part.dtype)]) if rest else part
             for name, values in self.forward(blobs, **piece).items():
-                parts.setdefault(name, []).append(values.copy())
+                parts.setdefault(name, []).append(np.atleast_1d(values).copy())
         return OrderedDict(
             (name, np.concatenate([np.atleast_1d(v) for v in made])[:items]) for name, made in parts.items()
         )

@@ -69,8 +69,8 @@ class _Entry:
             blob.reshape(shape)
 
     def bind(self) -> None:
-        step, operation = self.step, self.operation
         self.fit()
+        step = self.step
         operation = self.operation
         if operation is None:
             raise situate(
@@ -97,9 +97,9 @@ class _Entry:
         for i, weight in self.losses.items():
             if not step.tops[i].has_diff:
                 step.tops[i].diff[...] = weight
-        if self.operation is not None and self.operation.shares == "both" and any(self.down):
-            if step.bottoms[0] is not step.tops[0]:
-                step.bottoms[0].share_diff(step.tops[0])
+        shares = self.operation is not None and self.operation.shares == "both" and any(self.down)
+        if shares and step.bottoms[0] is not step.tops[0]:
+            step.bottoms[0].share_diff(step.tops[0])
         for blob, owner in zip(step.layer.blobs, step.owners, strict=True):
             if owner is not None:
                 blob.share_diff(owner)
