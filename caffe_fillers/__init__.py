@@ -30,7 +30,7 @@ from .net import Net
 from .reading import read_net, read_solver, upgrade, write_prototxt
 from .seeds import find_seed, search_seed
 from .signals import signal
-from .solver import Solver
+from .training import Solver
 from .weights import load_weights, save_weights
 from .weights.comparing import compare
 from .weights.mean import load_mean

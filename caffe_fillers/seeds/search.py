@@ -339,7 +339,7 @@ class _Nets:
     def __call__(self, seed: int, boost: str, fill: bool) -> Net:
         if self.solver is None:
             return Net(self.source, rng=seed, boost=boost, fill=fill, **self.common, **self.state)
-        from ..solver import Solver
+        from ..training import Solver
 
         return Solver(self.solver, beside=self.path, rng=seed, boost=boost, fill=fill, **self.common).net
 

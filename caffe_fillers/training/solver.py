@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import fillers, schema
-from ._core import RNG
-from .blob import Blob
-from .checks import need
-from .errors import CaffeError
-from .net import Net, read_source
-from .planning import Source
+from .. import fillers, schema
+from .._core import RNG
+from ..blob import Blob
+from ..checks import need
+from ..errors import CaffeError
+from ..net import Net, read_source
+from ..planning import Source
+from .plan import TYPES, check_class, find, planned_nets, read
 
 __all__ = ["Solver"]
-
-TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 
 
 class Solver:
@@ -78,7 +76,7 @@ class Solver:
         threads: int | None = None,
         beside: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.message, self.path = _read(source, strict)
+        self.message, self.path = read(source, strict)
         if beside is not None:
             self.path = os.fspath(beside)
         message = self.message
@@ -94,7 +92,7 @@ class Solver:
                 f"param_.average_loss() >= 1 ({message.average_loss} vs. 1) average_loss should be non-negative.",
                 "it is the number of losses to average over",
             )
-            trains, tests = _planned_nets(message)
+            trains, tests = planned_nets(message)
         except CaffeError as error:
             raise CaffeError(f"{where}{error}") from None
         stream = self._stream(rng, boost)
@@ -117,7 +115,7 @@ class Solver:
                 state = message.test_state[i] if message.test_state else schema.NetState()
                 self.test_nets.append(self._build(test, "TEST", state, stream, options))
             try:
-                _check_class(message)
+                check_class(message)
             except CaffeError as error:
                 raise CaffeError(f"{where}{error}") from None
         except BaseException:
@@ -132,7 +130,7 @@ class Solver:
 
     def _build(self, given: Any, phase: str, own: Any, stream: RNG, options: dict[str, Any]) -> Net:
         if isinstance(given, str):
-            source = read_source(_find(given, self.path), options["strict"])
+            source = read_source(find(given, self.path), options["strict"])
         else:
             # a net written inside the solver is never upgraded
             source = Source(given, self.path or "")
@@ -168,79 +166,3 @@ class Solver:
 
     def __repr__(self) -> str:
         return f"<Solver {self.message.type} {self.path or ''}: {self.net!r} and {len(self.test_nets)} test nets>"
-
-
-def _read(source: Any, strict: bool) -> tuple[Any, str | None]:
-    from . import prototxt
-    from .upgrading import upgrade_solver
-
-    if isinstance(source, (str, os.PathLike)):
-        text = prototxt.read(source, schema.SolverParameter, strict=strict)
-        return upgrade_solver(text, source), os.fspath(source)
-    if getattr(getattr(source, "DESCRIPTOR", None), "name", None) != "SolverParameter":
-        raise CaffeError(f"a solver is the path of a prototxt or a SolverParameter, got {type(source).__name__}")
-    message = schema.SolverParameter()
-    message.MergeFromString(source.SerializePartialToString())
-    return upgrade_solver(message), None
-
-
-def _find(name: str, solver: str | None) -> str:
-    beside = Path(solver).parent / name if solver else None
-    if not Path(name).exists() and beside is not None and beside.exists():
-        return str(beside)
-    if not Path(name).exists():
-        places = f"in the working directory, {Path.cwd()}" + (f", and beside {solver}" if solver else "")
-        raise CaffeError(f"{solver or 'the solver'} names {name!r}, which is not there: looked {places}")
-    return name
-
-
-def _planned_nets(message: Any) -> tuple[list[Any], list[Any]]:
-    """What the train nets and the test nets are, a path or a message each, in the order in which Caffe builds them."""
-    has = message.HasField
-    trains = [getattr(message, name) for name in ("train_net_param", "train_net", "net_param", "net") if has(name)]
-    fields = "these fields specifying a train_net: net, net_param, train_net, train_net_param"
-    must = f"SolverParameter must specify a train net using one of {fields}"
-    need(
-        len(trains) >= 1,
-        f"num_train_nets >= 1 ({len(trains)} vs. 1) {must}",
-    )
-    need(
-        len(trains) <= 1,
-        f"num_train_nets <= 1 ({len(trains)} vs. 1) SolverParameter must not contain more than one of {fields}",
-    )
-    tests: list[Any] = [*message.test_net_param, *message.test_net]
-    generic = [getattr(message, name) for name in ("net_param", "net") if has(name)]
-    iterations = len(message.test_iter)
-    compare = ">=" if generic else "=="
-    need(
-        iterations >= len(tests) if generic else iterations == len(tests),
-        f"param_.test_iter_size() {compare} num_test_nets ({iterations} vs. {len(tests)}) "
-        "test_iter must be specified for each test network.",
-    )
-    tests += generic * (iterations - len(tests))
-    states = len(message.test_state)
-    need(
-        states in (0, len(tests)),
-        f"param_.test_state_size() == num_test_net_instances ({states} vs. {len(tests)}) "
-        "test_state must be unspecified or specified once per test net.",
-    )
-    need(
-        not tests or message.test_interval > 0,
-        f"param_.test_interval() > 0 ({message.test_interval} vs. 0)",
-        "a solver with test nets needs test_interval",
-    )
-    return trains, tests
-
-
-def _check_class(message: Any) -> None:
-    """What the solver's class refuses, once all nets are built."""
-    if message.type in ("AdaGrad", "RMSProp"):
-        need(
-            message.momentum == 0,
-            f"0 == this->param_.momentum() (0 vs. {message.momentum:g})",
-            f"Momentum cannot be used with {message.type}.",
-        )
-    if message.type == "RMSProp":
-        decay = message.rms_decay
-        need(decay >= 0, f"this->param_.rms_decay() >= 0 ({decay:g} vs. 0)", "rms_decay should lie between 0 and 1.")
-        need(decay < 1, f"this->param_.rms_decay() < 1 ({decay:g} vs. 1) rms_decay should lie between 0 and 1.")
