@@ -16,7 +16,7 @@ _Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "every operation m
 #define EXP cf_exp_f32
 #define SINCOS cf_sincos_f32
 #define SQRT sqrtf
-#include "normal_body.h"
+#include "normal.inc"
 #undef R
 #undef NAME
 #undef DRAWS_PER_PAIR
@@ -38,7 +38,7 @@ static void sincos_f64(double angle, double *sine, double *cosine) {
 #define EXP exp
 #define SINCOS sincos_f64
 #define SQRT sqrt
-#include "normal_body.h"
+#include "normal.inc"
 
 size_t cf_normal_f32(cf_mt *mt, float *out, size_t n, uint64_t draws, float mean, float sigma, cf_boost boost) {
     const uint64_t limit = draws < CF_ANY - mt->drawn ? mt->drawn + draws : CF_ANY;

@@ -9,7 +9,7 @@ _Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "every operation m
 #define NAME(name) name##_f32
 #define R_MAX FLT_MAX
 #define NEXTAFTER nextafterf
-#include "uniform_body.h"
+#include "uniform.inc"
 #undef R
 #undef NAME
 #undef R_MAX
@@ -19,4 +19,4 @@ _Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "every operation m
 #define NAME(name) name##_f64
 #define R_MAX DBL_MAX
 #define NEXTAFTER nextafter
-#include "uniform_body.h"
+#include "uniform.inc"
