@@ -17,7 +17,7 @@ setup(
             "caffe_fillers._core",
             sources=["caffe_fillers/_core.pyx", *sorted(glob("csrc/**/*.c", recursive=True))],
             include_dirs=["csrc"],
-            depends=[*glob("caffe_fillers/*.pxi"), *sorted(glob("csrc/**/*.[hi]*", recursive=True))],
+            depends=[*glob("caffe_fillers/*.px[di]"), *sorted(glob("csrc/**/*.[hi]*", recursive=True))],
             extra_compile_args=flags,
         )
     ]

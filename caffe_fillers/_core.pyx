@@ -26,67 +26,36 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 
-cdef extern from "mt19937.h" nogil:
-    enum: CF_MT_N
-    ctypedef struct cf_simd:
-        const char *name
-    ctypedef struct cf_mt:
-        uint32_t key[640]
-        uint32_t pos
-        uint64_t drawn
-        const cf_simd *simd
-    const cf_simd *cf_simd_find(const char *name)
-    void cf_mt_seed(cf_mt *mt, uint32_t seed, const cf_simd *simd)
-    void cf_mt_raw(cf_mt *mt, uint32_t *out, size_t n)
-    void cf_mt_skip(cf_mt *mt, uint64_t n)
-
-cdef extern from "distributions.h" nogil:
-    ctypedef enum cf_boost: CF_BOOST_147, CF_BOOST_156, CF_BOOST_164
-    ctypedef enum cf_status: CF_OK, CF_ENDLESS
-    ctypedef struct cf_range_f32:
-        uint32_t last
-    ctypedef struct cf_range_f64:
-        uint32_t last
-    uint64_t CF_ANY
-    cf_status cf_range_of_f32(cf_range_f32 *range, float a, float b, cf_boost boost)
-    cf_status cf_range_of_f64(cf_range_f64 *range, double a, double b, cf_boost boost)
-    ctypedef enum cf_kind: CF_UNIFORM, CF_GAUSSIAN, CF_BERNOULLI
-    ctypedef struct cf_job:
-        cf_kind kind
-        bint wide, large
-        cf_boost boost
-        double mean, sigma, p
-        cf_range_f32 range_f32
-        cf_range_f64 range_f64
-    size_t cf_run(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws)
-    ctypedef struct cf_parcel:
-        char *to
-        const char *source "from"
-        size_t bytes
-    size_t cf_run_sending(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws, cf_parcel *parcel)
-    void cf_send(const cf_job *job, const cf_simd *simd, cf_parcel *parcel)
-    void cf_mask_f32(cf_mt *mt, float *out, size_t n, float p)
-    void cf_mask_f64(cf_mt *mt, double *out, size_t n, double p)
-    void cf_normalize_rows_f32(float *out, size_t rows, size_t columns)
-    void cf_normalize_rows_f64(double *out, size_t rows, size_t columns)
-
-cdef extern from *:
-    """
-    #ifdef __linux__
-    #include <sys/mman.h>
-    #include <unistd.h>
-    /* Whether a place of an array was ever written. It decides on speed alone: what was swapped out counts as new, and
-       so do the rare systems that will not say as written. */
-    static int in_memory(char *place) {
-        unsigned char page = 1;
-        mincore(place - (size_t)place % (size_t)sysconf(_SC_PAGESIZE), 1, &page);
-        return page & 1;
-    }
-    #else
-    static int in_memory(char *place) { return place != NULL; }
-    #endif
-    """
-    bint in_memory(char *place) nogil
+from caffe_fillers._distributions cimport (
+    CF_ANY,
+    CF_BERNOULLI,
+    CF_BOOST_147,
+    CF_BOOST_156,
+    CF_BOOST_164,
+    CF_ENDLESS,
+    CF_GAUSSIAN,
+    CF_UNIFORM,
+    cf_boost,
+    cf_is_large,
+    cf_job,
+    cf_mask_f32,
+    cf_mask_f64,
+    cf_normalize_rows_f32,
+    cf_normalize_rows_f64,
+    cf_range_of_f32,
+    cf_range_of_f64,
+    cf_run,
+    cf_status,
+)
+from caffe_fillers._mt19937 cimport (
+    CF_MT_N,
+    cf_mt,
+    cf_mt_raw,
+    cf_mt_seed,
+    cf_mt_skip,
+    cf_simd,
+    cf_simd_find,
+)
 
 __all__ = ["RNG", "Seekers", "cores", "normalize_rows", "seeds_of", "simd", "ziggurat_edges"]
 
@@ -591,25 +560,20 @@ cdef class RNG:
         self._fill(&job, to, asked)
 
     cdef _fill(self, cf_job *job, _Floats to, int asked):
-        cdef size_t size = threads_for(job, to.size, asked), at = 0, itemsize = to.view.itemsize
-        cdef char *out = <char *>to.view.buf
-        cdef Team *team = NULL
+        cdef size_t size = threads_for(job, to.size, asked)
+        cdef cf_team *team = NULL
         job.wide, job.boost = to.double, self.profile
-        job.large = to.view.len >= LARGE and in_memory(out + to.view.len // 2)
+        job.large = cf_is_large(to.view.buf, to.view.len)
         if size > 1:
             team = gathered(job, size)
         with nogil:
             self.acquire()
-            while team is not NULL and at < to.size:
-                run_round(team, &self.mt, out + at * itemsize, to.size - at)
-                if not team.filled:
-                    break
-                self.mt = team.reached
-                at += team.filled
-            cf_run(job, &self.mt, out + at * itemsize, to.size - at, CF_ANY)
+            if team is NULL:
+                cf_run(job, &self.mt, to.view.buf, to.size, CF_ANY)
+            else:
+                cf_team_fill(team, &self.mt, to.view.buf, to.size)
             self.release()
-        if team is not NULL:
-            disband(team)
+        disband(team)
 
     def fill_bernoulli(self, out, p):
         """``bernoulli`` into a C-contiguous array of native float32 or float64."""

@@ -1,27 +1,18 @@
 # The search among seeds: from what is known of some draws to the seeds that give them.
 
-from cpython.mem cimport PyMem_RawCalloc
+from caffe_fillers._seek cimport (
+    CF_NORMAL_LAYERS,
+    cf_clue,
+    cf_lanes,
+    cf_map,
+    cf_map_ranges,
+    cf_normal_x,
+    cf_seeds_of,
+    cf_seek,
+    cf_seekers,
+)
 
-cdef extern from "seek.h" nogil:
-    enum: CF_LANES
-    ctypedef struct cf_clue:
-        uint64_t block
-        uint32_t place, turn, ends, ranges
-        const uint32_t *range
-        const uint32_t *map
-    ctypedef uint32_t cf_map[2048]
-    ctypedef struct cf_seekers:
-        pass
-    ctypedef uint32_t cf_lanes[128]
-    void cf_map_ranges(cf_map map, const uint32_t *range, size_t ranges)
-    size_t cf_seek(cf_seekers *room, const cf_simd *, const cf_clue *clue, size_t clues, const uint32_t *seed, size_t n,
-                   cf_lanes *drawn, uint32_t *found, uint32_t *possibility, size_t most)
-    void cf_seeds_of(const cf_simd *, uint32_t *word, size_t n, uint32_t i)
-
-cdef extern from "ziggurat_tables.h" nogil:
-    const double cf_normal_x[129]
-
-ziggurat_edges = np.array([cf_normal_x[i] for i in range(129)])
+ziggurat_edges = np.array([cf_normal_x[i] for i in range(CF_NORMAL_LAYERS + 1)])
 
 
 cdef class Seekers:

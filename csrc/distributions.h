@@ -46,6 +46,9 @@ typedef struct {
     cf_range_f64 range_f64;
 } cf_job;
 
+/* Whether an array of so many bytes is better stored past the cache. */
+int cf_is_large(const void *out, size_t bytes);
+
 size_t cf_run(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws);
 
 /* Values that were made before and are still to be copied. */

@@ -1,17 +1,41 @@
 /* A fill of any kind, and where its values go: straight to their places, past the cache, or aside while others are
    copied. */
+#ifdef __linux__
+#define _DEFAULT_SOURCE /* for mincore */
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 #include <string.h>
 
 #include "distributions.h"
 
 enum {
     LINE = 64,
+    /* Bytes from which values are stored past the cache. Smaller arrays may be read from the cache next; of larger ones
+       a usual cache (8 to 36 MB) holds a part at most, and ordinary stores read from memory what they are about to
+       overwrite. */
+    LARGE = 32 << 20,
     /* Draws at a time: so few that stores keep up with the arithmetic, so many as that needs. */
     STEP = CF_MT_N / 3,
     GAUSSIAN_STEP = 2 * CF_MT_N,
     /* Below this a copy of the generator costs more than it gains. */
     WORTH_ALIGNING = 8 * CF_MT_N
 };
+
+/* Whether a place of an array was ever written. It decides on speed alone: what was swapped out counts as new, and so do
+   the rare systems that will not say as written. */
+static int in_memory(const char *place) {
+#ifdef __linux__
+    unsigned char page = 1;
+    mincore((char *)place - (uintptr_t)place % (uintptr_t)sysconf(_SC_PAGESIZE), 1, &page);
+    return page & 1;
+#else
+    return place != NULL;
+#endif
+}
+
+/* Not an array that is new: the system clears its pages as they are first written, so they are in the cache by then. */
+int cf_is_large(const void *out, size_t bytes) { return bytes >= LARGE && in_memory((const char *)out + bytes / 2); }
 
 static size_t draw(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws) {
     switch (job->kind) {

@@ -17,7 +17,9 @@ typedef struct {
 } cf_clue;
 
 /* A bit for each upper half of a word that a range touches. Clues of the same ranges should share it, for the cache. */
-typedef uint32_t cf_map[2048];
+enum { CF_MAP_WORDS = (1 << 16) / 32 };
+
+typedef uint32_t cf_map[CF_MAP_WORDS];
 
 typedef uint32_t cf_lanes[CF_LANES];
 

@@ -97,6 +97,7 @@ def main():
     x, y, ex, ey = ([float(v) for v in edges] for edges in (*normal, *exponential))
     print("/* Written by ziggurat_tables.py: the edges of the layers, from the widest up. */")
     print("#ifndef CF_ZIGGURAT_TABLES_H\n#define CF_ZIGGURAT_TABLES_H\n\n#include <stdint.h>\n")
+    print("enum { CF_NORMAL_LAYERS = 128 };\n")
     print(table("double", "cf_normal_x", x))
     print(table("double", "cf_normal_y", y))
     print(table("double", "cf_exponential_x", ex))
