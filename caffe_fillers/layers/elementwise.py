@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .. import ops
 from ..checks import c_int, c_rem, need, need_equal
 from ..ops.window import Window
 from .rule import Layer, Setup, Shape, axis, layer_type, legacy, same
@@ -47,7 +48,7 @@ def log(layer: Layer, bottoms: list[Shape]) -> Setup:
 def softmax(layer: Layer, bottoms: list[Shape]) -> Setup:
     a = axis(bottoms[0], layer.message.softmax_param.axis)
     need(bottoms[0][a] > 0, "data_", f"axis {a} of the bottom, {bottoms[0]}, is empty")
-    return same(layer, bottoms)
+    return Setup([bottoms[0]], operation=ops.Softmax(a))
 
 
 @layer_type("LRN", bottoms=ONE, tops=ONE)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+from .. import ops
 from ..checks import c_int, need, need_equal
 from ..errors import CaffeError
 from .rule import Layer, Setup, Shape, axis, count, layer_type, legacy
@@ -41,6 +43,21 @@ def _loss_weight(layer: Layer) -> float:
     return layer.message.loss_weight[0] if layer.message.loss_weight else 1.0
 
 
+def _ignored(param: Any) -> int | None:
+    return param.ignore_label if param.HasField("ignore_label") else None
+
+
+def _normalization(layer: Layer, default: ops.Normalization = "VALID") -> ops.Normalization:
+    """What loss_param says, else its older switch `normalize`, else the layer's `default`."""
+    param = layer.message.loss_param
+    if param.HasField("normalization"):
+        name: ops.Normalization = type(param).NormalizationMode.Name(param.normalization)
+        return name
+    if param.HasField("normalize"):
+        return "VALID" if param.normalize else "BATCH_SIZE"
+    return default
+
+
 @layer_type("Accuracy", bottoms=TWO, tops=(1, 2))
 def accuracy(layer: Layer, bottoms: list[Shape]) -> Setup:
     param = layer.message.accuracy_param
@@ -57,7 +74,8 @@ def accuracy(layer: Layer, bottoms: list[Shape]) -> Setup:
     _labels(scores, labels, a)
     if len(layer.tops) > 1:
         _not_in_place(layer, a)
-    return Setup([SCALAR, (scores[a],)][: len(layer.tops)])
+    operation = ops.Accuracy(k, a, _ignored(param))
+    return Setup([SCALAR, (scores[a],)][: len(layer.tops)], operation=operation)
 
 
 @layer_type("EuclideanLoss", bottoms=TWO, tops=ONE, automatic_top=True)
@@ -66,7 +84,7 @@ def euclidean(layer: Layer, bottoms: list[Shape]) -> Setup:
     need(not layer.in_place[0], "start_axis <= end_axis (1 vs. 0)", "EuclideanLoss can't work in place; rename the top")
     left, right = (math.prod(bottom[1:]) for bottom in bottoms)
     need_equal(left, right, "bottom[0]->count(1) == bottom[1]->count(1)", "Inputs must have the same dimension.")
-    return Setup([SCALAR])
+    return Setup([SCALAR], operation=ops.EuclideanLoss())
 
 
 @layer_type("HingeLoss", bottoms=TWO, tops=ONE, automatic_top=True)
@@ -114,7 +132,7 @@ def softmax_with_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
     _same_first(bottoms)
     _not_in_place(layer, layer.message.softmax_param.axis)
     _labels(scores, labels, a)
-    return Setup([SCALAR])
+    return Setup([SCALAR], operation=ops.SoftmaxWithLoss(a, _ignored(layer.message.loss_param), _normalization(layer)))
 
 
 def _softmax_inside(scores: Shape, a: int, weight: float) -> None:

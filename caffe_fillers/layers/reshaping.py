@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .. import ops
 from ..blob import describe
 from ..checks import c_int, need, need_equal
 from .rule import UNSET, Layer, Setup, Shape, axis, count, layer_type, same
@@ -238,7 +239,7 @@ def argmax(layer: Layer, bottoms: list[Shape]) -> Setup:
             f"top_k_ <= bottom[0]->shape(axis_) ({k} vs. {bottom[a]}) "
             "top_k must be less than or equal to the dimension of the axis.",
         )
-        return Setup([(*bottom[:a], k, *bottom[a + 1 :])])
+        return Setup([(*bottom[:a], k, *bottom[a + 1 :])], operation=ops.ArgMax(k, a, param.out_max_val))
     inner = math.prod(bottom[1:])
     need(
         k <= inner,
@@ -250,7 +251,7 @@ def argmax(layer: Layer, bottoms: list[Shape]) -> Setup:
     top[0], top[2] = bottom[0], k
     if param.out_max_val:
         top[1] = 2
-    return Setup([tuple(top)])
+    return Setup([tuple(top)], operation=ops.ArgMax(k, None, param.out_max_val))
 
 
 @layer_type("Crop", bottoms=(2, 2), tops=ONE)

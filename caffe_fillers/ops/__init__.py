@@ -8,24 +8,37 @@ rounding allows. Nothing here knows a prototxt: geometry comes as a `Window`.
 from __future__ import annotations
 
 from .conv import col2im, convolution, convolution_backward, deconvolution, im2col
+from .count import Accuracy, ArgMax, accuracy, argmax, class_accuracy
 from .dense import inner_product, inner_product_backward
 from .elementwise import relu, relu_backward, sigmoid, sigmoid_backward, tanh, tanh_backward
-from .loss import accuracy, softmax, softmax_backward, softmax_loss, softmax_loss_backward
+from .loss import EuclideanLoss, euclidean_loss, euclidean_loss_backward
 from .operation import Operation, Work
 from .pool import average_pool, average_pool_backward, max_pool, max_pool_backward
+from .softmax import Softmax, SoftmaxWithLoss, softmax, softmax_backward, softmax_loss, softmax_loss_backward
+from .targets import Normalization
 from .window import Window
 
 __all__ = [
+    "Accuracy",
+    "ArgMax",
+    "EuclideanLoss",
+    "Normalization",
     "Operation",
+    "Softmax",
+    "SoftmaxWithLoss",
     "Window",
     "Work",
     "accuracy",
+    "argmax",
     "average_pool",
     "average_pool_backward",
+    "class_accuracy",
     "col2im",
     "convolution",
     "convolution_backward",
     "deconvolution",
+    "euclidean_loss",
+    "euclidean_loss_backward",
     "im2col",
     "inner_product",
     "inner_product_backward",

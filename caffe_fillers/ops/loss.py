@@ -1,137 +1,85 @@
-"""Softmax, the losses, and what is counted beside them."""
+"""Losses of features and labels, without a softmax or sigmoid of their own."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from ..errors import CaffeError
 from .array import Array
+from .operation import Operation, Work
 
-Labels = npt.NDArray[Any]
-Normalization = Literal["VALID", "FULL", "BATCH_SIZE", "NONE"]
-
-__all__ = ["accuracy", "softmax", "softmax_backward", "softmax_loss", "softmax_loss_backward"]
+__all__ = ["EuclideanLoss", "euclidean_loss", "euclidean_loss_backward"]
 
 
-def softmax(x: Array, axis: int = 1) -> Array:
-    """Probabilities along `axis`; the largest number is taken off first, so nothing overflows.
+def euclidean_loss(x: Array, target: Array, *, out: Array | None = None) -> tuple[float, Array]:
+    """Half the squared distance, per image: ``sum((x - target) ** 2) / images / 2``.
 
-    Examples
-    --------
-    >>> softmax(np.float32([[1000, 1000]]))
-    array([[0.5, 0.5]], dtype=float32)
-    """
-    # In float64, because C's expf rounds (nearly) as well as this and NumPy's exp of float32 doesn't.
-    y: Array = np.exp(x - x.max(axis=axis, keepdims=True), dtype=np.float64).astype(x.dtype)
-    y /= y.sum(axis=axis, keepdims=True)
-    return y
-
-
-def softmax_backward(dy: Array, y: Array, axis: int = 1) -> Array:
-    """Gradient of `softmax`, from its result."""
-    dx: Array = (dy - (dy * y).sum(axis=axis, keepdims=True)) * y
-    return dx
-
-
-def _picked(shape: tuple[int, ...], labels: Labels, axis: int, ignore_label: int | None) -> tuple[Labels, Labels]:
-    """Each place's class as an index that `take_along_axis` understands, and which places count."""
-    index = labels.reshape(*shape[:axis], 1, *shape[axis + 1 :]).astype(np.intp)
-    counted = np.ones(index.shape, bool) if ignore_label is None else index != ignore_label
-    wrong = counted & ((index < 0) | (index >= shape[axis]))
-    if wrong.any():
-        raise CaffeError(f"label {index[wrong][0]} doesn't fit {shape[axis]} classes (0 to {shape[axis] - 1})")
-    return np.where(counted, index, 0), counted
-
-
-def _normalizer(counted: Labels, normalization: Normalization) -> int:
-    match normalization:
-        case "VALID":
-            return max(1, int(counted.sum()))
-        case "FULL":
-            return max(1, int(counted.size))
-        case "BATCH_SIZE":
-            return max(1, len(counted))
-        case "NONE":
-            return 1
-    raise CaffeError(f"unknown normalization {normalization!r}; one of VALID, FULL, BATCH_SIZE, NONE")
-
-
-def softmax_loss(
-    x: Array,
-    labels: Labels,
-    *,
-    axis: int = 1,
-    ignore_label: int | None = None,
-    normalization: Normalization = "VALID",
-) -> tuple[float, Array]:
-    """Mean of -log of the probability that `softmax` gives to the right class.
+    Other frameworks' mean squared error divides by the count of all numbers, and not by 2.
 
     Parameters
     ----------
-    x : (images, classes, ...)
-        Scores.
-    labels : as many whole numbers as there are places, in any shape
-    ignore_label : int or None
-        Places with this label don't count.
-    normalization : {"VALID", "FULL", "BATCH_SIZE", "NONE"}
-        What the sum is divided by: places that count, all places, images, 1.
+    x : (images, ...)
+    target : as many numbers, in any shape
+    out : C-contiguous array like `x`, optional
+        Receives the difference.
 
     Returns
     -------
     loss : float
-    probabilities : array like `x`, for `softmax_loss_backward`
+    difference : array like `x`, for `euclidean_loss_backward`
+
+    Notes
+    -----
+    Source: Caffe's `euclidean_loss_layer.cpp`. A batch without images makes the loss 0 / 0, not a number.
 
     Examples
     --------
-    >>> loss, probabilities = softmax_loss(np.zeros((1, 4)), np.array([2]))
-    >>> round(loss, 4), probabilities
-    (1.3863, array([[0.25, 0.25, 0.25, 0.25]]))
+    >>> euclidean_loss(np.float32([[1, 2]]), np.float32([[0, 0]]))
+    (2.5, array([[1., 2.]], dtype=float32))
     """
-    probabilities = softmax(x, axis)
-    index, counted = _picked(x.shape, labels, axis, ignore_label)
-    right = np.take_along_axis(probabilities, index, axis)[counted]
-    total = -np.log(np.maximum(right, np.finfo(x.dtype).tiny)).sum(dtype=np.float64)
-    return float(total) / _normalizer(counted, normalization), probabilities
+    difference = np.empty(x.shape, x.dtype) if out is None else out
+    number = x.dtype.type
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.subtract(x, target.reshape(x.shape), out=difference)
+        flat = difference.reshape(-1)
+        total = number(np.dot(flat, flat)) / number(len(x) if x.ndim else 1)
+        return float(total / number(2)), difference
 
 
-def softmax_loss_backward(
-    probabilities: Array,
-    labels: Labels,
-    *,
-    axis: int = 1,
-    ignore_label: int | None = None,
-    normalization: Normalization = "VALID",
-    loss_weight: float = 1.0,
-) -> Array:
-    """Gradient of `softmax_loss` times `loss_weight` by its scores."""
-    index, counted = _picked(probabilities.shape, labels, axis, ignore_label)
-    dx = probabilities.copy()
-    np.put_along_axis(dx, index, np.take_along_axis(dx, index, axis) - 1, axis)
-    if ignore_label is not None:
-        dx *= counted
-    dx *= probabilities.dtype.type(loss_weight / _normalizer(counted, normalization))
+def euclidean_loss_backward(difference: Array, *, loss_weight: float = 1.0, out: Array | None = None) -> Array:
+    """Gradient of `euclidean_loss` times `loss_weight` by `x`; that by the target is its negative.
+
+    Hand ``-loss_weight`` in for the latter.
+    """
+    dx = np.empty(difference.shape, difference.dtype) if out is None else out
+    number = dx.dtype.type
+    if dx.size:
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.multiply(difference.reshape(dx.shape), number(loss_weight) / number(len(difference)), out=dx)
     return dx
 
 
-def accuracy(x: Array, labels: Labels, *, top_k: int = 1, axis: int = 1, ignore_label: int | None = None) -> float:
-    """Share of places whose right class is among the `top_k` highest scores.
+@dataclass(frozen=True, slots=True)
+class EuclideanLoss(Operation):
+    """`euclidean_loss`; both bottoms have a gradient."""
 
-    As in Caffe a tie counts against a place, and a score that is not a number counts as right.
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        x, target = bottoms
+        tops[0][...], _ = euclidean_loss(x, target, out=work.buffer("difference", x.shape, x.dtype))
 
-    Parameters
-    ----------
-    x : (images, classes, ...)
-    labels : as many whole numbers as there are places, in any shape
-
-    Examples
-    --------
-    >>> accuracy(np.float32([[1, 5, 2], [7, 0, 0]]), np.array([1, 1]))
-    0.5
-    """
-    index, counted = _picked(x.shape, labels, axis, ignore_label)
-    right = np.take_along_axis(x, index, axis)
-    rivals = (x >= right).sum(axis=axis, keepdims=True) - 1
-    return float((rivals < top_k)[counted].mean()) if counted.any() else 0.0
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        difference = work.buffer("difference", bottoms[0].shape, bottoms[0].dtype)
+        for sign, dbottom in zip((1, -1), dbottoms, strict=True):
+            if dbottom is not None:
+                euclidean_loss_backward(difference, loss_weight=sign * dtops[0].item(), out=dbottom)
