@@ -1,0 +1,91 @@
+"""Who may import whom: arrows run down only."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "caffe_fillers"
+
+# from the ground up: a room imports only rooms that stand before it
+ROOMS = (
+    *("errors", "_version", "_interpreter", "_checkout", "checks", "revisions", "files", "_core", "schema", "tokens"),
+    *("blob", "ops", "records", "transform", "prototxt", "upgrading", "reading", "sources", "weights", "fillers"),
+    *("initializers", "layers", "graph", "planning", "running", "copying", "net", "datasets", "training", "signals"),
+    *("export", "seeds", "pycaffe", "__init__", "cli", "__main__"),
+)
+# what a room may use of the world without an extra
+LIBRARIES = {"numpy", "google", "caffe_fillers"}
+
+
+def room_of(path: Path) -> str:
+    inside = path.relative_to(PACKAGE)
+    return inside.parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> list[tuple[str, int]]:
+    """Every module that a file imports, at its top or inside a function, and the line."""
+    folder = path.parent.relative_to(ROOT).parts
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(folder[: len(folder) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, (base, node.module)))
+            if module == "caffe_fillers":
+                # a name of the package: a room, or what __init__ offers
+                found += [
+                    (f"caffe_fillers.{alias.name}" if alias.name in ROOMS else "caffe_fillers.__init__", node.lineno)
+                    for alias in node.names
+                ]
+            else:
+                found.append((module, node.lineno))
+    return [("caffe_fillers.__init__" if name == "caffe_fillers" else name, line) for name, line in found]
+
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_room_has_its_place():
+    assert {room_of(path) for path in MODULES} <= set(ROOMS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_arrows_run_down(path):
+    mine = ROOMS.index(room_of(path))
+    for module, line in imports(path):
+        if module.startswith("caffe_fillers."):
+            room = module.split(".")[1]
+            assert ROOMS.index(room) <= mine, f"{path}:{line} imports {module}, which stands above it"
+
+
+def test_operations_know_numpy_and_arrays_only():
+    for path in (PACKAGE / "ops").glob("*.py"):
+        for module, line in imports(path):
+            top = module.split(".")[0]
+            if top == "caffe_fillers":
+                assert module.split(".")[1] in ("ops", "errors", "checks", "_core"), f"{path}:{line} imports {module}"
+            else:
+                assert top not in ("google", "h5py", "lmdb", "PIL"), f"{path}:{line} imports {module}"
+
+
+def test_the_command_line_uses_public_names_alone():
+    for path in (PACKAGE / "cli").glob("*.py"):
+        for module, line in imports(path):
+            if module.startswith("caffe_fillers."):
+                room = module.split(".")[1]
+                assert room in ("cli", "__init__", "errors"), f"{path}:{line} imports {module}"
+
+
+def test_the_c_core_knows_no_python():
+    sources = [path for path in (ROOT / "csrc").rglob("*") if path.suffix in (".c", ".h", ".inc")]
+    assert sources
+    for path in sources:
+        text = path.read_text()
+        assert "Python.h" not in text, path
+        for call in ("malloc(", "calloc(", "realloc("):
+            assert call not in text, f"{path} allocates"
