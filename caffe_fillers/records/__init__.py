@@ -17,10 +17,21 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from . import schema
-from .errors import CaffeError
+from .. import schema
+from ..errors import CaffeError
+from .databases import Database, open_database, write_database
+from .idx import read_idx
 
-__all__ = ["datum_shape", "hdf5_shapes", "image_shape", "window_shape"]
+__all__ = [
+    "Database",
+    "datum_shape",
+    "hdf5_shapes",
+    "image_shape",
+    "open_database",
+    "read_idx",
+    "window_shape",
+    "write_database",
+]
 
 _LINE = 64 << 10  # no path is longer
 _ORIENTATION = 0x0112
@@ -53,7 +64,9 @@ def datum_shape(
         if (path / "CURRENT").exists():
             raise CaffeError(f"{path}: is a LevelDB, which is not read here; {_ASK}")
         return None
-    value = _first_value(path)
+    value = open_database(path, f", or {_ASK}").first()
+    if value is None:
+        raise CaffeError(f"{path}: the LMDB is empty; {_ASK}")
     datum: Any = schema.Datum()
     try:
         datum.ParseFromString(value)
@@ -62,28 +75,6 @@ def datum_shape(
     if not datum.encoded:
         return datum.channels, datum.height, datum.width
     return _encoded(path, datum.data, force_color, force_gray)
-
-
-def _first_value(path: Path) -> bytes:
-    try:
-        import lmdb
-    except ImportError:
-        raise CaffeError(f"{path}: to read an LMDB: pip install 'caffe_fillers[lmdb]', or {_ASK}") from None
-    try:
-        with lmdb.open(
-            str(path), subdir=path.is_dir(), readonly=True, lock=False, create=False, readahead=False
-        ) as environment:
-            file = path / "data.mdb" if path.is_dir() else path
-            # beyond the end of a file that was cut off a mapped read is not an error but a crash
-            pages = environment.info()["last_pgno"] + 1
-            if file.stat().st_size < pages * environment.stat()["psize"]:
-                raise CaffeError(f"{path}: the LMDB is truncated; {_ASK}")
-            with environment.begin() as transaction, transaction.cursor() as cursor:
-                if not cursor.first():
-                    raise CaffeError(f"{path}: the LMDB is empty; {_ASK}")
-                return bytes(cursor.value())
-    except (lmdb.Error, OSError) as error:
-        raise CaffeError(f"{path}: cannot be read as an LMDB: {error}") from None
 
 
 def _encoded(path: Path, data: bytes, color: bool, gray: bool) -> tuple[int, int, int]:

