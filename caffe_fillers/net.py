@@ -88,6 +88,9 @@ class Net:
         layers fill at each time step, count with them.
     threads : int, optional
         Threads to fill with; the values are the same for any number.
+    python : mapping of str to class, optional
+        The classes of Python layers, by ``module.layer`` or ``layer`` of their `python_param`: anything that has
+        ``setup(bottom, top)``, ``reshape``, ``forward`` and ``backward(top, propagate_down, bottom)`` as in pycaffe.
 
     Attributes
     ----------
@@ -136,6 +139,7 @@ class Net:
         fill: bool = True,
         max_bytes: int | None = None,
         threads: int | None = None,
+        python: Mapping[str, Any] | None = None,
     ) -> None:
         if isinstance(phase, int) and phase in (0, 1):  # as pycaffe's caffe.TRAIN and caffe.TEST
             phase = ("TRAIN", "TEST")[phase]
@@ -145,7 +149,9 @@ class Net:
         stages = [stages] if isinstance(stages, str) else list(stages)
         state = graph.net_state(origin.message.state, phase, level, stages)
         stream = fillers.as_rng(rng, boost)
-        self._build(origin, state, stream, inputs, dtype, caffe, strict, fill, max_bytes, threads, weights, set())
+        self._build(
+            origin, state, stream, inputs, dtype, caffe, strict, fill, max_bytes, threads, weights, set(), python
+        )
 
     @classmethod
     def of_state(cls, source: Source, state: Any, stream: RNG, **options: Any) -> Net:
@@ -168,6 +174,7 @@ class Net:
         threads: int | None,
         weights: Any,
         readers: set[str],
+        python: Mapping[str, Any] | None,
     ) -> None:
         self.source = source
         self.name: str = source.message.name
@@ -176,7 +183,7 @@ class Net:
         self.boost, self.seed = stream.boost, stream.seed
         self.dtype = Blob((), dtype).dtype
         self._steps, self.blobs = plan_net(
-            source, state, stream, self.dtype, self.caffe, dict(inputs or {}), strict, readers
+            source, state, stream, self.dtype, self.caffe, dict(inputs or {}), strict, readers, python or {}
         )
         needed = sum(
             blob.count() * self.dtype.itemsize

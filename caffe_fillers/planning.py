@@ -272,6 +272,7 @@ def plan_net(
     inputs: Mapping[str, Any],
     strict: bool,
     readers: set[str],
+    python: Mapping[str, Any],
 ) -> tuple[list[Step], OrderedDict[str, Blob]]:
     """Plan every layer that `state` keeps; return the steps and the named tops. Nothing is drawn from `stream`.
 
@@ -303,6 +304,8 @@ def plan_net(
             line=line,
             inputs=inputs,
             readers=readers,
+            dtype=dtype,
+            python=python,
         )
         where = _where(source, layer, line)
         try:
@@ -319,6 +322,8 @@ def plan_net(
     blobs = [Blob(shape, dtype) for shape in wiring.shapes]
     for step, (bottoms, tops) in zip(steps, places, strict=True):
         step.bottoms, step.tops = [blobs[i] for i in bottoms], [blobs[i] for i in tops]
+        if step.layer.running is not None:
+            step.layer.running.attach(step.bottoms, step.tops)
     inserted = {name for node in nodes if node.inserted for name in node.message.top}
     return steps, OrderedDict((name, blobs[i]) for name, i in wiring.names.items() if name not in inserted)
 

@@ -197,11 +197,6 @@ def hdf5_output(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([])
 
 
-@layer_type("Python")
-def python(layer: Layer, bottoms: list[Shape]) -> Setup:
-    return given_tops(layer)
-
-
 def given_tops(layer: Layer) -> Setup:
     """For layers of which only the caller knows the tops: their shapes, from `inputs`."""
     tops: list[Shape] = []

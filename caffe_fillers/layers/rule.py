@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from ..blob import Blob, describe
 from ..checks import need, need_equal
 from ..errors import CaffeError
@@ -114,6 +116,8 @@ class Layer:
         Where the layer stands in the prototxt.
     blobs : list of Blob
         Its parameters, once the net is built.
+    python : mapping of str to class
+        The classes of Python layers, by ``module.layer`` or ``layer``; `running` is then what runs this one's.
     draws : list of Draw
         The ledger: where in the stream it stood, how many draws, what for.
     """
@@ -130,6 +134,9 @@ class Layer:
     line: int | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
     readers: set[str] = field(default_factory=set)
+    dtype: Any = np.float32
+    python: Mapping[str, Any] = field(default_factory=dict)
+    running: Any = None
     in_place: list[bool] = field(default_factory=list)
     blobs: list[Blob] = field(default_factory=list)
     draws: list[Any] = field(default_factory=list)

@@ -33,7 +33,7 @@ class Solver:
         Files to copy into the nets; wins over the solver's own `weights`.
     beside : str or PathLike, optional
         The file that a message was read from, for the nets that it names.
-    inputs, dtype, boost, caffe, strict, fill, max_bytes, threads : optional
+    inputs, dtype, boost, caffe, strict, fill, max_bytes, threads, python : optional
         As for `Net`; `inputs` may tell the phases apart with ``NAME@TEST``.
 
     Attributes
@@ -75,6 +75,7 @@ class Solver:
         max_bytes: int | None = None,
         threads: int | None = None,
         beside: str | os.PathLike[str] | None = None,
+        python: Mapping[str, Any] | None = None,
     ) -> None:
         self.message, self.path = read(source, strict)
         if beside is not None:
@@ -107,6 +108,7 @@ class Solver:
             "threads": threads,
             "weights": list(message.weights) if weights is None and message.weights else weights,
             "readers": set(),
+            "python": python,
         }
         try:
             self.net = self._build(trains[0], "TRAIN", message.train_state, stream, options)
