@@ -27,6 +27,7 @@ from .initializers import (
     xavier_normal,
 )
 from .net import Net
+from .porting import compare_blobs
 from .reading import read_net, read_solver, upgrade, write_prototxt
 from .seeds import find_seed, search_seed
 from .signals import signal
@@ -45,6 +46,7 @@ __all__ = [
     "__version__",
     "bilinear",
     "compare",
+    "compare_blobs",
     "constant",
     "fans",
     "fill",

@@ -14,7 +14,19 @@ PACKAGE = ROOT / "caffe_fillers"
 ROOMS = (
     *("errors", "_version", "_interpreter", "_checkout", "checks", "revisions", "files", "_core", "schema", "tokens"),
     *("blob", "ops", "records", "transform", "prototxt", "upgrading", "reading", "sources", "weights", "fillers"),
-    *("initializers", "layers", "graph", "planning", "running", "copying", "net", "datasets", "training", "signals"),
+    *(
+        "initializers",
+        "layers",
+        "graph",
+        "planning",
+        "running",
+        "copying",
+        "net",
+        "porting",
+        "datasets",
+        "training",
+        "signals",
+    ),
     *("export", "seeds", "pycaffe", "__init__", "cli", "__main__"),
 )
 # what a room may use of the world without an extra

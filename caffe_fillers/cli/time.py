@@ -1,0 +1,47 @@
+"""caffe-fillers time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .options import as_json_option, build, with_net_options
+from .output import print_json, print_table, progress
+
+__all__ = ["command"]
+
+
+@click.command("time")
+@click.argument("net", metavar="NET|SOLVER", type=click.Path())
+@click.option("--iterations", type=click.IntRange(1), default=50, show_default=True, help="Passes to take the mean of.")
+@with_net_options
+@as_json_option
+def command(net: str, iterations: int, as_json: bool, **options: Any) -> None:
+    """Measure the milliseconds of each layer, forward and backward, as `caffe time` does.
+
+    Inputs are noise. A layer that needs no gradient takes no time backward.
+
+    Example: caffe-fillers time deploy.prototxt --phase TEST --iterations 10
+    """
+    with progress(f"running {net}"):
+        built, _ = build(net, options)
+        rows = built.time(iterations)
+    totals = {key: sum(row[key] for row in rows) for key in ("forward", "backward")}
+    if as_json:
+        print_json({"net": built.name, "phase": built.phase, "iterations": iterations, **totals, "layers": rows})
+        return
+    shown = [{**row, **{key: f"{row[key]:.3f}" for key in totals}} for row in rows]
+    print_table(
+        shown,
+        [
+            ("layer", "layer", "left"),
+            ("type", "type", "left"),
+            ("forward", "forward ms", "right"),
+            ("backward", "backward ms", "right"),
+        ],
+    )
+    click.echo(
+        f"\nforward {totals['forward']:.3f} ms, backward {totals['backward']:.3f} ms, "
+        f"both {sum(totals.values()):.3f} ms: the mean of {iterations} passes"
+    )

@@ -1,0 +1,159 @@
+"""Holding a port against a net: its arrays beside the net's blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .errors import CaffeError
+from .net import Net
+
+__all__ = ["BlobComparison", "BlobDifference", "compare_blobs"]
+
+
+@dataclass(frozen=True, slots=True)
+class BlobDifference:
+    """How one array of a port lies beside the blob of that name.
+
+    Attributes
+    ----------
+    name : str
+    layer : str
+        The layer that made the blob last.
+    shape, other : tuple of int
+        Of the blob, and of the port's array.
+    largest : float
+        The largest absolute difference; NaN where the shapes differ.
+    relative : float
+        The same divided by the blob's largest absolute value.
+    at : tuple of int
+        Where it is.
+    same : bool
+        Whether it is within the tolerance.
+    hint : str
+        What the port may have done otherwise.
+    """
+
+    name: str
+    layer: str
+    shape: tuple[int, ...]
+    other: tuple[int, ...]
+    largest: float
+    relative: float
+    at: tuple[int, ...]
+    same: bool
+    hint: str = ""
+
+    def __str__(self) -> str:
+        if self.shape != self.other:
+            said = f"shape {self.shape} here, {self.other} in the port"
+        else:
+            said = f"differs by {self.largest:.3g} ({self.relative:.2g} of its largest value) at {self.at}"
+        return f"blob '{self.name}' of layer '{self.layer}': {said}" + (f"; {self.hint}" if self.hint else "")
+
+
+@dataclass(frozen=True, slots=True)
+class BlobComparison:
+    """A port beside a net, in the net's order.
+
+    Attributes
+    ----------
+    rows : list of BlobDifference
+    first : BlobDifference or None
+        The first that differs: where to look.
+    missing : list of str
+        Blobs that the port did not give.
+    """
+
+    rows: list[BlobDifference] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def first(self) -> BlobDifference | None:
+        return next((row for row in self.rows if not row.same), None)
+
+    def __bool__(self) -> bool:
+        return self.first is None
+
+    def __str__(self) -> str:
+        first = self.first
+        if first is None:
+            return f"all {len(self.rows)} blobs agree"
+        before = self.rows.index(first)
+        return f"{before} of {len(self.rows)} blobs agree, then {first}"
+
+
+def compare_blobs(net: Net, arrays: Mapping[str, Any], tolerance: float = 1e-4) -> BlobComparison:
+    """Lay the arrays of a port beside the blobs of a net, and name the first that differs.
+
+    Parameters
+    ----------
+    net : Net
+        After a forward pass over the input that the port was given.
+    arrays : mapping of str to array_like
+        The port's results by the blobs' names; not every blob has to be there.
+    tolerance : float, optional
+        How far an array may be away, as a part of the blob's largest absolute value.
+
+    Returns
+    -------
+    BlobComparison
+        True where all agree; its text names the first that does not.
+
+    Raises
+    ------
+    CaffeError
+        If `arrays` is empty, or names a blob that the net does not have.
+
+    Notes
+    -----
+    Where layers work in place, a blob holds what the last of them left: compare with that.
+
+    Examples
+    --------
+    >>> import numpy as np, caffe_fillers as cf
+    >>> net = cf.Net("examples/mnist/lenet.prototxt", "TEST", rng=1701)
+    >>> net.blobs["data"].reshape(1, 1, 28, 28)
+    >>> outputs = net.forward(data=np.ones((1, 1, 28, 28)))
+    >>> port = {name: blob.data.copy() for name, blob in net.blobs.items()}
+    >>> port["pool2"] = port["pool2"].transpose(0, 2, 3, 1)
+    >>> print(cf.compare_blobs(net, port))
+    4 of 9 blobs agree, then blob 'pool2' of layer 'pool2': shape (1, 50, 4, 4) here, (1, 4, 4, 50) in the port; \
+the port's channels are last: transpose(0, 3, 1, 2)
+    """
+    unknown = [name for name in arrays if name not in net.blobs]
+    if unknown or not arrays:
+        raise CaffeError(
+            f"the net has no blob named {', '.join(map(repr, unknown))}; it has {', '.join(net.blobs)}"
+            if unknown
+            else "there is nothing to compare: give the port's arrays by the blobs' names"
+        )
+    makers = {name: layer.name for layer in net.layers for name in layer.tops}
+    rows = [
+        _difference(name, makers[name], blob.data, np.asarray(arrays[name]), tolerance)
+        for name, blob in net.blobs.items()
+        if name in arrays
+    ]
+    return BlobComparison(rows, [name for name in net.blobs if name not in arrays])
+
+
+def _difference(name: str, layer: str, ours: np.ndarray, other: np.ndarray, tolerance: float) -> BlobDifference:
+    if ours.shape != other.shape:
+        last = ours.ndim == 4 and other.shape == (ours.shape[0], *ours.shape[2:], ours.shape[1])
+        hint = "the port's channels are last: transpose(0, 3, 1, 2)" if last else ""
+        return BlobDifference(name, layer, ours.shape, other.shape, np.nan, np.nan, (), False, hint)
+    if not ours.size:
+        return BlobDifference(name, layer, ours.shape, other.shape, 0.0, 0.0, (), True)
+    with np.errstate(invalid="ignore"):
+        # equal infinities are no difference, and NaN is one only where the other side has none
+        apart = np.abs(np.where(ours == other, 0, ours.astype(np.float64) - other))
+    apart = np.where(np.isnan(ours) & np.isnan(other), 0, np.where(np.isnan(apart), np.inf, apart))
+    at = np.unravel_index(int(apart.argmax()), apart.shape)
+    largest, scale = float(apart.max()), float(np.nan_to_num(np.abs(ours)).max())
+    relative = largest / scale if scale else (0.0 if largest == 0 else float("inf"))
+    return BlobDifference(
+        name, layer, ours.shape, other.shape, largest, relative, tuple(map(int, at)), relative <= tolerance
+    )
