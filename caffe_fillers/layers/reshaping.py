@@ -328,4 +328,4 @@ def input_(layer: Layer, bottoms: list[Shape]) -> Setup:
         given = layer.given(name) if given is None else given
         if given is not None:
             filled[i] = tuple(given)
-    return Setup(filled)
+    return Setup(filled, operation=ops.Given())

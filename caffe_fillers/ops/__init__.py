@@ -12,7 +12,7 @@ from .count import Accuracy, ArgMax, accuracy, argmax, class_accuracy
 from .dense import inner_product, inner_product_backward
 from .elementwise import relu, relu_backward, sigmoid, sigmoid_backward, tanh, tanh_backward
 from .loss import EuclideanLoss, euclidean_loss, euclidean_loss_backward
-from .operation import Operation, Work
+from .operation import Given, Operation, Work
 from .pool import average_pool, average_pool_backward, max_pool, max_pool_backward
 from .softmax import Softmax, SoftmaxWithLoss, softmax, softmax_backward, softmax_loss, softmax_loss_backward
 from .targets import Normalization
@@ -22,6 +22,7 @@ __all__ = [
     "Accuracy",
     "ArgMax",
     "EuclideanLoss",
+    "Given",
     "Normalization",
     "Operation",
     "Softmax",

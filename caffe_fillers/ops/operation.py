@@ -12,7 +12,7 @@ from .._core import RNG
 from ..errors import CaffeError
 from .array import Array
 
-__all__ = ["Operation", "Work"]
+__all__ = ["Given", "Operation", "Work"]
 
 Shape = tuple[int, ...]
 _Kept = TypeVar("_Kept")
@@ -120,3 +120,27 @@ class Operation:
     def shapes(self, bottoms: Sequence[Array], work: Work) -> list[Shape] | None:
         """The shapes of the tops where they depend on values (Filter, images of any size); else None."""
         return None
+
+
+class Given(Operation):
+    """An Input: its tops hold what the caller wrote to them."""
+
+    __slots__ = ()
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        pass
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        pass
+
+    def delivers(self) -> bool:
+        return False
