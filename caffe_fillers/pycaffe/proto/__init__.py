@@ -1,0 +1,5 @@
+"""Where pycaffe keeps its messages: `caffe_pb2`."""
+
+from . import caffe_pb2
+
+__all__ = ["caffe_pb2"]
