@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
-from .. import ops
+from google.protobuf.message import DecodeError
+
+from .. import ops, schema
+from ..blob import Blob
 from ..checks import c_int, need, need_equal
 from ..errors import CaffeError
+from ..files import as_path, check_readable
 from .rule import Layer, Setup, Shape, axis, count, layer_type, legacy
 
 TWO, ONE = (2, 2), (1, 1)
@@ -90,14 +95,15 @@ def euclidean(layer: Layer, bottoms: list[Shape]) -> Setup:
 @layer_type("HingeLoss", bottoms=TWO, tops=ONE, automatic_top=True)
 def hinge(layer: Layer, bottoms: list[Shape]) -> Setup:
     _same_first(bottoms)
-    return Setup([SCALAR])
+    param = layer.message.hinge_loss_param
+    return Setup([SCALAR], operation=ops.HingeLoss(type(param).Norm.Name(param.norm)))
 
 
 @layer_type("MultinomialLogisticLoss", bottoms=TWO, tops=ONE, automatic_top=True)
 def multinomial(layer: Layer, bottoms: list[Shape]) -> Setup:
     _same_first(bottoms)
     _singletons(bottoms[1], 1, 0)
-    return Setup([SCALAR])
+    return Setup([SCALAR], operation=ops.MultinomialLogisticLoss())
 
 
 @layer_type("SigmoidCrossEntropyLoss", bottoms=TWO, tops=ONE, automatic_top=True)
@@ -113,7 +119,8 @@ def sigmoid_cross_entropy(layer: Layer, bottoms: list[Shape]) -> Setup:
     # the Sigmoid inside takes over a loss_weight that is written, not the one that a loss gives itself
     written = any(layer.message.loss_weight)
     need(count(bottoms[0]) > 0 or not written, "diff_", f"a loss_weight for scores that are empty, {bottoms[0]}")
-    return Setup([SCALAR])
+    operation = ops.SigmoidCrossEntropyLoss(_ignored(layer.message.loss_param), _normalization(layer, "BATCH_SIZE"))
+    return Setup([SCALAR], operation=operation)
 
 
 @layer_type("SoftmaxWithLoss", bottoms=TWO, tops=(1, 2), automatic_top=True)
@@ -178,7 +185,25 @@ def infogain(layer: Layer, bottoms: list[Shape]) -> Setup:
         f"infogain->count() == num_labels_*num_labels_ ({matrix} vs. {classes * classes})",
         f"the infogain matrix of {classes} classes has {classes * classes} values",
     )
-    return Setup([SCALAR, scores][: len(layer.tops)])
+    operation = ops.InfogainLoss(
+        a,
+        _ignored(layer.message.loss_param),
+        _normalization(layer),
+        partial(_blob_file, param.source) if len(bottoms) < 3 else None,
+    )
+    return Setup([SCALAR, scores][: len(layer.tops)], operation=operation)
+
+
+def _blob_file(source: str) -> Any:
+    """The values of a file that holds one BlobProto."""
+    path = as_path(source)
+    check_readable(path)
+    try:
+        return Blob.from_proto(schema.BlobProto.FromString(path.read_bytes())).data
+    except DecodeError:
+        raise CaffeError(f"{path}: is no blob (a BlobProto), which an infogain matrix is read from") from None
+    except CaffeError as error:
+        raise CaffeError(f"{path}: {error}") from None
 
 
 @layer_type("ContrastiveLoss", bottoms=(3, 3), tops=ONE, automatic_top=True)
@@ -189,7 +214,8 @@ def contrastive(layer: Layer, bottoms: list[Shape]) -> Setup:
     _singletons(bottoms[0], 0, 1)
     _singletons(bottoms[1], 1, 1)
     _singletons(bottoms[2], 2, 0)
-    return Setup([SCALAR])
+    param = layer.message.contrastive_loss_param
+    return Setup([SCALAR], operation=ops.ContrastiveLoss(param.margin, param.legacy_version))
 
 
 @layer_type("HDF5Output", bottoms=TWO, tops=(0, 0))

@@ -10,8 +10,31 @@ from __future__ import annotations
 from .conv import col2im, convolution, convolution_backward, deconvolution, im2col
 from .count import Accuracy, ArgMax, accuracy, argmax, class_accuracy
 from .dense import inner_product, inner_product_backward
+from .distance import (
+    ContrastiveLoss,
+    EuclideanLoss,
+    contrastive_loss,
+    contrastive_loss_backward,
+    euclidean_loss,
+    euclidean_loss_backward,
+)
 from .elementwise import relu, relu_backward, sigmoid, sigmoid_backward, tanh, tanh_backward
-from .loss import EuclideanLoss, euclidean_loss, euclidean_loss_backward
+from .entropy import (
+    InfogainLoss,
+    SigmoidCrossEntropyLoss,
+    infogain_loss,
+    infogain_loss_backward,
+    sigmoid_cross_entropy_loss,
+    sigmoid_cross_entropy_loss_backward,
+)
+from .loss import (
+    HingeLoss,
+    MultinomialLogisticLoss,
+    hinge_loss,
+    hinge_loss_backward,
+    multinomial_logistic_loss,
+    multinomial_logistic_loss_backward,
+)
 from .operation import Given, Operation, Work
 from .pool import average_pool, average_pool_backward, max_pool, max_pool_backward
 from .softmax import Softmax, SoftmaxWithLoss, softmax, softmax_backward, softmax_loss, softmax_loss_backward
@@ -21,10 +44,15 @@ from .window import Window
 __all__ = [
     "Accuracy",
     "ArgMax",
+    "ContrastiveLoss",
     "EuclideanLoss",
     "Given",
+    "HingeLoss",
+    "InfogainLoss",
+    "MultinomialLogisticLoss",
     "Normalization",
     "Operation",
+    "SigmoidCrossEntropyLoss",
     "Softmax",
     "SoftmaxWithLoss",
     "Window",
@@ -35,20 +63,30 @@ __all__ = [
     "average_pool_backward",
     "class_accuracy",
     "col2im",
+    "contrastive_loss",
+    "contrastive_loss_backward",
     "convolution",
     "convolution_backward",
     "deconvolution",
     "euclidean_loss",
     "euclidean_loss_backward",
+    "hinge_loss",
+    "hinge_loss_backward",
     "im2col",
+    "infogain_loss",
+    "infogain_loss_backward",
     "inner_product",
     "inner_product_backward",
     "max_pool",
     "max_pool_backward",
+    "multinomial_logistic_loss",
+    "multinomial_logistic_loss_backward",
     "relu",
     "relu_backward",
     "sigmoid",
     "sigmoid_backward",
+    "sigmoid_cross_entropy_loss",
+    "sigmoid_cross_entropy_loss_backward",
     "softmax",
     "softmax_backward",
     "softmax_loss",
