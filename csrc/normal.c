@@ -8,64 +8,31 @@
 
 _Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "every operation must round to its own type");
 
-#define R float
-#define NAME(name) name##_f32
-#define DRAWS_PER_PAIR 1
-#define LARGEST_UNIT 0xffffff7fu
-#define LOG cf_log_f32
-#define EXP cf_exp_f32
-#define SINCOS cf_sincos_f32
-#define SQRT sqrtf
-#include "normal.inc"
-#undef R
-#undef NAME
-#undef DRAWS_PER_PAIR
-#undef LOG
-#undef EXP
-#undef SINCOS
-#undef SQRT
+/* float64 rests on the C library, float32 on math_f32.h; a root is exact everywhere. */
+static inline float cf_sqrt_f32(float x) { return sqrtf(x); }
+static inline double cf_sqrt_f64(double x) { return sqrt(x); }
+static inline double cf_log_f64(double x) { return log(x); }
+static inline double cf_exp_f64(double x) { return exp(x); }
 
-/* float64 rests on the C library. */
-static void sincos_f64(double angle, double *sine, double *cosine) {
+static inline void cf_sincos_f64(double angle, double *sine, double *cosine) {
     *sine = sin(angle);
     *cosine = cos(angle);
 }
 
-#define R double
-#define NAME(name) name##_f64
-#define DRAWS_PER_PAIR 2
-#define LOG log
-#define EXP exp
-#define SINCOS sincos_f64
-#define SQRT sqrt
-#include "normal.inc"
+/* How many draws a fraction takes. */
+enum { DRAWS_f32 = 1, DRAWS_f64 = 2 };
 
-size_t cf_normal_f32(cf_mt *mt, float *out, size_t n, uint64_t draws, float mean, float sigma, cf_boost boost) {
-    const uint64_t limit = draws < CF_ANY - mt->drawn ? mt->drawn + draws : CF_ANY;
-    cf_block block;
-    size_t made;
-    cf_block_open(&block, mt);
-    if (boost < CF_BOOST_156)
-        made = box_muller_f32(&block, out, n, limit, mean, sigma);
-    else if (mt->simd->normal_f32)
-        made = ziggurat_drafts_f32(&block, out, n, limit, mean, sigma, boost);
-    else
-        made = ziggurat_f32(&block, out, n, limit, mean, sigma, boost);
-    cf_block_close(&block);
-    return made;
-}
+/* The largest draw that is not rounded up to 1. */
+static const uint32_t largest_unit_f32 = 0xffffff7fu, largest_unit_f64 = UINT32_MAX;
 
-size_t cf_normal_f64(cf_mt *mt, double *out, size_t n, uint64_t draws, double mean, double sigma, cf_boost boost) {
-    const uint64_t limit = draws < CF_ANY - mt->drawn ? mt->drawn + draws : CF_ANY;
-    cf_block block;
-    size_t made;
-    cf_block_open(&block, mt);
-    if (boost < CF_BOOST_156)
-        made = box_muller_f64(&block, out, n, limit, mean, sigma);
-    else if (mt->simd->normal_f64)
-        made = ziggurat_drafts_f64(&block, out, n, limit, mean, sigma, boost);
-    else
-        made = ziggurat_f64(&block, out, n, limit, mean, sigma, boost);
-    cf_block_close(&block);
-    return made;
-}
+#define CF_BODY "ziggurat.inc"
+#include "reals.inc"
+
+#define CF_BODY "box_muller.inc"
+#include "reals.inc"
+
+#define CF_BODY "drafts.inc"
+#include "reals.inc"
+
+#define CF_BODY "normal.inc"
+#include "reals.inc"

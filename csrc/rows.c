@@ -1,11 +1,8 @@
 #include "distributions.h"
 
-#define R float
-#define NAME(name) name##_f32
-#include "rows.inc"
-#undef R
-#undef NAME
+/* A sum in index order waits for every addition. The rows do not depend on each other, so some are summed side by
+   side. */
+enum { LANES = 8 };
 
-#define R double
-#define NAME(name) name##_f64
-#include "rows.inc"
+#define CF_BODY "rows.inc"
+#include "reals.inc"

@@ -5,18 +5,11 @@
 
 _Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "every operation must round to its own type");
 
-#define R float
-#define NAME(name) name##_f32
-#define R_MAX FLT_MAX
-#define NEXTAFTER nextafterf
-#include "uniform.inc"
-#undef R
-#undef NAME
-#undef R_MAX
-#undef NEXTAFTER
+static const float largest_f32 = FLT_MAX;
+static const double largest_f64 = DBL_MAX;
 
-#define R double
-#define NAME(name) name##_f64
-#define R_MAX DBL_MAX
-#define NEXTAFTER nextafter
-#include "uniform.inc"
+static float next_above_f32(float x) { return nextafterf(x, FLT_MAX); }
+static double next_above_f64(double x) { return nextafter(x, DBL_MAX); }
+
+#define CF_BODY "uniform.inc"
+#include "reals.inc"

@@ -38,72 +38,8 @@ TARGET static void add(uint32_t *restrict to, const uint32_t *restrict from, siz
         to[i] ^= from[i];
 }
 
-/* A power of two is taken out of the loop, except for the narrowest of ranges, where that is not exact. */
-TARGET static uint32_t uniform_f32(float *restrict out, const uint32_t *restrict key, size_t n,
-                                   const cf_range_f32 *range) {
-    const cf_range_f32 r = *range;
-    const float scale = r.width * 0x1p-32f;
-    uint32_t top = 0;
-    if (scale * 0x1p32f == r.width)
-        for (size_t i = 0; i < n; ++i) {
-            uint32_t u = temper_word(key[i]);
-            top = u > top ? u : top;
-            out[i] = (float)u * scale + r.low;
-        }
-    else
-        for (size_t i = 0; i < n; ++i) {
-            uint32_t u = temper_word(key[i]);
-            top = u > top ? u : top;
-            out[i] = (float)u * 0x1p-32f * r.width + r.low;
-        }
-    if (r.factor != 1)
-        for (size_t i = 0; i < n; ++i)
-            out[i] *= r.factor;
-    return top > r.last;
-}
-
-TARGET static uint32_t uniform_f64(double *restrict out, const uint32_t *restrict key, size_t n,
-                                   const cf_range_f64 *range) {
-    const cf_range_f64 r = *range;
-    const double scale = r.width * 0x1p-32;
-    uint32_t top = 0;
-    if (scale * 0x1p32 == r.width)
-        for (size_t i = 0; i < n; ++i) {
-            uint32_t u = temper_word(key[i]);
-            top = u > top ? u : top;
-            out[i] = (double)u * scale + r.low;
-        }
-    else
-        for (size_t i = 0; i < n; ++i) {
-            uint32_t u = temper_word(key[i]);
-            top = u > top ? u : top;
-            out[i] = (double)u * 0x1p-32 * r.width + r.low;
-        }
-    if (r.factor != 1)
-        for (size_t i = 0; i < n; ++i)
-            out[i] *= r.factor;
-    return top > r.last;
-}
-
-TARGET static void bernoulli_f32(float *restrict out, const uint32_t *restrict key, size_t n, uint32_t last) {
-    for (size_t i = 0; i < n; ++i)
-        out[i] = temper_word(key[i]) <= last;
-}
-
-TARGET static void bernoulli_f64(double *restrict out, const uint32_t *restrict key, size_t n, uint32_t last) {
-    for (size_t i = 0; i < n; ++i)
-        out[i] = temper_word(key[i]) <= last;
-}
-
-TARGET static void mask_f32(float *restrict out, const uint32_t *restrict key, size_t n, uint32_t last) {
-    for (size_t i = 0; i < n; ++i)
-        out[i] *= (float)(temper_word(key[i]) <= last);
-}
-
-TARGET static void mask_f64(double *restrict out, const uint32_t *restrict key, size_t n, uint32_t last) {
-    for (size_t i = 0; i < n; ++i)
-        out[i] *= (double)(temper_word(key[i]) <= last);
-}
+#define CF_BODY "simd/loops.inc"
+#include "../reals.inc"
 
 TARGET static void box_muller_f32(float *restrict out, const uint32_t *restrict word, size_t pairs, float mean,
                                   float sigma) {

@@ -44,8 +44,9 @@ typedef struct cf_simd {
     void (*bernoulli_f64)(double *out, const uint32_t *key, size_t n, uint32_t last);
     void (*mask_f32)(float *out, const uint32_t *key, size_t n, uint32_t last);
     void (*mask_f64)(double *out, const uint32_t *key, size_t n, uint32_t last);
-    /* Pairs of tempered words, none of which rounds up to 1. */
+    /* Pairs of tempered words, none of which rounds up to 1. NULL for float64: pair by pair it is. */
     void (*box_muller_f32)(float *out, const uint32_t *word, size_t pairs, float mean, float sigma);
+    void (*box_muller_f64)(double *out, const uint32_t *word, size_t pairs, double mean, double sigma);
     /* From tempered words (one for a value, or a pair in float64) to values, up to the first whose point lies outside
        its layer; returns how many. */
     size_t (*ziggurat_run_f32)(float *out, const uint32_t *word, size_t values, float mean, float sigma);

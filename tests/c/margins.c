@@ -57,11 +57,11 @@ int main(int argc, char **argv) {
                 double wide;
                 int accepted;
                 if (draws == 1) {
-                    narrow = pair_f32(&block, &bucket);
-                    accepted = resolve_f32(&block, narrow, bucket, (cf_boost)boost, &narrow);
+                    narrow = int_float_pair_f32(&block, &bucket);
+                    accepted = normal_of_pair_f32(&block, narrow, bucket, (cf_boost)boost, &narrow);
                 } else {
-                    wide = pair_f64(&block, &bucket);
-                    accepted = resolve_f64(&block, wide, bucket, (cf_boost)boost, &wide);
+                    wide = int_float_pair_f64(&block, &bucket);
+                    accepted = normal_of_pair_f64(&block, wide, bucket, (cf_boost)boost, &wide);
                 }
                 const int ate = block.at > (uint32_t)draws;
                 const cf_verdict right = !accepted ? CF_REJECTED : ate ? CF_EATS : CF_INSIDE;
