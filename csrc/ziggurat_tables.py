@@ -9,14 +9,14 @@ import struct
 from decimal import Decimal, getcontext
 from itertools import pairwise
 
-getcontext().prec = 80
+getcontext().prec = 30
 ONE = Decimal(1)
 
 
 def arctan_inverse(n):
     """arctan(1/n) by its series."""
     total, term, k = Decimal(0), ONE / n, 0
-    while abs(term) > Decimal("1e-79"):
+    while abs(term) > Decimal("1e-29"):
         total += term / (2 * k + 1) * (-1) ** k
         term, k = term / (n * n), k + 1
     return total
@@ -26,7 +26,7 @@ def normal_tail(r):
     """Integral of exp(-x*x/2) from r on: the half of the whole less the series from 0 to r."""
     pi = 4 * (4 * arctan_inverse(5) - arctan_inverse(239))
     total, term, k = Decimal(0), r, 0
-    while abs(term) > Decimal("1e-79"):
+    while abs(term) > Decimal("1e-29"):
         total += term / (2 * k + 1)
         k += 1
         term = -term * r * r / (2 * k)
@@ -48,7 +48,7 @@ def layers(r, n, f, inverse, tail):
 
 def solve(low, high, *curve):
     """The r between low (top too high) and high (too low) for which the layers close."""
-    for _ in range(240):
+    for _ in range(90):
         middle = (low + high) / 2
         if layers(middle, *curve)[2] > 0:
             low = middle
@@ -89,12 +89,17 @@ def table(kind, name, values):
     return f"static const {kind} {name}[{len(values)}] = {{\n{body}}};\n"
 
 
-def main():
+def edges():
+    """x and y of the layers' edges, of the normal distribution and of the exponential one."""
     normal = solve(
         Decimal(3), Decimal(4), 128, lambda x: (-x * x / 2).exp(), lambda y: (-2 * y.ln()).sqrt(), normal_tail
     )
     exponential = solve(Decimal(7), Decimal(8), 256, lambda x: (-x).exp(), lambda y: -y.ln(), lambda r: (-r).exp())
-    x, y, ex, ey = ([float(v) for v in edges] for edges in (*normal, *exponential))
+    return [[float(v) for v in axis] for axis in (*normal, *exponential)]
+
+
+def main():
+    x, y, ex, ey = edges()
     print("/* Written by ziggurat_tables.py: the edges of the layers, from the widest up. */")
     print("#ifndef CF_ZIGGURAT_TABLES_H\n#define CF_ZIGGURAT_TABLES_H\n\n#include <stdint.h>\n")
     print("enum { CF_NORMAL_LAYERS = 128 };\n")
