@@ -593,8 +593,11 @@ class Net:
             "blobs": blobs,
         }
 
-    def weight_set(self) -> Any:
-        """Return all that a file of weights holds of this net, inserted Splits and shared blobs included."""
+    def weight_set(self, diffs: bool = False) -> Any:
+        """Return all that a file of weights holds of this net, inserted Splits and shared blobs included.
+
+        With `diffs` the gradients too, as a snapshot under `snapshot_diff` holds them.
+        """
         from .weights import LayerBlobs, WeightSet
 
         layers = [
@@ -603,6 +606,7 @@ class Net:
                 [blob.data for blob in step.layer.blobs],
                 header(step),
                 [owner is None for owner in step.owners],
+                diffs=[blob.diff for blob in step.layer.blobs] if diffs else None,
             )
             for step in self._steps
         ]

@@ -1,27 +1,34 @@
-"""Solver: a train net and its test nets, seeded and drawn in Caffe's order on one stream."""
+"""Solver: a train net and its test nets, seeded and drawn in Caffe's order on one stream, and their training."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from .. import fillers, schema
 from .._core import RNG
-from ..blob import Blob
 from ..checks import need
-from ..errors import CaffeError
+from ..errors import CaffeError, CaffeWarning
 from ..net import Net, read_source
 from ..planning import Source
+from .average import Average
+from .curves import Curves
+from .log import number
+from .loop import finish, test, train
 from .plan import TYPES, check_class, find, planned_nets, read
+from .rates import Rate
+from .updates import UPDATES, Update
 
 __all__ = ["Solver"]
 
 
 class Solver:
-    """The nets of a solver prototxt, as Caffe's solver would have set them up.
+    """The nets of a solver prototxt, as Caffe's solver would have set them up, and their training.
 
     Parameters
     ----------
@@ -46,6 +53,18 @@ class Solver:
         One per test_iter, drawn after it. They hold their own fills, as in Caffe until the first test; see `share`.
     seed : int or None
         The seed that counted.
+    iter : int
+        How often the weights were updated.
+    loss : float
+        Of the last iteration; `curves` holds them all, averaged over `average_loss` as Caffe prints them.
+    curves : Curves
+        Losses, rates and test scores by iteration.
+    log : callable or None
+        Called with the place in Caffe's source and the text of each line that Caffe would log; see `LogFile`.
+    callbacks : list of callable
+        Each is called with the solver after every iteration.
+    snapshot_failure : {"raise", "warn"}
+        What a snapshot that can't be written does to the training; the last one stays whole.
 
     Raises
     ------
@@ -123,6 +142,20 @@ class Solver:
         except BaseException:
             stream.become(before)
             raise
+        self.iter = 0
+        self.loss = 0.0
+        self.curves = Curves()
+        self.log: Callable[[str, str, str], None] | None = None
+        self.callbacks: list[Callable[[Solver], Any]] = []
+        self.snapshot_failure = "raise"
+        self.stages: list[tuple[Callable[[], Any] | None, Callable[[], Any] | None]] = []
+        self.stopping = False
+        self.warned: set[str] = set()
+        self.timer, self.displayed = 0.0, 0
+        self.average = Average(message.average_loss, self.net.dtype.type)
+        self.resumed = False
+        self._rate: Rate | None = None
+        self._update: Update | None = None
 
     def _stream(self, rng: RNG | int | None, boost: str | None) -> RNG:
         if rng is None and self.message.random_seed >= 0:
@@ -150,21 +183,190 @@ class Solver:
             If a layer of one name has other blobs in the test net.
         """
         for net in self.test_nets:
-            pairs: list[tuple[Blob, Blob]] = []
-            # names need not be unique: Caffe finds the first layer of the test net for each of the train net
-            first = {layer.name: layer for layer in reversed(net.layers)}
-            for trained in self.net.layers:
-                layer = first.get(trained.name)
-                if layer is None:
-                    continue
-                mine, theirs = ([blob.shape for blob in each.blobs] for each in (layer, trained))
-                if mine != theirs:
-                    raise CaffeError(
-                        f"layer '{layer.name}' has blobs of shapes {mine} in the test net, {theirs} in the train net"
-                    )
-                pairs += zip(layer.blobs, trained.blobs, strict=True)
-            for blob, owner in pairs:
-                blob.share_data(owner)
+            net.share_with(self.net)
+
+    def prepare(self) -> tuple[Rate, Update]:
+        """The policy and the update of this solver, made when they are first needed.
+
+        Raises
+        ------
+        CaffeError
+            If Caffe would stop at the solver's settings in its first iteration.
+        """
+        if self._rate is None or self._update is None:
+            message, where = self.message, f"{self.path}: " if self.path else ""
+            try:
+                need(message.iter_size > 0, f"iter_size > 0 ({message.iter_size} vs. 0)", "it is a number of batches")
+                rate = Rate(message, self.net.dtype)
+                update = UPDATES[message.type](message, self.net.learnable, self.net.multipliers)
+            except CaffeError as error:
+                raise CaffeError(f"{where}{error}") from None
+            rate.stepped = lambda i, step: self.say(
+                "sgd_solver.cpp:50", f"MultiStep Status: Iteration {i}, step = {step}"
+            )
+            update.clipped = self._say_clipped
+            self._rate, self._update = rate, update
+            if not any(entry.losses for entry in self.net.tape.entries):
+                self.warn_once("no loss", "no layer of the train net gives a loss: nothing will be learned")
+            elif not update.blobs:
+                self.warn_once("no parameter", "the train net has no parameters: nothing will be learned")
+        return self._rate, self._update
+
+    def step(self, iterations: int = 1) -> None:
+        """Train for a number of iterations, as Caffe's `Step`: tests and snapshots where the solver asks for them.
+
+        Parameters
+        ----------
+        iterations : int
+
+        Raises
+        ------
+        CaffeError
+            If Caffe would stop, data end, or a snapshot can't be written.
+
+        Warns
+        -----
+        CaffeWarning
+            Once, when the loss or the rate is not finite any more: at which iteration, and in which layer first.
+
+        Examples
+        --------
+        >>> import caffe_fillers as cf
+        >>> solver = cf.Solver("examples/hdf5_classification/solver.prototxt")  # doctest: +SKIP
+        >>> solver.step(100)  # doctest: +SKIP
+        """
+        if self.message.snapshot:
+            from .resume import check_prefix
+
+            check_prefix(self)
+        self._begin()
+        train(self, self.iter + iterations)
+
+    def solve(self, resume: str | os.PathLike[str] | None = None) -> None:
+        """Train up to max_iter, as Caffe's `Solve`: with a snapshot and a test at the end.
+
+        Parameters
+        ----------
+        resume : str or PathLike, optional
+            A solverstate to go on from; see `restore`.
+
+        Raises
+        ------
+        CaffeError
+            As `step` and `restore`; before the first iteration if a snapshot could not be written.
+        """
+        message = self.message
+        if message.snapshot or message.snapshot_after_train:
+            from .resume import check_prefix
+
+            check_prefix(self)
+        self.prepare()
+        self.say("solver.cpp:289", f"Solving {self.net.name}")
+        self.say("solver.cpp:290", f"Learning Rate Policy: {message.lr_policy}")
+        if resume is not None:
+            self.say("solver.cpp:296", f"Restoring previous solver status from {os.fspath(resume)}")
+            self.restore(resume)
+        if message.max_iter <= self.iter:
+            text = f"max_iter is {message.max_iter} and {self.iter} iterations are done: there is nothing to train"
+            self.warn_once("max_iter", text)
+        self._begin()
+        train(self, message.max_iter)
+        finish(self)
+
+    def _begin(self) -> None:
+        self.stopping = False
+        if not self.resumed:
+            # as Caffe, whose average begins anew with every call
+            self.average = Average(self.message.average_loss, self.net.dtype.type)
+        self.resumed = False
+
+    def stop(self) -> None:
+        """Ask `step` or `solve` to return once the iteration that runs is done, or the batch of a test."""
+        self.stopping = True
+
+    def add_callback(
+        self, on_start: Callable[[], Any] | None = None, on_gradients_ready: Callable[[], Any] | None = None
+    ) -> None:
+        """Have functions called in each iteration: before the forward pass, and before the update (as pycaffe has it).
+
+        What is to be called after the update goes into `callbacks`.
+        """
+        self.stages.append((on_start, on_gradients_ready))
+
+    def test(self, index: int = 0) -> OrderedDict[str, Any]:
+        """Run a test net, with the trained weights, over as many batches as its test_iter says.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        OrderedDict of str to float or ndarray
+            The mean of each output.
+
+        Raises
+        ------
+        CaffeError
+            If there is no such test net, or it can't be run.
+        """
+        if not 0 <= index < len(self.test_nets):
+            raise CaffeError(f"this solver has {len(self.test_nets)} test nets, there is no number {index}")
+        self.stopping = False
+        return test(self, index)
+
+    def snapshot(self) -> str:
+        """Write the model and the state, ``PREFIX_iter_N``, as Caffe's `Snapshot`; the path of the state.
+
+        Beside Caffe's own two files goes a third, the state's name and ``.json``: the random stream, where the data
+        layers stand, the losses of the average. Caffe knows nothing of it.
+
+        Raises
+        ------
+        CaffeError
+            If a file can't be written; files that were there are then as they were.
+        """
+        from .resume import snapshot
+
+        return str(snapshot(self))
+
+    def restore(self, state: str | os.PathLike[str]) -> None:
+        """Go on from a solverstate, of Caffe's or of ours, binary or HDF5, and from the model that it names.
+
+        Where the third file of `snapshot` lies beside it, the numbers that follow are those of a run that never
+        stopped. Without it data and stream begin anew, as in Caffe.
+
+        Parameters
+        ----------
+        state : str or PathLike
+
+        Raises
+        ------
+        CaffeError
+            If the file is damaged, or the state of another net or of another kind of solver: which blob is said. The
+            solver is then as it was.
+        """
+        from .resume import restore
+
+        restore(self, state)
+
+    def say(self, place: str, text: str, severity: str = "I") -> None:
+        """Hand a line to `log`."""
+        if self.log is not None:
+            self.log(place, text, severity)
+
+    def warn_once(self, about: str, text: str) -> None:
+        if about not in self.warned:
+            self.warned.add(about)
+            warnings.warn(text, CaffeWarning, stacklevel=3)
+
+    def _say_stepped(self, iteration: int, step: int) -> None:
+        self.say("sgd_solver.cpp:50", f"MultiStep Status: Iteration {iteration}, step = {step}")
+
+    def _say_clipped(self, norm: Any, factor: Any) -> None:
+        limit = number(self.message.clip_gradients)
+        text = f"Gradient clipping: scaling down gradients (L2 norm {number(norm)} > {limit}) "
+        self.say("sgd_solver.cpp:99", f"{text}by scale factor {number(factor)}")
 
     def __repr__(self) -> str:
         return f"<Solver {self.message.type} {self.path or ''}: {self.net!r} and {len(self.test_nets)} test nets>"

@@ -42,6 +42,8 @@ class LayerBlobs:
     legacy : list of bool, optional
         ``True`` for a blob whose shape was given as num, channels, height, width; such a shape is compared with ones
         padded on its left.
+    diffs : list of ndarray, optional
+        The blobs' gradients, which a snapshot may hold beside them.
     """
 
     name: str
@@ -49,6 +51,7 @@ class LayerBlobs:
     message: Any = None
     owned: list[bool] | None = None
     legacy: list[bool] | None = None
+    diffs: list[Any] | None = None
 
 
 @dataclass(slots=True)

@@ -18,12 +18,12 @@ from ..errors import CaffeError
 from ..files import check_readable
 from ._set import Array, check_count
 
-__all__ = ["BIT32", "BIT64", "BYTES", "VARINT", "Field", "Wire", "encode_varint"]
+__all__ = ["BIT32", "BIT64", "BYTES", "VARINT", "Field", "Wire", "blob_parts", "encode_varint"]
 
 VARINT, BIT64, BYTES, GROUP, GROUP_END, BIT32 = range(6)
 _WINDOW = 16 << 10
 _OLD_DIMS = (1, 2, 3, 4)  # num, channels, height, width
-_SHAPE, _DATA, _DOUBLE_DATA = 7, 5, 8
+_SHAPE, _DATA, _DIFF, _DOUBLE_DATA, _DOUBLE_DIFF = 7, 5, 6, 8, 9
 
 
 class Field(NamedTuple):
@@ -269,16 +269,22 @@ def encode_varint(value: int) -> bytes:
     return bytes(out)
 
 
-def blob_parts(array: Array) -> tuple[list[Any], int]:
+def blob_parts(array: Array, diff: Array | None = None) -> tuple[list[Any], int]:
     """Return the pieces of a BlobProto as Caffe writes it (bytes, and the array's own memory), and their length."""
     shape = b"".join(encode_varint(dim) for dim in array.shape)
     dims = b"\x0a" + encode_varint(len(shape)) + shape
     declared = b"\x3a" + encode_varint(len(dims)) + dims if array.shape else b""
-    values: list[Any] = []
-    if array.size or array.itemsize == 8:
-        number = _DATA if array.itemsize == 4 else _DOUBLE_DATA
-        values = [encode_varint(number << 3 | BYTES) + encode_varint(array.nbytes)]
-        values.append(array.reshape(-1).view(np.uint8).data)
-    # in the order of the field numbers: data 5, shape 7, double_data 8
-    parts = [*values, declared] if array.itemsize == 4 else [declared, *values]
+    single = array.itemsize == 4
+    values = _packed(_DATA if single else _DOUBLE_DATA, array)
+    if diff is not None:
+        values += _packed(_DIFF if single else _DOUBLE_DIFF, diff)
+    # in the order of the field numbers: data 5, diff 6, shape 7, double_data 8, double_diff 9
+    parts = [*values, declared] if single else [declared, *values]
     return parts, sum(map(len, parts))
+
+
+def _packed(number: int, array: Array) -> list[Any]:
+    if not array.size and array.itemsize == 4:
+        return []
+    head = encode_varint(number << 3 | BYTES) + encode_varint(array.nbytes)
+    return [head, array.reshape(-1).view(np.uint8).data]

@@ -137,7 +137,8 @@ def write(path: Path, weights: WeightSet) -> None:
         before, after = _around_blobs(_message(path, layer, types.get(layer.name)))
         blobs = []
         for index, array in enumerate(layer.arrays):
-            pieces, length = blob_parts(stored(path, layer.name, index, array))
+            diff = None if layer.diffs is None else stored(path, layer.name, index, layer.diffs[index])
+            pieces, length = blob_parts(stored(path, layer.name, index, array), diff)
             blobs += [encode_varint(_BLOBS << 3 | BYTES) + encode_varint(length), *pieces]
         length = len(before) + sum(map(len, blobs)) + len(after)
         head = encode_varint(_LAYER << 3 | BYTES) + encode_varint(length) + before

@@ -11,6 +11,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..errors import CaffeError, CaffeWarning
 from ..files import check_readable, replacing
 from ._set import Array, LayerBlobs, WeightSet, check_count, describe, from_json, restore, stored, to_json, unique_names
 
-__all__ = ["read", "write"]
+__all__ = ["open_to_read", "open_to_write", "read", "write"]
 
 _DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
 _SPARE = 256 << 20
@@ -100,6 +101,36 @@ class _Outlet(io.RawIOBase):
         super().close()
 
 
+@contextmanager
+def open_to_write(path: Path, size: int) -> Iterator[tuple[Any, Any]]:
+    """Give h5py and an open file, which becomes `path` when the block ends well."""
+    h5py = _h5py(path)
+    with replacing(path, size) as made, _Outlet(made) as outlet:
+        try:
+            with h5py.File(outlet, "w", track_order=False) as file:
+                yield h5py, file
+        except _DAMAGED as error:
+            if outlet.error is None and not isinstance(error, CaffeError):
+                raise CaffeError(f"{path}: cannot be written as HDF5: {_line(error)}") from error
+            if outlet.error is None:
+                raise
+        if outlet.error is not None:
+            raise outlet.error
+
+
+@contextmanager
+def open_to_read(path: Path) -> Iterator[Any]:
+    """Give the open file; what h5py raises in the block is said as damage."""
+    h5py = _h5py(path)
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except CaffeError:
+        raise
+    except _DAMAGED as error:
+        raise CaffeError(f"{path}: is a damaged HDF5 file: {_line(error)}") from None
+
+
 def write(path: Path, weights: WeightSet) -> None:
     """Write as Caffe does: float32 or float64 datasets, empty groups too, a shared blob only at its owner.
 
@@ -108,33 +139,24 @@ def write(path: Path, weights: WeightSet) -> None:
     CaffeWarning
         For layer names with ``/``, which become nested groups: read back here, but Caffe itself cannot.
     """
-    h5py = _h5py(path)
     unique_names(path, weights, "HDF5")
     _check_names(path, weights)
     size = sum(array.nbytes for layer in weights.layers for array in layer.arrays if array is not None)
     record = describe(weights)
     entries, blobs = record.pop("layers"), record.pop("blobs", {})
-    with replacing(path, size) as made, _Outlet(made) as outlet:
-        try:
-            with h5py.File(outlet, "w", track_order=False) as file:
-                for key, value in sorted(record.items()):
-                    _attribute(file, key, value)
-                data = file.create_group("data")
-                homes: dict[tuple[int, int], str] = {}
-                for order, (layer, entry) in enumerate(zip(weights.layers, entries, strict=True)):
-                    group = data.require_group(layer.name)
-                    _attribute(group, "order", order)
-                    for key, value in sorted(entry.items()):
-                        if key not in _RESERVED:
-                            _attribute(group, key, value)
-                    _write_layer(path, group, layer, homes, blobs)
-                    if outlet.error is not None:
-                        break
-        except _DAMAGED as error:
-            if outlet.error is None:
-                raise CaffeError(f"{path}: cannot be written as HDF5: {_line(error)}") from error
-        if outlet.error is not None:
-            raise outlet.error
+    with open_to_write(path, size) as (_, file):
+        for key, value in sorted(record.items()):
+            _attribute(file, key, value)
+        data = file.create_group("data")
+        homes: dict[tuple[int, int], str] = {}
+        for order, (layer, entry) in enumerate(zip(weights.layers, entries, strict=True)):
+            group = data.require_group(layer.name)
+            _attribute(group, "order", order)
+            for key, value in sorted(entry.items()):
+                if key not in _RESERVED:
+                    _attribute(group, key, value)
+            _write_layer(path, group, layer, homes, blobs)
+        _write_diffs(path, file, weights)
     nested = [layer.name for layer in weights.layers if "/" in layer.name]
     if nested:
         warnings.warn(
@@ -179,6 +201,16 @@ def _write_layer(path: Path, group: Any, layer: LayerBlobs, homes: dict[tuple[in
             _attribute(dataset, "provenance", blobs[key])
     if shared:
         _attribute(group, "shared", shared)
+
+
+def _write_diffs(path: Path, file: Any, weights: WeightSet) -> None:
+    if all(layer.diffs is None for layer in weights.layers):
+        return
+    diff = file.create_group("diff")
+    for layer in weights.layers:
+        group = diff.require_group(layer.name)
+        for index, array in enumerate(layer.diffs or ()):
+            group.create_dataset(str(index), data=stored(path, layer.name, index, array), track_times=False)
 
 
 def _attribute(owner: Any, key: str, value: Any) -> None:

@@ -1,0 +1,113 @@
+"""What a training went through: losses, rates and test scores, iteration by iteration."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import CaffeError
+from ..files import as_path
+
+__all__ = ["Curves", "read_log"]
+
+_ITERATION = re.compile(r"\] Iteration (\d+)(?: \(.*\))?, loss = (\S+)")
+_RATE = re.compile(r"\] Iteration (\d+), lr = (\S+)")
+_TESTING = re.compile(r"\] Iteration (\d+), Testing net \(#(\d+)\)")
+_TEST_LOSS = re.compile(r"\] Test loss: (\S+)")
+_TEST_OUTPUT = re.compile(r"\]     Test net output #\d+: (\S+) = (\S+)")
+
+
+@dataclass(slots=True)
+class Curves:
+    """A training's curves.
+
+    Attributes
+    ----------
+    loss : dict of int to float
+        By iteration, as Caffe prints it: averaged over the last `average_loss` iterations.
+    lr : dict of int to float
+        The rate by which the iteration changed the weights.
+    test : dict of int to dict of int to dict
+        By iteration and test net: the outputs' means by name, a list where an output has several values; under
+        `test_compute_loss` the loss too.
+    """
+
+    loss: dict[int, float] = field(default_factory=dict)
+    lr: dict[int, float] = field(default_factory=dict)
+    test: dict[int, dict[int, dict[str, Any]]] = field(default_factory=dict)
+
+    def tested(self, iteration: int, net: int, outputs: Iterable[tuple[str, float]]) -> None:
+        """Enter the scores of a test net; a name that comes up again gets a list."""
+        entry = self.test.setdefault(iteration, {}).setdefault(net, {})
+        for name, value in outputs:
+            if name not in entry:
+                entry[name] = value
+            else:
+                entry[name] = [*(entry[name] if isinstance(entry[name], list) else [entry[name]]), value]
+
+    def series(self, net: int, name: str) -> tuple[list[int], list[float]]:
+        """A test output's iterations and values; of several values their mean."""
+        found = {i: nets[net][name] for i, nets in sorted(self.test.items()) if name in nets.get(net, {})}
+        return list(found), [sum(v) / len(v) if isinstance(v, list) else v for v in found.values()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold: `loss` and `lr` as lists of [iteration, value], `test` by iteration."""
+        return {
+            "loss": [[i, _plain(value)] for i, value in self.loss.items()],
+            "lr": [[i, _plain(value)] for i, value in self.lr.items()],
+            "test": {
+                str(i): {str(net): {name: _plain(value) for name, value in each.items()} for net, each in nets.items()}
+                for i, nets in self.test.items()
+            },
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value if math.isfinite(value) else None
+
+
+def read_log(path: str | os.PathLike[str]) -> Curves:
+    """Read the curves from a log of Caffe's, or one that `train --log` wrote.
+
+    Raises
+    ------
+    CaffeError
+        If the file can't be read, or holds no iteration.
+    """
+    source, curves = as_path(path), Curves()
+    try:
+        with open(source, encoding="utf-8", errors="replace") as file:
+            _read_lines(file, curves)
+    except OSError as error:
+        raise CaffeError(f"{source}: cannot be read: {error.strerror or error}") from None
+    if not curves.loss and not curves.test:
+        raise CaffeError(f"{source}: holds no line of a training ('Iteration N, loss = ...'): is it a log of Caffe's?")
+    return curves
+
+
+def _read_lines(lines: Iterable[str], curves: Curves) -> None:
+    iteration, net, fresh = 0, 0, False
+    for line in lines:
+        if found := _TESTING.search(line):
+            iteration, net = int(found[1]), int(found[2])
+            # a run that went on tests its first iteration again
+            curves.test.get(iteration, {}).pop(net, None)
+            fresh = True
+        elif found := _ITERATION.search(line):
+            curves.loss[int(found[1])] = float(found[2])
+            fresh = False
+        elif found := _RATE.search(line):
+            curves.lr[int(found[1])] = float(found[2])
+        elif fresh and (found := _TEST_LOSS.search(line)):
+            curves.tested(iteration, net, [("loss", float(found[1]))])
+        elif fresh and (found := _TEST_OUTPUT.search(line)):
+            name, value = found[1], float(found[2])
+            if name == "loss" and curves.test.get(iteration, {}).get(net, {}).get("loss") == value:
+                continue  # said already as the test's loss
+            curves.tested(iteration, net, [(name, value)])

@@ -1,0 +1,86 @@
+"""The lines that Caffe logs while it trains, in its own form, so that parsers of its logs read them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import CaffeError
+from ..files import as_path
+
+__all__ = ["LogFile", "number", "score_lines", "scores"]
+
+
+def number(value: Any) -> str:
+    """A float as C++ writes it to a stream: six digits."""
+    return f"{float(value):g}"
+
+
+class LogFile:
+    """A file of log lines in glog's form: ``I0210 13:39:22.381027 25210 solver.cpp:204] text``.
+
+    Month and day without the year, as the glog of Caffe's time wrote them and Caffe's own ``parse_log.py`` expects.
+
+    Parameters
+    ----------
+    path : str or PathLike
+    append : bool
+        Add to a log that is there: a run that goes on from a snapshot.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
+        self.path: Path = as_path(path)
+        try:
+            # by lines, so that the log of a killed run ends where the run did
+            self._file = open(self.path, "a" if append else "w", buffering=1, encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise self._failed(error) from None
+        self._process = os.getpid()
+        self._second, self._stamp = -1, ""
+
+    def __call__(self, place: str, text: str, severity: str = "I") -> None:
+        """Write a line; `place` is the file and line of Caffe's source that would have logged it."""
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second, self._stamp = second, time.strftime("%m%d %H:%M:%S", time.localtime(second))
+        try:
+            self._file.write(
+                f"{severity}{self._stamp}.{int((now - second) * 1e6):06d} {self._process:5d} {place}] {text}\n"
+            )
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: OSError) -> CaffeError:
+        return CaffeError(f"{self.path}: the log cannot be written: {error.strerror or error}")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> LogFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def scores(outputs: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Any]]:
+    """Every single value of a net's outputs, under the output's name."""
+    for name, values in outputs.items():
+        for value in values.reshape(-1):
+            yield name, value
+
+
+def score_lines(kind: str, outputs: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> Iterator[str]:
+    """The lines of a net's outputs; those that are part of the loss say with what weight."""
+    for i, (name, value) in enumerate(scores(outputs)):
+        weight, loss = weights.get(name, 0.0), ""
+        if weight:
+            with np.errstate(all="ignore"):
+                loss = f" (* {number(weight)} = {number(value.dtype.type(weight) * value)} loss)"
+        yield f"    {kind} net output #{i}: {name} = {number(value)}{loss}"

@@ -1,0 +1,161 @@
+"""Saving a training and going on with it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import schema
+from ..checks import need
+from ..errors import CaffeError, CaffeWarning
+from ..files import as_path
+from ..net import Net
+from ..weights import save_weights
+from .debug import param_name
+from .snapshots import (
+    State,
+    check_history,
+    checksum,
+    model_of,
+    read_side,
+    read_state,
+    side_of,
+    write_side,
+    write_state,
+)
+
+if TYPE_CHECKING:
+    from .solver import Solver
+
+__all__ = ["check_prefix", "restore", "snapshot"]
+
+
+def file_name(solver: Solver, extension: str) -> Path:
+    return Path(f"{solver.message.snapshot_prefix}_iter_{solver.iter}{extension}")
+
+
+def check_prefix(solver: Solver) -> None:
+    """Refuse to train where a snapshot could not be written, as Caffe does before it begins."""
+    message = solver.message
+    need(
+        message.HasField("snapshot_prefix") or not message.snapshot,
+        "param_.has_snapshot_prefix() In solver params, snapshot is specified but snapshot_prefix is not",
+        'add snapshot_prefix: "FOLDER/NAME"',
+    )
+    probe = file_name(solver, ".tempfile")
+    try:
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        folder = "" if probe.parent.is_dir() else f": make the folder {probe.parent} first"
+        raise CaffeError(
+            f"Cannot write to snapshot prefix '{message.snapshot_prefix}'.  Make sure that the directory exists and is "
+            f"writable.\n{error.strerror or error}{folder}"
+        ) from None
+
+
+def snapshot(solver: Solver) -> Path:
+    """Write model, side file and state, in this order; the path of the state."""
+    message = solver.message
+    hdf5 = message.snapshot_format == schema.enum("SolverParameter.SnapshotFormat")["HDF5"]
+    rate, update = solver.prepare()
+    suffix, kind = (".h5", "HDF5") if hdf5 else ("", "binary proto")
+    model = file_name(solver, ".caffemodel" + suffix)
+    path = file_name(solver, ".solverstate" + suffix)
+    solver.say("solver.cpp:474" if hdf5 else "solver.cpp:464", f"Snapshotting to {kind} file {model}")
+    save_weights(model, solver.net.weight_set(diffs=message.snapshot_diff))
+    place = "sgd_solver.cpp:296" if hdf5 else "sgd_solver.cpp:284"
+    solver.say(place, f"Snapshotting solver state to {kind} file {path}")
+    # a state that is there already is of an older run: it must not meet the new side file
+    side = side_of(path)
+    write_side(
+        side,
+        {
+            "iteration": solver.iter,
+            "type": message.type,
+            "checksum": _checksum(solver),
+            "stream": _stream_state(solver),
+            "average": solver.average.state(),
+            "places": [_places(net) for net in (solver.net, *solver.test_nets)],
+        },
+    )
+    write_state(path, State(solver.iter, str(model), rate.current_step, update.history))
+    return path
+
+
+def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
+    """Take over a solverstate, and its side file where there is one."""
+    source = as_path(path)
+    rate, update = solver.prepare()
+    state = read_state(source)
+    check_history(source, state, _names(solver.net), update.history, solver.message.type)
+    model, side = model_of(source, state), read_side(side_of(source))
+    if model is not None:
+        report = solver.net.copy_from(model)
+        if report.filled:
+            names = ", ".join(report.filled)
+            warnings.warn(f"{model}: holds nothing for {names}: they keep their fill", CaffeWarning, stacklevel=3)
+    for own, array in zip(update.history, state.history, strict=True):
+        own[...] = array.reshape(own.shape)
+    solver.iter, rate.current_step = state.iteration, state.current_step
+    solver.displayed = state.iteration
+    if side is not None:
+        _restore_side(solver, source, side)
+
+
+def _restore_side(solver: Solver, source: Path, side: dict[str, Any]) -> None:
+    path = side_of(source)
+    try:
+        if side["iteration"] != solver.iter or side["checksum"] != _checksum(solver):
+            text = "is not of this snapshot: the random stream and the data begin anew, as in Caffe"
+            warnings.warn(f"{path}: {text}", CaffeWarning, stacklevel=4)
+            return
+        if side["type"] != solver.message.type:
+            text = f"{source}: was written by a solver of type {side['type']}, and goes on under {solver.message.type}"
+            warnings.warn(text, CaffeWarning, stacklevel=4)
+        nets = (solver.net, *solver.test_nets)
+        stream = np.array(side["stream"]["key"], np.uint32), int(side["stream"]["pos"])
+        for net, places in zip(nets, side["places"], strict=True):
+            _go_to(net, places)
+        state = solver.net.rng.state
+        state["state"]["key"], state["state"]["pos"] = stream
+        solver.net.rng.state = state
+        solver.average.restore(side["average"])
+        solver.resumed = True
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        if isinstance(error, CaffeError):
+            raise
+        raise CaffeError(f"{path}: is damaged ({error}): remove it to go on as Caffe would") from None
+
+
+def _checksum(solver: Solver) -> int:
+    _, update = solver.prepare()
+    return checksum([*(blob.data for blob in update.blobs), *update.history])
+
+
+def _stream_state(solver: Solver) -> dict[str, Any]:
+    state = solver.net.rng.state["state"]
+    return {"key": state["key"].tolist(), "pos": int(state["pos"])}
+
+
+def _names(net: Net) -> list[str]:
+    """Layer and number of each parameter that is learned."""
+    found: dict[int, str] = {}
+    for entry in net.tape.entries:
+        step = entry.step
+        for k, (blob, owner) in enumerate(zip(step.layer.blobs, step.owners, strict=True)):
+            found.setdefault(id(owner or blob), f"{step.layer.name}/{param_name(step, k)}")
+    return [found[id(blob)] for blob in net.learnable]
+
+
+def _places(net: Net) -> dict[str, Any]:
+    """Where each data layer of the net stands, by the layer's position."""
+    return {}
+
+
+def _go_to(net: Net, places: dict[str, Any]) -> None:
+    pass
