@@ -280,3 +280,5 @@ def _mark_gradients(entries: list[_Entry], force: bool) -> None:
             entry.needs_backward = True
             entry.down = [down or (operation is not None and operation.forces(i)) for i, down in enumerate(entry.down)]
             entry.lr_needs = [True] * len(entry.lr_needs)
+    for entry in entries:
+        entry.work.backward = entry.needs_backward

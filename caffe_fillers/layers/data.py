@@ -6,11 +6,15 @@ where they lie on the disk.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..checks import c_int, need
 from ..errors import CaffeError
-from ..fillers import Spec, as_spec
+from ..fillers import Spec, as_spec, fill
+from ..ops.array import Array
+from ..ops.operation import Operation, Work
 from ..revisions import RC, RC2, RC3
 from .rule import Layer, Setup, Shape, count, layer_type
 
@@ -259,7 +263,8 @@ def dummy_data(layer: Layer, bottoms: list[Shape]) -> Setup:
         shapes = [tuple(shape.dim) for shape in param.shape]
         shapes = shapes * tops if len(shapes) == 1 else shapes
     specs = [as_spec(each) for each in param.data_filler] or [Spec()]
-    return Setup(shapes, top_fillers=list(specs * tops if len(specs) == 1 else specs))
+    specs = specs * tops if len(specs) == 1 else specs
+    return Setup(shapes, top_fillers=list(specs), operation=DummyData(tuple(specs), layer.caffe))
 
 
 def _once_or_each(given: int, tops: int, name: str) -> None:
@@ -268,3 +273,34 @@ def _once_or_each(given: int, tops: int, name: str) -> None:
         f"param.{name}_size() == 1 || param.{name}_size() == num_top "
         f"Must specify '{name}' once, or once per top blob ({tops}); specified {given}.",
     )
+
+
+class Source(Operation):
+    """An operation without bottoms: backward has nothing to do."""
+
+    __slots__ = ()
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class DummyData(Source):
+    """Fills its tops anew in each pass, but for the constant ones: those are filled at set-up, once."""
+
+    fillers: tuple[Spec, ...]
+    caffe: str
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        for spec, top in zip(self.fillers, tops, strict=True):
+            if spec.type != "constant":
+                fill(top, spec, rng=work.rng, caffe=self.caffe)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .. import ops
 from ..blob import Blob, describe
 from ..checks import c_int, need, need_equal
 from ..fillers import Spec
@@ -27,7 +28,7 @@ def inner_product(layer: Layer, bottoms: list[Shape]) -> Setup:
     if param.bias_term:
         params.append(Param((1, 1, 1, n) if old else (n,), filler(param, "bias_filler"), "bias"))
         need(math.prod(bottoms[0][:first]) > 0, "data_", f"the bottom, {bottoms[0]}, has no rows for the bias")
-    return Setup([(*bottoms[0][:first], n)], params)
+    return Setup([(*bottoms[0][:first], n)], params, operation=ops.InnerProduct(first, param.transpose))
 
 
 @layer_type("Embed", bottoms=ONE, tops=ONE, since="rc3")
@@ -40,7 +41,7 @@ def embed(layer: Layer, bottoms: list[Shape]) -> Setup:
     if param.bias_term:
         params.append(Param((n,), filler(param, "bias_filler"), "bias"))
         need(count(bottoms[0]) > 0, "data_", f"the bottom, {bottoms[0]}, has no elements for the bias")
-    return Setup([(*bottoms[0], n)], params)
+    return Setup([(*bottoms[0], n)], params, operation=ops.Embed())
 
 
 def _own_shape(param: Any, bottom: Shape, axes: int, name: str) -> Shape:
@@ -146,7 +147,7 @@ def prelu(layer: Layer, bottoms: list[Shape]) -> Setup:
         return blobs
 
     slope = Param(shape, filler(param, "filler", absent=Spec(value=0.25)), "slope")
-    return Setup([bottom], [slope], text_blobs=text_blobs)
+    return Setup([bottom], [slope], text_blobs=text_blobs, operation=ops.PReLU())
 
 
 def _scaled_batch_norm(layer: Layer, bottom: Shape) -> list[Param] | None:
@@ -194,4 +195,4 @@ def parameter(layer: Layer, bottoms: list[Shape]) -> Setup:
     need(
         math.prod(shape) > 0 or bool(layer.message.blobs), "data_", f"parameter_param.shape is {describe(shape)}: empty"
     )
-    return Setup([shape], [Param(shape, None, "value")])
+    return Setup([shape], [Param(shape, None, "value")], operation=ops.Parameter())

@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from .. import ops
 from ..checks import c_int, c_rem, need, need_equal
 from ..ops.window import Window
-from .rule import Layer, Setup, Shape, axis, layer_type, legacy, same
+from .rule import Layer, RuleFunction, Setup, Shape, axis, layer_type, legacy, same
 from .spatial import pooled
 
 ONE = (1, 1)
 
-layer_type(
-    "BNLL", "Clip", "Dropout", "ELU", "Power", "ReLU", "Sigmoid", "Swish", "TanH", "Threshold", bottoms=ONE, tops=ONE
-)(same)
+
+def each(operation: Callable[[Layer], ops.Operation]) -> RuleFunction:
+    """The rule of a layer whose top is shaped as its bottom: what it computes is made of its message."""
+
+    def rule(layer: Layer, bottoms: list[Shape]) -> Setup:
+        return Setup([bottoms[0]], operation=operation(layer))
+
+    return rule
+
+
+def _layer_type(name: str, operation: Callable[[Layer], ops.Operation]) -> None:
+    layer_type(name, bottoms=ONE, tops=ONE)(each(operation))
+
+
+_layer_type("BNLL", lambda layer: ops.BNLL())
+_layer_type("Clip", lambda layer: ops.Clip(layer.message.clip_param.min, layer.message.clip_param.max))
+_layer_type("Dropout", lambda layer: ops.Dropout(layer.message.dropout_param.dropout_ratio, layer.phase == "TRAIN"))
+_layer_type("ELU", lambda layer: ops.ELU(layer.message.elu_param.alpha))
+_layer_type("ReLU", lambda layer: ops.ReLU(layer.message.relu_param.negative_slope))
+_layer_type("Sigmoid", lambda layer: ops.Sigmoid())
+_layer_type("Swish", lambda layer: ops.Swish(layer.message.swish_param.beta))
+_layer_type("TanH", lambda layer: ops.TanH())
+_layer_type("Threshold", lambda layer: ops.Threshold(layer.message.threshold_param.threshold))
+
+
+@layer_type("Power", bottoms=ONE, tops=ONE)
+def power(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param = layer.message.power_param
+    return Setup([bottoms[0]], operation=ops.Power(param.power, param.scale, param.shift))
 
 
 @layer_type("AbsVal", bottoms=ONE, tops=ONE)
 def absval(layer: Layer, bottoms: list[Shape]) -> Setup:
     need(not layer.in_place[0], "top[0] != bottom[0] AbsVal Layer does not allow in-place computation.")
-    return same(layer, bottoms)
+    return Setup([bottoms[0]], operation=ops.AbsVal())
 
 
 def _check_base(base: float) -> None:
@@ -32,16 +59,17 @@ def _check_base(base: float) -> None:
 
 @layer_type("Exp", bottoms=ONE, tops=ONE)
 def exp(layer: Layer, bottoms: list[Shape]) -> Setup:
-    _check_base(layer.message.exp_param.base)
-    return same(layer, bottoms)
+    param = layer.message.exp_param
+    _check_base(param.base)
+    return Setup([bottoms[0]], operation=ops.Exp(param.base, param.scale, param.shift))
 
 
 @layer_type("Log", bottoms=ONE, tops=ONE)
 def log(layer: Layer, bottoms: list[Shape]) -> Setup:
-    base = layer.message.log_param.base
-    _check_base(base)
-    need(base != 1, "!isinf(base_scale_)", "the logarithm to base 1 does not exist; leave base out for e")
-    return same(layer, bottoms)
+    param = layer.message.log_param
+    _check_base(param.base)
+    need(param.base != 1, "!isinf(base_scale_)", "the logarithm to base 1 does not exist; leave base out for e")
+    return Setup([bottoms[0]], operation=ops.Log(param.base, param.scale, param.shift))
 
 
 @layer_type("Softmax", bottoms=ONE, tops=ONE)

@@ -11,13 +11,15 @@ import math
 
 import numpy as np
 
+from .. import ops
 from ..checks import c_div, c_int, need, need_equal
 from ..errors import CaffeError
 from ..fillers import Spec
 from . import losses, spatial
 from .data import _datum, _draws, image_data
+from .elementwise import each
 from .extras import Fields
-from .rule import Layer, Param, Setup, Shape, axis, check_counts, count, filler, layer_type, legacy, same
+from .rule import Layer, Param, Setup, Shape, axis, check_counts, count, filler, layer_type, legacy
 
 NONE, ONE, TWO, SCALAR = (0, 0), (1, 1), (2, 2), losses.SCALAR
 
@@ -31,8 +33,8 @@ YOLO = "eric612/MobileNet-YOLO"
 SYNOPSYS = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
 
 
-layer_type("ReLU6", bottoms=ONE, tops=ONE, fork=YOLO)(same)
-layer_type("HardSwish", bottoms=ONE, tops=ONE, fork=SYNOPSYS)(same)
+layer_type("ReLU6", bottoms=ONE, tops=ONE, fork=YOLO)(each(lambda layer: ops.ReLU6()))
+layer_type("HardSwish", bottoms=ONE, tops=ONE, fork=SYNOPSYS)(each(lambda layer: ops.HardSwish()))
 
 
 # --- SSD -----------------------------------------------------------------------------------------------------------
@@ -400,7 +402,8 @@ def squeeze(layer: Layer, bottoms: list[Shape]) -> Setup:
     axes = [axis(bottom, i) for i in Fields.of(layer, "squeeze_param").integers("axis")]
     for i in axes:
         need_equal(bottom[i], 1, "bottom[0]->shape(axis[i]) == 1", "Can't remove axis that is not shape 1!")
-    return Setup([tuple(dim for i, dim in enumerate(bottom) if dim != 1 or (axes and i not in axes))])
+    top = tuple(dim for i, dim in enumerate(bottom) if dim != 1 or (axes and i not in axes))
+    return Setup([top], operation=ops.Reshape())
 
 
 # --- sums and products ---------------------------------------------------------------------------------------------

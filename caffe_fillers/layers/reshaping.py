@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 
 from .. import ops
 from ..blob import describe
 from ..checks import c_int, need, need_equal
-from .rule import UNSET, Layer, Setup, Shape, axis, count, layer_type, same
+from .rule import UNSET, Layer, Setup, Shape, axis, count, layer_type
 
 ONE = (1, 1)
 
@@ -19,12 +20,12 @@ def split(layer: Layer, bottoms: list[Shape]) -> Setup:
         "top[i] != bottom[0] Split Layer does not allow in-place computation.",
         "rename the top",
     )
-    return Setup(same(layer, bottoms).tops * len(layer.tops))
+    return Setup([bottoms[0]] * len(layer.tops), operation=ops.Split())
 
 
 @layer_type("Silence", bottoms=(1, None), tops=(0, 0))
 def silence(layer: Layer, bottoms: list[Shape]) -> Setup:
-    return Setup([])
+    return Setup([], operation=ops.Silence())
 
 
 @layer_type("Concat", bottoms=(1, None), tops=ONE)
@@ -52,7 +53,8 @@ def concat(layer: Layer, bottoms: list[Shape]) -> Setup:
                 f"bottom 0 is {first}, bottom {i} is {bottom}, the axis is {a}",
             )
     need(len(bottoms) > 1 or count(first) > 0, "data_", f"the bottom, {first}, is empty")
-    return Setup([(*first[:a], sum(bottom[a] for bottom in bottoms), *first[a + 1 :])])
+    top = (*first[:a], sum(bottom[a] for bottom in bottoms), *first[a + 1 :])
+    return Setup([top], operation=ops.Concat(a) if len(bottoms) > 1 else ops.Reshape())
 
 
 def _dim(shape: Shape, dim: int, name: str) -> int:
@@ -109,7 +111,8 @@ def slice_(layer: Layer, bottoms: list[Shape]) -> Setup:
         # the bottom has the first top's shape by the time at which Caffe compares the counts
         whole, first = sum(map(count, shapes)), count(shapes[0])
         need(whole == first, f"count == bottom[0]->count() ({whole} vs. {first})", "a slice needs tops of its own")
-    return Setup(shapes)
+    cuts = tuple(accumulate(sizes[:-1]))
+    return Setup(shapes, operation=ops.Slice(a, cuts) if tops > 1 else ops.Reshape())
 
 
 @layer_type("Eltwise", bottoms=(2, None), tops=ONE)
@@ -148,7 +151,8 @@ def flatten(layer: Layer, bottoms: list[Shape]) -> Setup:
     param, bottom = layer.message.flatten_param, bottoms[0]
     start, end = axis(bottom, param.axis), axis(bottom, param.end_axis)
     need(start <= end + 1, f"start_axis <= end_axis ({start} vs. {end + 1})", f"axis {start} is behind end_axis {end}")
-    return Setup([(*bottom[:start], math.prod(bottom[start : end + 1]), *bottom[end + 1 :])])
+    top = (*bottom[:start], math.prod(bottom[start : end + 1]), *bottom[end + 1 :])
+    return Setup([top], operation=ops.Reshape())
 
 
 @layer_type("Reshape", bottoms=ONE, tops=ONE)
@@ -202,7 +206,7 @@ def reshape(layer: Layer, bottoms: list[Shape]) -> Setup:
         f"the bottom is {bottom}, the top would be {tuple(top)}",
     )
     need(total > 0, "data_", f"the bottom, {bottom}, is empty")
-    return Setup([tuple(top)])
+    return Setup([tuple(top)], operation=ops.Reshape())
 
 
 @layer_type("Tile", bottoms=ONE, tops=ONE)

@@ -38,7 +38,7 @@ class Work:
     True
     """
 
-    __slots__ = ("_buffers", "_scratch", "kept", "rng", "seeds")
+    __slots__ = ("_buffers", "_scratch", "backward", "kept", "rng", "seeds")
 
     def __init__(
         self,
@@ -47,6 +47,8 @@ class Work:
         scratch: dict[str, np.ndarray] | None = None,
     ) -> None:
         self.rng = RNG() if rng is None else rng
+        self.backward = True
+        """Whether a backward pass may follow; without one `forward` needs to keep nothing for it."""
         self.seeds = seeds or {}
         self.kept: dict[str, Any] = {}
         self._buffers: dict[str, np.ndarray] = {}
@@ -65,7 +67,17 @@ class Work:
         memory = self._scratch.get(name)
         if memory is None or memory.size < nbytes:
             memory = self._scratch[name] = np.empty(nbytes, np.uint8)
-        return memory[:nbytes].view(dtype).reshape(shape)
+        made: np.ndarray = memory[:nbytes].view(dtype).reshape(shape)
+        return made
+
+    def keep_input(self, x: Array, y: Array) -> None:
+        """Copy the input `x` before a layer that works in place overwrites it with `y`, if backward may need it."""
+        if self.backward and np.may_share_memory(x, y):
+            self.buffer("input", x.shape, x.dtype)[...] = x
+
+    def kept_input(self, x: Array, y: Array) -> Array:
+        """The input as `forward` found it."""
+        return self.buffer("input", x.shape, x.dtype) if np.may_share_memory(x, y) else x
 
     def once(self, name: str, make: Callable[[], _Kept]) -> _Kept:
         """What `make` makes the first time; it stays for later calls (a reader and its place in the data)."""

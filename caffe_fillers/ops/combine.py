@@ -1,0 +1,159 @@
+"""Several arrays into one, one into several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .array import Array
+from .operation import Operation, Work
+
+__all__ = ["Concat", "Silence", "Slice", "Split", "concat", "slice_axis", "split_backward"]
+
+
+def concat(xs: Sequence[Array], axis: int = 1, out: Array | None = None) -> Array:
+    """The arrays one behind another along `axis`. Source: concat_layer.cpp.
+
+    Examples
+    --------
+    >>> concat([np.float32([[1, 2]]), np.float32([[3]])])
+    array([[1., 2., 3.]], dtype=float32)
+    """
+    made: Array = np.concatenate(xs, axis=axis, out=out)
+    return made
+
+
+def slice_axis(x: Array, points: Sequence[int], axis: int = 1) -> list[Array]:
+    """The parts of `x` between `points` along `axis`, as views. Source: slice_layer.cpp.
+
+    Examples
+    --------
+    >>> slice_axis(np.float32([[1, 2, 3]]), [1])
+    [array([[1.]], dtype=float32), array([[2., 3.]], dtype=float32)]
+    """
+    return list(np.split(x, list(points), axis=axis))
+
+
+def _points(parts: Sequence[Array], axis: int) -> list[int]:
+    """Where each part but the first begins."""
+    points, at = [], 0
+    for part in parts[:-1]:
+        at += part.shape[axis]
+        points.append(at)
+    return points
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(Operation):
+    """`concat` of two bottoms or more."""
+
+    axis: int = 1
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        concat(bottoms, self.axis, tops[0])
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        parts = slice_axis(dtops[0], _points(bottoms, self.axis), self.axis)
+        for part, dx in zip(parts, dbottoms, strict=True):
+            if dx is not None:
+                dx[...] = part
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Operation):
+    """`slice_axis` into two tops or more."""
+
+    axis: int
+    points: tuple[int, ...]
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        for part, top in zip(slice_axis(bottoms[0], self.points, self.axis), tops, strict=True):
+            top[...] = part
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        if dbottoms[0] is not None:
+            concat(dtops, self.axis, dbottoms[0])
+
+
+def split_backward(dys: Sequence[Array], out: Array | None = None) -> Array:
+    """The gradient of what several layers read: theirs added up, in the order in which they stand in the net.
+
+    Source: split_layer.cpp.
+
+    Examples
+    --------
+    >>> split_backward([np.float32([1]), np.float32([2]), np.float32([3])])
+    array([6.], dtype=float32)
+    """
+    if len(dys) == 1:
+        return np.copy(dys[0]) if out is None else np.add(dys[0], 0, out=out)
+    total = np.add(dys[0], dys[1], out=out)
+    for dy in dys[2:]:
+        total += dy
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Split(Operation):
+    """One blob for several readers: the same values, gradients of their own."""
+
+    shares = "data"
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        for top in tops:
+            top[...] = bottoms[0]
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        if dbottoms[0] is not None:
+            split_backward(dtops, dbottoms[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Silence(Operation):
+    """Bottoms that nobody wants to see; their gradient is 0."""
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        pass
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        for dx in dbottoms:
+            if dx is not None:
+                dx[...] = 0

@@ -1,0 +1,338 @@
+"""Functions of each element that are made of straight lines: ReLU and its kin.
+
+NaN and -0.0 come out as Caffe's `std::max` and `std::min` let them. Each function takes `out=`, which may be the input
+itself, as a layer that works in place has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from .array import Array
+from .elementwise import Elementwise
+from .operation import Operation, Work
+from .pieces import accumulate, blank, pieces, rows
+
+__all__ = [
+    "AbsVal",
+    "Clip",
+    "HardSwish",
+    "PReLU",
+    "ReLU",
+    "ReLU6",
+    "Threshold",
+    "absolute",
+    "absolute_backward",
+    "clip",
+    "clip_backward",
+    "hard_swish",
+    "hard_swish_backward",
+    "prelu",
+    "prelu_backward",
+    "prelu_slope_backward",
+    "relu",
+    "relu6",
+    "relu6_backward",
+    "relu_backward",
+    "threshold",
+]
+
+
+@np.errstate(invalid="ignore")
+def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Array:
+    """``max(x, 0) + negative_slope * min(x, 0)``, as written: 0 times -inf is NaN. Source: relu_layer.cpp.
+
+    Examples
+    --------
+    >>> relu(np.float32([-2, 0, 3]), 0.5)
+    array([-1.,  0.,  3.], dtype=float32)
+    """
+    y, slope = blank(x, out), x.dtype.type(negative_slope)
+    for a, b in pieces(x, y):
+        low = a * slope
+        low += 0
+        np.copyto(b, np.where(a < 0, low, a))
+    return y
+
+
+def relu_backward(dy: Array, x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Array:
+    """Gradient of `relu`; `x` is the input, or the result where it was computed in place."""
+    dx, slope = blank(x, out), x.dtype.type(negative_slope)
+    for d, a, result in pieces(dy, x, dx):
+        if negative_slope:
+            factor = (a <= 0) * slope
+            factor += a > 0
+            np.multiply(d, factor, out=result)
+        else:
+            np.multiply(d, a > 0, out=result)
+    return dx
+
+
+@dataclass(frozen=True, slots=True)
+class ReLU(Elementwise):
+    """`relu` of each element."""
+
+    negative_slope: float = 0.0
+
+    def value(self, x: Array, out: Array | None = None) -> Array:
+        return relu(x, self.negative_slope, out)
+
+    def gradient(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:
+        return relu_backward(dy, x, self.negative_slope, out)
+
+
+def relu6(x: Array, out: Array | None = None) -> Array:
+    """``min(max(x, 0), 6)``. Source: relu6_layer.cpp of eric612/MobileNet-YOLO.
+
+    Examples
+    --------
+    >>> relu6(np.float32([-1, 5, 7]))
+    array([0., 5., 6.], dtype=float32)
+    """
+    y = blank(x, out)
+    for a, b in pieces(x, y):
+        np.copyto(b, np.where(a < 0, 0, np.where(a > 6, a.dtype.type(6), a)))
+    return y
+
+
+def relu6_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
+    """Gradient of `relu6`: `dy` where ``0 < x < 6``."""
+    dx = blank(x, out)
+    for d, a, result in pieces(dy, x, dx):
+        np.multiply(d, (a > 0) & (a < 6), out=result)
+    return dx
+
+
+@dataclass(frozen=True, slots=True)
+class ReLU6(Elementwise):
+    """`relu6` of each element."""
+
+    def value(self, x: Array, out: Array | None = None) -> Array:
+        return relu6(x, out)
+
+    def gradient(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:
+        return relu6_backward(dy, x, out)
+
+
+def clip(x: Array, low: float, high: float, out: Array | None = None) -> Array:
+    """``max(low, min(x, high))``; NaN becomes `low`. Source: clip_layer.cpp.
+
+    Examples
+    --------
+    >>> clip(np.float32([-1, 5, 7]), 0, 6)
+    array([0., 5., 6.], dtype=float32)
+    """
+    y, least, most = blank(x, out), x.dtype.type(low), x.dtype.type(high)
+    for a, b in pieces(x, y):
+        inner = np.where(a > most, most, a)
+        np.copyto(b, np.where(inner > least, inner, least))
+    return y
+
+
+def clip_backward(dy: Array, x: Array, low: float, high: float, out: Array | None = None) -> Array:
+    """Gradient of `clip`: `dy` where ``low <= x <= high``."""
+    dx, least, most = blank(x, out), x.dtype.type(low), x.dtype.type(high)
+    for d, a, result in pieces(dy, x, dx):
+        np.multiply(d, (a >= least) & (a <= most), out=result)
+    return dx
+
+
+@dataclass(frozen=True, slots=True)
+class Clip(Elementwise):
+    """`clip` of each element."""
+
+    low: float
+    high: float
+
+    def value(self, x: Array, out: Array | None = None) -> Array:
+        return clip(x, self.low, self.high, out)
+
+    def gradient(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:
+        return clip_backward(dy, x, self.low, self.high, out)
+
+
+def threshold(x: Array, at: float = 0.0, out: Array | None = None) -> Array:
+    """1 where ``x > at``, else 0. Source: threshold_layer.cpp. It has no gradient.
+
+    Examples
+    --------
+    >>> threshold(np.float32([0, 1]))
+    array([0., 1.], dtype=float32)
+    """
+    y, bound = blank(x, out), x.dtype.type(at)
+    for a, b in pieces(x, y):
+        b[...] = a > bound
+    return y
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold(Elementwise):
+    """`threshold` of each element."""
+
+    at: float = 0.0
+
+    def value(self, x: Array, out: Array | None = None) -> Array:
+        return threshold(x, self.at, out)
+
+
+def absolute(x: Array, out: Array | None = None) -> Array:
+    """``|x|``. Source: absval_layer.cpp.
+
+    Examples
+    --------
+    >>> absolute(np.float32([-2, 3]))
+    array([2., 3.], dtype=float32)
+    """
+    return np.abs(x, out=blank(x, out))
+
+
+def absolute_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
+    """Gradient of `absolute`: the sign of `x`, 0 at 0 and at NaN, times `dy`."""
+    dx = blank(x, out)
+    for d, a, result in pieces(dy, x, dx):
+        sign = np.subtract(a > 0, a < 0, dtype=np.int8)
+        np.multiply(sign, d, out=result)
+    return dx
+
+
+@dataclass(frozen=True, slots=True)
+class AbsVal(Elementwise):
+    """`absolute` of each element."""
+
+    def value(self, x: Array, out: Array | None = None) -> Array:
+        return absolute(x, out)
+
+    def gradient(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:
+        return absolute_backward(dy, x, out)
+
+
+def hard_swish(x: Array, out: Array | None = None) -> Array:
+    """``x * min(max(x + 3, 0), 6) / 6``. Source: hard_swish_layer.cpp of synopsys-caffe; Howard et al. 2019.
+
+    Examples
+    --------
+    >>> hard_swish(np.float32([-4, 1, 4]))
+    array([-0.       ,  0.6666667,  4.       ], dtype=float32)
+    """
+    y = blank(x, out)
+    for a, b in pieces(x, y):
+        gate = relu6(a + 3)
+        gate *= a
+        np.divide(gate, 6, out=b)
+    return y
+
+
+def hard_swish_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
+    """Gradient of `hard_swish`: `dy` times 0 below -3, 1 above 3, and ``(2 * x + 3) / 6`` between."""
+    dx = blank(x, out)
+    for d, a, result in pieces(dy, x, dx):
+        slope = (a * 2 + 3) / 6
+        slope = np.where(a > 3, 1, np.where(a < -3, 0, slope))
+        np.multiply(d, slope, out=result)
+    return dx
+
+
+@dataclass(frozen=True, slots=True)
+class HardSwish(Elementwise):
+    """`hard_swish` of each element; in place the input is kept for the gradient."""
+
+    def value(self, x: Array, out: Array | None = None) -> Array:
+        return hard_swish(x, out)
+
+    def gradient(self, dy: Array, x: Array, y: Array, out: Array | None = None) -> Array:
+        return hard_swish_backward(dy, x, out)
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        work.keep_input(bottoms[0], tops[0])
+        hard_swish(bottoms[0], tops[0])
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        if dbottoms[0] is not None:
+            hard_swish_backward(dtops[0], work.kept_input(bottoms[0], tops[0]), dbottoms[0])
+
+
+def _by_channel(x: Array) -> Array:
+    """The array as (images, channels, what is left)."""
+    return x.reshape(len(x), x.shape[1], prod(x.shape[2:]))
+
+
+@np.errstate(invalid="ignore")
+def prelu(x: Array, slope: Array, out: Array | None = None) -> Array:
+    """``max(x, 0) + slope * min(x, 0)`` with a slope of each channel. Source: prelu_layer.cpp; He et al. 2015.
+
+    Parameters
+    ----------
+    x : (images, channels, ...)
+    slope : (channels,), or a single number in any shape
+
+    Examples
+    --------
+    >>> prelu(np.float32([[-2, -2], [3, 3]]), np.float32([0.5, 0.25]))
+    array([[-1. , -0.5],
+           [ 3. ,  3. ]], dtype=float32)
+    """
+    y, factor = blank(x, out), slope.reshape(-1, 1)
+    for a, b in rows(_by_channel(x), _by_channel(y)):
+        low = a * factor
+        low += 0
+        np.copyto(b, np.where(a < 0, low, a))
+    return y
+
+
+def prelu_backward(dy: Array, x: Array, slope: Array, out: Array | None = None) -> Array:
+    """Gradient of `prelu` by `x`."""
+    dx, factor = blank(x, out), slope.reshape(-1, 1)
+    for d, a, result in rows(_by_channel(dy), _by_channel(x), _by_channel(dx)):
+        each = (a <= 0) * factor
+        each += a > 0
+        np.multiply(d, each, out=result)
+    return dx
+
+
+def prelu_slope_backward(dy: Array, x: Array, total: Array) -> Array:
+    """Add the gradient of `prelu` by `slope` to `total`, one term after another as Caffe does, and return it."""
+    sums = total.reshape(-1)
+    for d, a in rows(_by_channel(dy), _by_channel(x)):
+        terms = d * a
+        terms *= a <= 0
+        accumulate(terms.reshape(1, -1) if total.size == 1 else terms.swapaxes(0, 1).reshape(len(sums), -1), sums)
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class PReLU(Operation):
+    """`prelu` with the slopes in blob 0; in place the input is kept for the gradient."""
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        work.keep_input(bottoms[0], tops[0])
+        prelu(bottoms[0], blobs[0], tops[0])
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        x = work.kept_input(bottoms[0], tops[0])
+        # the slopes first: in place the gradient of the bottom takes the place of the top's
+        if dblobs[0] is not None:
+            prelu_slope_backward(dtops[0], x, dblobs[0])
+        if dbottoms[0] is not None:
+            prelu_backward(dtops[0], x, blobs[0], dbottoms[0])
