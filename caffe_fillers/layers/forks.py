@@ -260,12 +260,13 @@ layer_type(
 def convolution_depthwise(layer: Layer, bottoms: list[Shape]) -> Setup:
     # num_output and group count for nothing there: a filter for each channel of the bottom
     param, channels = layer.message.convolution_param, legacy(bottoms[0])[1]
-    window = spatial.convolution_window(param, 2)
+    window = spatial.padded(layer, spatial.convolution_window(param, 2))
     params = [Param((channels, 1, *window.kernel), filler(param, "weight_filler"))]
     if param.bias_term:
         params.append(Param((channels,), filler(param, "bias_filler"), "bias"))
     tops = spatial.convolved(layer, [legacy(bottoms[0])], channels, 1, window, transposed=False)
-    return Setup(tops, params)
+    operation = ops.Convolution(window, channels) if len(bottoms[0]) == 4 else None
+    return Setup(tops, params, operation=operation)
 
 
 @layer_type("ShuffleChannel", bottoms=ONE, tops=ONE, fork="farmingyard/ShuffleNet")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from .. import ops
 from ..blob import Blob, check_shape, describe
 from ..checks import c_div, c_int, need, need_equal
 from ..errors import CaffeError
@@ -83,23 +85,22 @@ def exact_blobs(params: Sequence[Param]) -> Any:
     return check
 
 
-def _uneven_padding(layer: Layer, spatial: int) -> list[int] | None:
-    """What is padded on both sides of each axis, where a fork (synopsys-caffe) gives each side a number of its own."""
+def padded(layer: Layer, window: Window) -> Window:
+    """The window with another padding on each side, where a fork (synopsys-caffe) gives each a number of its own."""
     if "convolution_param" not in layer.extras:
-        return None
+        return window
     fields = Fields.of(layer, "convolution_param")
-    totals = [fields.integer("pad_t") + fields.integer("pad_b"), fields.integer("pad_l") + fields.integer("pad_r")]
     if not any(f"pad_{side}" in fields for side in "tblr"):
-        return None
-    need_equal(2, spatial, "num_spatial_axes_ == 2", "pad_t, pad_b, pad_l and pad_r are for two spatial axes")
-    return totals
+        return window
+    need_equal(2, len(window.pad), "num_spatial_axes_ == 2", "pad_t, pad_b, pad_l and pad_r are for two spatial axes")
+    before, behind = (tuple(fields.integer(f"pad_{side}") for side in sides) for sides in ("tl", "br"))
+    return replace(window, pad=before, behind=behind)
 
 
 def convolved(
     layer: Layer, bottoms: list[Shape], outputs: int, inputs_axis: int, window: Window, transposed: bool
 ) -> list[Shape]:
-    kernel, stride, pad, dilation = window.kernel, window.stride, window.pad, window.dilation
-    padding = _uneven_padding(layer, len(pad)) or [2 * size for size in pad]
+    kernel, stride, padding, dilation = window.kernel, window.stride, window.padding, window.dilation
     for i, bottom in enumerate(bottoms):
         need(
             bottom == bottoms[0],
@@ -125,7 +126,7 @@ def convolved(
 def _convolution(layer: Layer, bottoms: list[Shape], transposed: bool) -> Setup:
     param = layer.message.convolution_param
     channel_axis = axis(bottoms[0], param.axis)
-    window = convolution_window(param, len(bottoms[0]) - channel_axis - 1)
+    window = padded(layer, convolution_window(param, len(bottoms[0]) - channel_axis - 1))
     channels, outputs, group = bottoms[0][channel_axis], c_int(param.num_output), c_int(param.group)
     need(outputs > 0, f"num_output_ > 0 ({outputs} vs. 0)", "give num_output")
     need(group != 0, f"group_ > 0 ({group} vs. 0)", "group: 0 crashes Caffe; leave it out for one group")
@@ -158,7 +159,11 @@ def _convolution(layer: Layer, bottoms: list[Shape], transposed: bool) -> Setup:
             "data_",
             f"the output, {tops[0]}, is empty, which works with bias_term: false only",
         )
-    return Setup(tops, params, text_blobs=exact_blobs(params))
+    if transposed:
+        # Caffe takes a stride of 0 here, but nobody meant it
+        runs = ops.Deconvolution(window, group) if 0 not in window.stride else None
+        return Setup(tops, params, text_blobs=exact_blobs(params), operation=runs)
+    return Setup(tops, params, text_blobs=exact_blobs(params), operation=ops.Convolution(window, group))
 
 
 @layer_type("Convolution", bottoms=(1, None), tops=(1, None), equal=True)
@@ -177,9 +182,10 @@ def im2col(layer: Layer, bottoms: list[Shape]) -> Setup:
     channel_axis = axis(bottoms[0], param.axis)
     spatial = len(bottoms[0]) - channel_axis - 1
     need(spatial >= 1, f"num_spatial_axes_ >= 1 ({spatial} vs. 1)", "Im2col needs an axis after the channels")
-    window = convolution_window(param, spatial)
+    window = padded(layer, convolution_window(param, spatial))
     columns = bottoms[0][channel_axis] * math.prod(window.kernel)
-    return Setup(convolved(layer, bottoms, columns, channel_axis, window, False))
+    tops = convolved(layer, bottoms, columns, channel_axis, window, False)
+    return Setup(tops, operation=ops.Im2col(window))
 
 
 # --- pooling -------------------------------------------------------------------------------------------------------
@@ -273,7 +279,8 @@ def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
         # the name that it had in forks (caffe-rfcn) before BVLC Caffe had it
         up = Fields.of(layer, "pooling_param").flag("ceil_mode", True)
     window = Window(kernel, stride, pad, (1, 1))
-    return Setup([pooled(bottom, window, up)] * len(layer.tops))
+    method = methods.Name(param.pool)
+    return Setup([pooled(bottom, window, up)] * len(layer.tops), operation=ops.Pooling(window, method, up))
 
 
 @layer_type("SPP", bottoms=ONE, tops=ONE)
@@ -296,6 +303,7 @@ def spp(layer: Layer, bottoms: list[Shape]) -> Setup:
         need(not layer.in_place[0], f"{check} (4 vs. 2)", "SPP with more than one level can't work in place")
     total = 0
     top: Shape = ()
+    windows = []
     for level in range(levels):
         bins = 2**level
         kernel = (-(-height // bins), -(-width // bins))
@@ -307,6 +315,8 @@ def spp(layer: Layer, bottoms: list[Shape]) -> Setup:
                 f"pad_{letter}_ < kernel_{letter}_ ({pad[i]} vs. {kernel[i]})",
                 f"a bottom of {height}x{width} is too small for {levels} levels",
             )
-        top = pooled(bottom, Window(kernel, kernel, pad, (1, 1)))
+        windows.append(Window(kernel, kernel, pad, (1, 1)))
+        top = pooled(bottom, windows[-1])
         total += count(top[1:])
-    return Setup([top if levels == 1 else (bottom[0], total)])
+    operation = ops.SPP(tuple(windows), type(param).PoolMethod.Name(param.pool))
+    return Setup([top if levels == 1 else (bottom[0], total)], operation=operation)

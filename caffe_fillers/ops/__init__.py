@@ -7,10 +7,21 @@ rounding allows. Nothing here knows a prototxt: geometry comes as a `Window`.
 
 from __future__ import annotations
 
+from .columns import col2im, im2col
 from .combine import Concat, Silence, Slice, Split, concat, slice_axis, split_backward
-from .conv import col2im, convolution, convolution_backward, deconvolution, im2col
+from .conv import (
+    Convolution,
+    Deconvolution,
+    Im2col,
+    convolution,
+    convolution_backward,
+    convolution_gradients,
+    deconvolution,
+    deconvolution_gradients,
+)
 from .count import Accuracy, ArgMax, accuracy, argmax, class_accuracy
 from .dense import Embed, InnerProduct, Parameter, embed, embed_backward, inner_product, inner_product_backward
+from .depthwise import depthwise_convolution, depthwise_gradients
 from .distance import (
     ContrastiveLoss,
     EuclideanLoss,
@@ -55,7 +66,7 @@ from .loss import (
     multinomial_logistic_loss_backward,
 )
 from .operation import Given, Operation, Work
-from .pool import average_pool, average_pool_backward, max_pool, max_pool_backward
+from .pool import SPP, Pooling, average_pool, average_pool_backward, max_pool, max_pool_backward, spp, unpool
 from .powers import Exp, Log, Power, exp, exp_backward, log, log_backward, power, power_backward
 from .rectifiers import (
     AbsVal,
@@ -88,12 +99,15 @@ from .window import Window
 __all__ = [
     "BNLL",
     "ELU",
+    "SPP",
     "AbsVal",
     "Accuracy",
     "ArgMax",
     "Clip",
     "Concat",
     "ContrastiveLoss",
+    "Convolution",
+    "Deconvolution",
     "Dropout",
     "Elementwise",
     "Embed",
@@ -102,6 +116,7 @@ __all__ = [
     "Given",
     "HardSwish",
     "HingeLoss",
+    "Im2col",
     "InfogainLoss",
     "InnerProduct",
     "Log",
@@ -110,6 +125,7 @@ __all__ = [
     "Operation",
     "PReLU",
     "Parameter",
+    "Pooling",
     "Power",
     "ReLU",
     "ReLU6",
@@ -143,7 +159,11 @@ __all__ = [
     "contrastive_loss_backward",
     "convolution",
     "convolution_backward",
+    "convolution_gradients",
     "deconvolution",
+    "deconvolution_gradients",
+    "depthwise_convolution",
+    "depthwise_gradients",
     "dropout",
     "dropout_mask",
     "elu",
@@ -188,9 +208,11 @@ __all__ = [
     "softmax_loss",
     "softmax_loss_backward",
     "split_backward",
+    "spp",
     "swish",
     "swish_backward",
     "tanh",
     "tanh_backward",
     "threshold",
+    "unpool",
 ]

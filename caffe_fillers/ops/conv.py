@@ -3,98 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import product
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import CaffeError
 from .array import Array
+from .columns import at_once, col2im, columns_of, im2col, is_identity
+from .depthwise import depthwise_convolution, depthwise_gradients
+from .operation import Operation, Work
 from .window import Window
 
-__all__ = ["col2im", "convolution", "convolution_backward", "deconvolution", "im2col"]
-
-
-def im2col(x: Array, window: Window, out: Array | None = None) -> Array:
-    """Lay the patch under every place of the kernel out as a column, so that a convolution is one matrix product.
-
-    Parameters
-    ----------
-    x : (images, channels, *spatial)
-    window : Window
-    out : array of the result's shape, optional
-        Filled and returned; a training that hands the same buffer in again allocates nothing.
-
-    Returns
-    -------
-    (images, channels * kernel, places), with zeros where the kernel stands on padding.
-
-    Examples
-    --------
-    >>> im2col(np.arange(9.0).reshape(1, 1, 3, 3), Window.square(2))[0]
-    array([[0., 1., 3., 4.],
-           [1., 2., 4., 5.],
-           [3., 4., 6., 7.],
-           [4., 5., 7., 8.]])
-    """
-    axes = len(window.kernel)
-    images, channels, *size = x.shape
-    places = window.convolved(size)
-    shape = (images, channels * math.prod(window.kernel), math.prod(places))
-    if out is None:
-        out = np.empty(shape, x.dtype)
-    elif out.shape != shape or out.dtype != x.dtype or not out.flags.c_contiguous:
-        raise CaffeError(f"im2col needs a C-contiguous {x.dtype} buffer of shape {shape}, got {out.dtype} {out.shape}")
-    if any(window.pad):
-        x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in window.pad)])
-    steps = x.strides[2:]
-    patches = np.lib.stride_tricks.as_strided(
-        x,
-        (images, channels, *window.kernel, *places),
-        (
-            *x.strides[:2],
-            *(d * b for d, b in zip(window.dilation, steps, strict=True)),
-            *(s * b for s, b in zip(window.stride, steps, strict=True)),
-        ),
-        writeable=False,
-    )
-    assert patches.ndim == 2 + 2 * axes
-    np.copyto(out.reshape(patches.shape), patches)
-    return out
-
-
-def col2im(columns: Array, shape: Sequence[int], window: Window) -> Array:
-    """Add every column back to the places its numbers came from: the transpose of `im2col`.
-
-    Parameters
-    ----------
-    columns : (images, channels * kernel, places)
-    shape : (images, channels, *spatial) of the result
-
-    Examples
-    --------
-    >>> ones = np.ones((1, 1, 3, 3))
-    >>> col2im(im2col(ones, Window.square(2)), ones.shape, Window.square(2))[0, 0]  # how many windows hold each pixel
-    array([[1., 2., 1.],
-           [2., 4., 2.],
-           [1., 2., 1.]])
-    """
-    images, channels, *size = shape
-    places = window.convolved(size)
-    padded = np.zeros(
-        (images, channels, *(n + 2 * p for n, p in zip(size, window.pad, strict=True))), dtype=columns.dtype
-    )
-    columns = columns.reshape(images, channels, *window.kernel, *places)
-    for offset in product(*map(range, window.kernel)):
-        patches: Any = (slice(None), slice(None), *offset)
-        at: tuple[Any, ...] = tuple(
-            slice(d * k, d * k + s * (o - 1) + 1, s)
-            for k, o, s, d in zip(offset, places, window.stride, window.dilation, strict=True)
-        )
-        padded[:, :, *at] += columns[patches]
-    inner: tuple[Any, ...] = tuple(slice(p, p + n) for n, p in zip(size, window.pad, strict=True))
-    return padded[:, :, *inner]
+__all__ = [
+    "Convolution",
+    "Deconvolution",
+    "Im2col",
+    "convolution",
+    "convolution_backward",
+    "convolution_gradients",
+    "deconvolution",
+    "deconvolution_gradients",
+]
 
 
 def convolution(
@@ -105,21 +36,33 @@ def convolution(
     *,
     group: int = 1,
     columns: Array | None = None,
+    out: Array | None = None,
+    empty: Callable[..., Array] = np.empty,
 ) -> Array:
     """Slide the kernels over the images (a correlation: kernels are not flipped).
 
+    As in Caffe each image is laid out in columns, and each group is one product of matrices.
+
     Parameters
     ----------
-    x : (images, channels, *spatial)
+    x : (..., channels, *spatial)
+        The axes before the channels count images.
     weight : (outputs, channels / group, *kernel)
     bias : (outputs,) or None
     columns : (images, channels * kernel, places), optional
-        Receives `im2col` of `x`, which `convolution_backward` needs. Without it one image at a time is laid out, so
-        that large nets need little memory.
+        Receives `im2col` of `x`, which `convolution_backward` needs. Without it a few images at a time are laid out,
+        so that large nets need little memory.
+    out : array of the result's shape, optional
+    empty : callable
+        ``empty(shape, dtype)`` gives the memory for columns.
 
     Returns
     -------
-    (images, outputs, *places)
+    (..., outputs, *places)
+
+    References
+    ----------
+    src/caffe/layers/base_conv_layer.cpp, conv_layer.cpp
 
     Examples
     --------
@@ -128,28 +71,123 @@ def convolution(
     array([[[[4.5, 4.5],
              [4.5, 4.5]]]], dtype=float32)
     """
-    images, channels, *size = x.shape
-    outputs = weight.shape[0]
+    axes, outputs = len(window.kernel), weight.shape[0]
+    lead, channels, size = x.shape[: -axes - 1], x.shape[-axes - 1], x.shape[x.ndim - axes :]
     if weight.shape[1:] != (channels // group, *window.kernel) or channels % group or outputs % group:
         raise CaffeError(
             f"a weight of shape {weight.shape} doesn't fit {channels} input channels in {group} group(s) "
             f"with kernel {window.kernel}"
         )
     places = window.convolved(size)
-    y = np.empty((images, group, outputs // group, math.prod(places)), np.result_type(x, weight))
+    if out is None:
+        out = np.empty((*lead, outputs, *places), np.result_type(x, weight))
+    x = x.reshape(math.prod(lead), channels, *size)
+    if 1 < group == channels == outputs and columns is None:
+        depthwise_convolution(x, weight, bias, window, out=out.reshape(len(x), channels, *places), empty=empty)
+        return out
+    images, area, rows = len(x), math.prod(places), channels * math.prod(window.kernel)
+    y = out.reshape(images, group, outputs // group, area)
     kernels = weight.reshape(group, outputs // group, -1)
     if columns is not None:
-        im2col(x, window, columns)
-        np.matmul(kernels, columns.reshape(images, group, -1, y.shape[-1]), out=y)
+        x, many = im2col(x, window, columns), max(1, images)
     else:
-        buffer = np.empty((1, channels * math.prod(window.kernel), y.shape[-1]), x.dtype)
-        for image, result in zip(x, y, strict=True):
-            im2col(image[None], window, buffer)
-            np.matmul(kernels, buffer.reshape(group, -1, y.shape[-1]), out=result)
-    y = y.reshape(images, outputs, *places)
-    if bias is not None:
-        y += bias.reshape(-1, *(1,) * len(places))
-    return y
+        many = at_once(images, rows * area)
+        buffer = None if is_identity(window) else empty((many, rows, area), x.dtype)
+    for i in range(0, images, many):
+        part = x[i : i + many] if columns is not None else columns_of(x[i : i + many], window, buffer)
+        np.matmul(kernels, part.reshape(len(part), group, -1, area), out=y[i : i + many])
+        if bias is not None:
+            y[i : i + many] += bias.reshape(group, -1, 1)
+    return out
+
+
+def _add_weight_gradient(dy: Array, columns: Array, dweight: Array, products: Array) -> None:
+    """Add one product for each image, the images one after another: Caffe's order.
+
+    `dy` is (images, group, outputs, places), `columns` (images, group, inputs, places).
+    """
+    if len(dy) == 1:
+        # with one image there is nothing to put in order
+        np.matmul(dy[0], columns[0].swapaxes(1, 2), out=products[0])
+        dweight += products[0]
+        return
+    products[0] = dweight
+    np.matmul(dy, columns.swapaxes(2, 3), out=products[1 : len(dy) + 1])
+    np.add.reduce(products[: len(dy) + 1], axis=0, out=dweight)
+
+
+def _add_bias_gradient(dy: Array, dbias: Array) -> None:
+    """`dy` is (images, outputs, places); the sums over places are a product with ones, as in Caffe."""
+    sums = np.matmul(dy, np.ones(dy.shape[2], dy.dtype))
+    np.add.reduce([dbias, *sums], axis=0, out=dbias)
+
+
+def convolution_gradients(
+    dy: Array,
+    x: Array,
+    weight: Array,
+    window: Window,
+    *,
+    group: int = 1,
+    into: tuple[Array | None, Array | None, Array | None],
+    empty: Callable[..., Array] = np.empty,
+) -> None:
+    """Gradients of `convolution`, a few images at a time.
+
+    Parameters
+    ----------
+    dy : (..., outputs, *places)
+        Gradient of the result.
+    x, weight
+        What the convolution was given.
+    into : dx, dweight, dbias
+        `dx` is overwritten, the others are added to; None leaves one out.
+
+    Examples
+    --------
+    >>> x, w, dx = np.ones((1, 1, 3)), np.float64([[[1, 10]]]), np.empty((1, 1, 3))
+    >>> convolution_gradients(np.ones((1, 1, 2)), x, w, Window((2,), (1,), (0,), (1,)), into=(dx, None, None))
+    >>> dx
+    array([[[ 1., 11., 10.]]])
+    """
+    dx, dweight, dbias = into
+    axes, outputs = len(window.kernel), weight.shape[0]
+    channels, size = x.shape[-axes - 1], x.shape[x.ndim - axes :]
+    images, places = math.prod(x.shape[: -axes - 1]), window.convolved(size)
+    x = x.reshape(images, channels, *size)
+    area, rows = math.prod(places), channels * math.prod(window.kernel)
+    if dbias is not None:
+        _add_bias_gradient(dy.reshape(images, outputs, area), dbias)
+    if dx is not None:
+        dx = dx.reshape(x.shape)
+    if 1 < group == channels == outputs:
+        depthwise_gradients(
+            dy.reshape(images, outputs, *places), x, weight, window, dx=dx, dweight=dweight, empty=empty
+        )
+        return
+    dy = dy.reshape(images, group, outputs // group, area)
+    kernels = weight.reshape(group, outputs // group, -1)
+    many = at_once(images, max(rows * area, weight.size))
+    columns, products = _two(empty, x.dtype, (many, rows, area), (many + (many > 1), *kernels.shape))
+    for i in range(0, images, many):
+        some = dy[i : i + many]
+        if dweight is not None:
+            part = columns_of(x[i : i + many], window, columns).reshape(len(some), group, -1, area)
+            _add_weight_gradient(some, part, dweight.reshape(kernels.shape), products)
+        if dx is None:
+            continue
+        direct = is_identity(window)
+        part = dx[i : i + many] if direct else columns[: len(some)]
+        np.matmul(kernels.swapaxes(1, 2), some, out=part.reshape(len(some), group, -1, area))
+        if not direct:
+            col2im(part, dx[i : i + many].shape, window, out=dx[i : i + many])
+
+
+def _two(empty: Callable[..., Array], dtype: Any, *shapes: tuple[int, ...]) -> tuple[Array, Array]:
+    """Two arrays in one piece of memory."""
+    first, second = (math.prod(shape) for shape in shapes)
+    memory = empty((first + second,), dtype)
+    return memory[:first].reshape(shapes[0]), memory[first:].reshape(shapes[1])
 
 
 def convolution_backward(
@@ -162,7 +200,7 @@ def convolution_backward(
     group: int = 1,
     inputs: bool = True,
 ) -> tuple[Array | None, Array, Array]:
-    """Gradients of a convolution.
+    """Gradients of a convolution whose columns were kept.
 
     Parameters
     ----------
@@ -179,29 +217,44 @@ def convolution_backward(
     dweight : array of the weight's shape
     dbias : (outputs,)
     """
-    images = dy.shape[0]
-    outputs = weight.shape[0]
+    images, outputs = dy.shape[0], weight.shape[0]
     grouped = dy.reshape(images, group, outputs // group, -1)
+    kernels = weight.reshape(group, outputs // group, -1)
+    dweight, dbias = np.zeros_like(weight), np.zeros(outputs, dy.dtype)
+    products = np.empty((images + 1, *kernels.shape), dy.dtype)
     patches = columns.reshape(images, group, -1, grouped.shape[-1])
-    # One product for each image, the images added one after another: Caffe's order. Its sums over places are a
-    # product with ones; NumPy's own sum takes another order, and the loss of a training shows it after 20 iterations.
-    dweight = np.matmul(grouped, patches.swapaxes(2, 3)).sum(axis=0).reshape(weight.shape)
-    dbias = np.matmul(dy.reshape(images, outputs, -1), np.ones(grouped.shape[-1], dy.dtype)).sum(axis=0)
+    _add_weight_gradient(grouped, patches, dweight.reshape(kernels.shape), products)
+    _add_bias_gradient(dy.reshape(images, outputs, -1), dbias)
     if not inputs:
         return None, dweight, dbias
-    kernels = weight.reshape(group, outputs // group, -1)
     dcolumns = np.matmul(kernels.swapaxes(1, 2), grouped)
     return col2im(dcolumns, shape, window), dweight, dbias
 
 
-def deconvolution(x: Array, weight: Array, bias: Array | None, window: Window, *, group: int = 1) -> Array:
+def deconvolution(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    window: Window,
+    *,
+    group: int = 1,
+    out: Array | None = None,
+    empty: Callable[..., Array] = np.empty,
+) -> Array:
     """Spread every number of the input over a kernel: the transpose of `convolution`.
 
     Parameters
     ----------
-    x : (images, channels, *spatial)
+    x : (..., channels, *spatial)
     weight : (channels, outputs / group, *kernel)
     bias : (outputs,) or None
+    out : array of the result's shape, optional
+    empty : callable
+        ``empty(shape, dtype)`` gives the memory for columns.
+
+    References
+    ----------
+    src/caffe/layers/deconv_layer.cpp
 
     Examples
     --------
@@ -209,15 +262,154 @@ def deconvolution(x: Array, weight: Array, bias: Array | None, window: Window, *
     ...               Window((1, 2), (1, 2), (0, 0), (1, 1)))
     array([[[[1., 1., 2., 2.]]]], dtype=float32)
     """
-    images, channels, *size = x.shape
+    axes = len(window.kernel)
+    lead, channels, size = x.shape[: -axes - 1], x.shape[-axes - 1], x.shape[x.ndim - axes :]
     if weight.shape[0] != channels or channels % group:
         raise CaffeError(f"a weight of shape {weight.shape} doesn't fit {channels} input channels in {group} group(s)")
-    outputs = weight.shape[1] * group
-    result = tuple(
-        s * (n - 1) + d * (k - 1) + 1 - 2 * p
-        for n, k, s, p, d in zip(size, window.kernel, window.stride, window.pad, window.dilation, strict=True)
-    )
+    outputs, images, area = weight.shape[1] * group, math.prod(lead), math.prod(size)
+    result = window.deconvolved(size)
+    if out is None:
+        out = np.empty((*lead, outputs, *result), np.result_type(x, weight))
+    y = out.reshape(images, outputs, *result)
+    kernels = weight.reshape(group, channels // group, -1).swapaxes(1, 2)
+    grouped = x.reshape(images, group, channels // group, area)
+    rows = outputs * math.prod(window.kernel)
+    many, direct = at_once(images, rows * area), is_identity(window)
+    columns: Array = y if direct else empty((many, rows, area), x.dtype)
+    for i in range(0, images, many):
+        some = grouped[i : i + many]
+        part = y[i : i + many] if direct else columns[: len(some)]
+        np.matmul(kernels, some, out=part.reshape(len(some), group, -1, area))
+        if not direct:
+            col2im(part, y[i : i + many].shape, window, out=y[i : i + many])
+        if bias is not None:
+            y[i : i + many] += bias.reshape(-1, *(1,) * axes)
+    return out
+
+
+def deconvolution_gradients(
+    dy: Array,
+    x: Array,
+    weight: Array,
+    window: Window,
+    *,
+    group: int = 1,
+    into: tuple[Array | None, Array | None, Array | None],
+    empty: Callable[..., Array] = np.empty,
+) -> None:
+    """Gradients of `deconvolution`: dx overwritten, dweight and dbias added to; None leaves one out."""
+    dx, dweight, dbias = into
+    axes = len(window.kernel)
+    images, channels, size = math.prod(x.shape[: -axes - 1]), x.shape[-axes - 1], x.shape[x.ndim - axes :]
+    outputs, area = weight.shape[1] * group, math.prod(size)
+    dy = dy.reshape(images, outputs, *dy.shape[dy.ndim - axes :])
+    if dbias is not None:
+        _add_bias_gradient(dy.reshape(images, outputs, math.prod(dy.shape[2:])), dbias)
     kernels = weight.reshape(group, channels // group, -1)
-    columns = np.matmul(kernels.swapaxes(1, 2), x.reshape(images, group, channels // group, -1))
-    y = col2im(columns, (images, outputs, *result), window)
-    return y if bias is None else y + bias.reshape(-1, *(1,) * len(result))
+    grouped = x.reshape(images, group, channels // group, area)
+    rows = outputs * math.prod(window.kernel)
+    many = at_once(images, max(rows * area, weight.size))
+    columns, products = _two(empty, x.dtype, (many, rows, area), (many + (many > 1), *kernels.shape))
+    for i in range(0, images, many):
+        some = grouped[i : i + many]
+        part = columns_of(dy[i : i + many], window, columns).reshape(len(some), group, -1, area)
+        if dweight is not None:
+            _add_weight_gradient(some, part, dweight.reshape(kernels.shape), products)
+        if dx is not None:
+            np.matmul(kernels, part, out=dx.reshape(grouped.shape)[i : i + many])
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution(Operation):
+    """`convolution` of each bottom by the same kernels; where each channel is a group of its own, one by one."""
+
+    window: Window
+    group: int = 1
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        bias = blobs[1].reshape(-1) if len(blobs) > 1 else None
+        for x, y in zip(bottoms, tops, strict=True):
+            convolution(x, blobs[0], bias, self.window, group=self.group, out=y, empty=work.scratch)
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        _backward(self, convolution_gradients, dtops, bottoms, blobs[0], (dbottoms, dblobs), work)
+
+
+@dataclass(frozen=True, slots=True)
+class Deconvolution(Operation):
+    """`deconvolution` of each bottom by the same kernels."""
+
+    window: Window
+    group: int = 1
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        bias = blobs[1].reshape(-1) if len(blobs) > 1 else None
+        for x, y in zip(bottoms, tops, strict=True):
+            deconvolution(x, blobs[0], bias, self.window, group=self.group, out=y, empty=work.scratch)
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        _backward(self, deconvolution_gradients, dtops, bottoms, blobs[0], (dbottoms, dblobs), work)
+
+
+def _backward(
+    operation: Convolution | Deconvolution,
+    gradients: Callable[..., None],
+    dtops: Sequence[Array],
+    bottoms: Sequence[Array],
+    weight: Array,
+    into: tuple[Sequence[Array | None], Sequence[Array | None]],
+    work: Work,
+) -> None:
+    dweight, dbias = (*into[1], None)[:2]
+    if dbias is not None:
+        dbias = dbias.reshape(-1)
+    for dy, x, dx in zip(dtops, bottoms, into[0], strict=True):
+        target = (dx, dweight, dbias)
+        gradients(dy, x, weight, operation.window, group=operation.group, into=target, empty=work.scratch)
+
+
+@dataclass(frozen=True, slots=True)
+class Im2col(Operation):
+    """`im2col` as a layer; the axes before the channels count images."""
+
+    window: Window
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        axis = bottoms[0].ndim - len(self.window.kernel) - 1
+        images, x, y = math.prod(bottoms[0].shape[:axis]), bottoms[0], tops[0]
+        columns = y.reshape(images, y.shape[axis], math.prod(y.shape[axis + 1 :]))
+        im2col(x.reshape(images, *x.shape[axis:]), self.window, columns)
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        dx = dbottoms[0]
+        if dx is not None:
+            axis = dx.ndim - len(self.window.kernel) - 1
+            images = dx.reshape(math.prod(dx.shape[:axis]), *dx.shape[axis:])
+            col2im(dtops[0], images.shape, self.window, out=images)

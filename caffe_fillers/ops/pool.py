@@ -2,46 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import product
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from ..errors import CaffeError
 from .array import Array
-from .window import Window
+from .columns import at_once
+from .operation import Operation, Work
+from .window import Window, overlaps
 
-__all__ = ["average_pool", "average_pool_backward", "max_pool", "max_pool_backward"]
+__all__ = [
+    "SPP",
+    "Pooling",
+    "average_pool",
+    "average_pool_backward",
+    "max_pool",
+    "max_pool_backward",
+    "spp",
+    "unpool",
+]
 
-
-def _overlaps(window: Window, size: Sequence[int], places: Sequence[int]) -> Iterator[tuple[Any, Any]]:
-    """For each offset in the kernel, row by row: which places have a pixel there, and which pixels those are."""
-    for offset in product(*map(range, window.kernel)):
-        at, pixels = [], []
-        for k, n, o, s, p in zip(offset, size, places, window.stride, window.pad, strict=True):
-            first = max(0, -((k - p) // s))
-            last = min(o - 1, (n - 1 + p - k) // s)
-            at.append(slice(first, last + 1))
-            start = first * s + k - p
-            pixels.append(slice(start, start + (last - first) * s + 1, s))
-            if last < first:
-                break
-        else:
-            yield (..., *at), (..., *pixels)
+Mask = npt.NDArray[Any]
 
 
-def max_pool(x: Array, window: Window, *, ceil: bool = True) -> Array:
-    """The largest number in each window; padding never wins.
+def _clipped(window: Window, size: Sequence[int], place: Sequence[int]) -> tuple[Any, ...]:
+    """The pixels under the window at `place`, as slices."""
+    starts = [i * s - p for i, s, p in zip(place, window.stride, window.pad, strict=True)]
+    ends = [min(start + k, n) for start, k, n in zip(starts, window.kernel, size, strict=True)]
+    return tuple(slice(max(0, start), max(0, start, end)) for start, end in zip(starts, ends, strict=True))
+
+
+def _few(window: Window, places: Sequence[int]) -> bool:
+    """Whether there are fewer places than offsets in the kernel (global pooling), so that places are walked through."""
+    return math.prod(places) < math.prod(window.kernel)
+
+
+def max_pool(
+    x: Array, window: Window, *, ceil: bool = True, out: Array | None = None, mask: Mask | None = None
+) -> Array:
+    """The largest number in each window.
+
+    Padding never wins, nor does what is not a number or below -3.4028235e38, which stands where nothing wins; the
+    first of equals, row by row, does. Other frameworks let NaN through, and round the number of windows down.
 
     Parameters
     ----------
     x : (images, channels, height, width)
     ceil : bool
         Round the number of windows up, as Caffe does unless `round_mode: FLOOR` is written.
+    out : array of the result's shape, optional
+    mask : array of the result's shape, optional
+        Receives where in its channel each number stands, counted row by row; -1 where nothing won.
 
     Returns
     -------
     (images, channels, *places)
+
+    References
+    ----------
+    src/caffe/layers/pooling_layer.cpp
 
     Examples
     --------
@@ -49,11 +73,63 @@ def max_pool(x: Array, window: Window, *, ceil: bool = True) -> Array:
     array([[[[4., 5.],
              [7., 8.]]]])
     """
-    places = window.pooled(x.shape[2:], ceil=ceil)
-    y = np.full((*x.shape[:2], *places), np.finfo(x.dtype).min, x.dtype)
-    for at, pixels in _overlaps(window, x.shape[2:], places):
-        np.fmax(y[at], x[pixels], out=y[at])
-    return y
+    size = x.shape[2:]
+    if out is None:
+        out = np.empty((*x.shape[:2], *window.pooled(size, ceil=ceil)), x.dtype)
+    out[...] = np.finfo(np.float32).min
+    if mask is not None:
+        mask[...] = -1
+    index = np.arange(math.prod(size)).reshape(size)
+    if _few(window, out.shape[2:]):
+        for place in np.ndindex(*out.shape[2:]):
+            pixels = _clipped(window, size, place)
+            _largest(x[..., *pixels], index[pixels], out[..., *place], None if mask is None else mask[..., *place])
+        return out
+    for _, at, pixels in overlaps(window, size, out.shape[2:]):
+        values = x[pixels]
+        larger = values > out[at]
+        np.copyto(out[at], values, where=larger)
+        if mask is not None:
+            np.copyto(mask[at], index[pixels], where=larger, casting="unsafe")
+    return out
+
+
+def _largest(values: Array, index: Mask, out: Array, mask: Mask | None) -> None:
+    """One window of every channel: its largest number, and where it stands."""
+    flat = values.reshape(*out.shape, index.size)
+    if not index.size:
+        return
+    found = np.where(np.isnan(flat), -np.inf, flat).argmax(axis=-1)
+    largest = np.take_along_axis(flat, found[..., None], -1)[..., 0]
+    larger = largest > out
+    np.copyto(out, largest, where=larger)
+    if mask is not None:
+        np.copyto(mask, index.reshape(-1)[found], where=larger, casting="unsafe")
+
+
+def unpool(dy: Array, mask: Mask, dx: Array) -> None:
+    """Add each number to where its mask says that it came from, one after another; -1 is nowhere.
+
+    Parameters
+    ----------
+    dy, mask : (images, channels, *places)
+    dx : (images, channels, *spatial)
+
+    Examples
+    --------
+    >>> dx = np.zeros((1, 1, 1, 3))
+    >>> unpool(np.ones((1, 1, 1, 2)), np.array([[[[2, 2]]]]), dx)
+    >>> dx
+    array([[[[0., 0., 2.]]]])
+    """
+    channels, places = math.prod(dx.shape[:2]), math.prod(mask.shape[2:])
+    index = mask.reshape(channels, places).astype(np.intp)
+    nowhere = index < 0
+    index += np.arange(channels)[:, None] * math.prod(dx.shape[2:])
+    values = dy.reshape(channels, places)
+    if nowhere.any():
+        index, values = index[~nowhere], values[~nowhere]
+    np.add.at(dx.reshape(-1), index.reshape(-1), values.reshape(-1))
 
 
 def max_pool_backward(dy: Array, x: Array, y: Array, window: Window) -> Array:
@@ -64,13 +140,10 @@ def max_pool_backward(dy: Array, x: Array, y: Array, window: Window) -> Array:
     dy, y : gradient and value of the result
     x : the input
     """
+    mask = np.empty(y.shape, np.int32)
+    max_pool(x, window, out=np.empty_like(y), mask=mask)
     dx = np.zeros_like(x, dtype=dy.dtype)
-    searching = np.ones(y.shape, bool)
-    for at, pixels in _overlaps(window, x.shape[2:], y.shape[2:]):
-        found = x[pixels] == y[at]
-        found &= searching[at]
-        searching[at] ^= found
-        dx[pixels] += dy[at] * found
+    unpool(dy, mask, dx)
     return dx
 
 
@@ -83,12 +156,21 @@ def _window_sizes(window: Window, size: Sequence[int], places: Sequence[int], dt
     return np.outer(height, width).astype(dtype)
 
 
-def average_pool(x: Array, window: Window, *, ceil: bool = True) -> Array:
+def average_pool(x: Array, window: Window, *, ceil: bool = True, out: Array | None = None) -> Array:
     """The mean of each window, padding counted as zeros.
+
+    The padding counts among what is divided by, but not what hangs over its far end. The sum is taken row by row.
 
     Parameters
     ----------
     x : (images, channels, height, width)
+    ceil : bool
+        Round the number of windows up, as Caffe does unless `round_mode: FLOOR` is written.
+    out : array of the result's shape, optional
+
+    References
+    ----------
+    src/caffe/layers/pooling_layer.cpp
 
     Examples
     --------
@@ -96,21 +178,182 @@ def average_pool(x: Array, window: Window, *, ceil: bool = True) -> Array:
     array([[[[0.25, 0.25],
              [0.25, 0.25]]]])
     """
-    places = window.pooled(x.shape[2:], ceil=ceil)
-    y = np.zeros((*x.shape[:2], *places), x.dtype)
-    for at, pixels in _overlaps(window, x.shape[2:], places):
-        y[at] += x[pixels]
+    size = x.shape[2:]
+    if out is None:
+        out = np.empty((*x.shape[:2], *window.pooled(size, ceil=ceil)), x.dtype)
+    out[...] = 0
+    if _few(window, out.shape[2:]):
+        for place in np.ndindex(*out.shape[2:]):
+            pixels = _clipped(window, size, place)
+            _one_after_another(x[..., *pixels], out[..., *place])
+    else:
+        for _, at, pixels in overlaps(window, size, out.shape[2:]):
+            out[at] += x[pixels]
     # a stride beyond the kernel can leave the last window without a pixel; Caffe gives 0 / 0 there, and so does this
     with np.errstate(invalid="ignore"):
-        y /= _window_sizes(window, x.shape[2:], places, x.dtype)
-    return y
+        out /= _window_sizes(window, size, out.shape[2:], x.dtype)
+    return out
 
 
-def average_pool_backward(dy: Array, shape: Sequence[int], window: Window) -> Array:
+def _one_after_another(values: Array, out: Array) -> None:
+    """The sum of one window of every channel in Caffe's order; NumPy's own goes in pairs."""
+    pixels = math.prod(values.shape[2:])
+    if pixels == 0:
+        return
+    many = at_once(len(values), values.shape[1] * pixels)
+    for i in range(0, len(values), many):
+        part = values[i : i + many].reshape(-1, values.shape[1], pixels)
+        out[i : i + many] = np.add.accumulate(part, axis=-1)[..., -1]
+
+
+def average_pool_backward(dy: Array, shape: Sequence[int], window: Window, out: Array | None = None) -> Array:
     """Gradient of `average_pool` for an input of `shape`: an equal share to every pixel of the window."""
-    dx = np.zeros(shape, dy.dtype)
+    size, places = tuple(shape[2:]), dy.shape[2:]
+    dx = np.empty(tuple(shape), dy.dtype) if out is None else out
+    dx[...] = 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = dy / _window_sizes(window, shape[2:], dy.shape[2:], dy.dtype)
-    for at, pixels in _overlaps(window, shape[2:], dy.shape[2:]):
-        dx[pixels] += share[at]
+        share = dy / _window_sizes(window, size, places, dy.dtype)
+    _spread(share, window, dx)
     return dx
+
+
+def _spread(share: Array, window: Window, dx: Array) -> None:
+    """Add each window's share to all of its pixels, window after window."""
+    size, places = dx.shape[2:], share.shape[2:]
+    if _few(window, places):
+        for place in np.ndindex(*places):
+            dx[..., *_clipped(window, size, place)] += share[(..., *place, None, None)]
+        return
+    # the last offset belongs to the first window that holds a pixel
+    for _, at, pixels in reversed(overlaps(window, size, places)):
+        dx[pixels] += share[at]
+
+
+def spp(x: Array, windows: Sequence[Window], *, method: str = "MAX", out: Array | None = None) -> Array:
+    """A pyramid of poolings, side by side: 1 window, 2 x 2, 4 x 4, ...
+
+    Parameters
+    ----------
+    x : (images, channels, height, width)
+    windows : sequence of Window
+        One for each level.
+    method : {"MAX", "AVE"}
+    out : array of the result's shape, optional
+
+    Returns
+    -------
+    (images, channels * places of all levels), or as `max_pool` gives it for a single level
+
+    References
+    ----------
+    He, Zhang, Ren, Sun, "Spatial Pyramid Pooling", 2014; src/caffe/layers/spp_layer.cpp
+
+    Examples
+    --------
+    >>> spp(np.arange(4.0).reshape(1, 1, 2, 2), [Window.square(2, stride=2), Window.square(1)])
+    array([[3., 0., 1., 2., 3.]])
+    """
+    pool = max_pool if method == "MAX" else average_pool
+    if out is None:
+        made = [pool(x, window) for window in windows]
+        return made[0] if len(made) == 1 else np.concatenate([y.reshape(len(y), -1) for y in made], axis=1)
+    for window, part in zip(windows, _levels(out, x.shape, windows), strict=True):
+        pool(x, window, out=part)
+    return out
+
+
+def _levels(y: Array, shape: Sequence[int], windows: Sequence[Window]) -> list[Array]:
+    """Each level's part of the pyramid `y`, as images: views."""
+    if len(windows) == 1:
+        return [y]
+    parts, start = [], 0
+    for window in windows:
+        level = (shape[1], *window.pooled(shape[2:]))
+        parts.append(y[:, start : start + math.prod(level)].reshape(len(y), *level))
+        start += math.prod(level)
+    return parts
+
+
+def _refuse_stochastic(method: str) -> None:
+    if method == "STOCHASTIC":
+        raise CaffeError(
+            "Not Implemented Yet\nCaffe has no stochastic pooling on the CPU; write pool: AVE or pool: MAX instead"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling(Operation):
+    """`max_pool`, with the mask as a second top where there is one, or `average_pool`."""
+
+    window: Window
+    method: str = "MAX"
+    ceil: bool = True
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        _refuse_stochastic(self.method)
+        if self.method == "AVE":
+            average_pool(bottoms[0], self.window, ceil=self.ceil, out=tops[0])
+            return
+        mask = tops[1] if len(tops) > 1 else work.buffer("mask", tops[0].shape, np.int32)
+        max_pool(bottoms[0], self.window, ceil=self.ceil, out=tops[0], mask=mask)
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        _refuse_stochastic(self.method)
+        dx = dbottoms[0]
+        if dx is None:
+            return
+        if self.method == "AVE":
+            average_pool_backward(dtops[0], dx.shape, self.window, out=dx)
+            return
+        dx[...] = 0
+        mask = tops[1] if len(tops) > 1 else work.buffer("mask", tops[0].shape, np.int32)
+        unpool(dtops[0], mask, dx)
+
+
+@dataclass(frozen=True, slots=True)
+class SPP(Operation):
+    """`spp`: the poolings of a pyramid side by side."""
+
+    windows: tuple[Window, ...]
+    method: str = "MAX"
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        _refuse_stochastic(self.method)
+        if self.method == "AVE":
+            spp(bottoms[0], self.windows, method="AVE", out=tops[0])
+            return
+        x = bottoms[0]
+        for level, (window, y) in enumerate(zip(self.windows, _levels(tops[0], x.shape, self.windows), strict=True)):
+            max_pool(x, window, out=y, mask=work.buffer(f"mask {level}", y.shape, np.int32))
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        _refuse_stochastic(self.method)
+        dx = dbottoms[0]
+        if dx is None:
+            return
+        dx[...] = 0
+        for level, (window, dy) in enumerate(zip(self.windows, _levels(dtops[0], dx.shape, self.windows), strict=True)):
+            if self.method == "MAX":
+                unpool(dy, work.buffer(f"mask {level}", dy.shape, np.int32), dx)
+                continue
+            with np.errstate(divide="ignore", invalid="ignore"):
+                share = dy / _window_sizes(window, dx.shape[2:], dy.shape[2:], dy.dtype)
+            _spread(share, window, dx)
