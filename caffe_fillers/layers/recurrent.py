@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 
+from .. import ops
 from ..blob import describe
 from ..checks import c_int, need, need_equal
 from .rule import Layer, Param, Setup, Shape, axis, check_counts, filler, layer_type
 
 
-def _recurrent(layer: Layer, bottoms: list[Shape], gates: int, exposed: int) -> Setup:
+def _recurrent(layer: Layer, bottoms: list[Shape], operation: type[ops.LSTM | ops.RNN]) -> Setup:
+    gates, exposed = (4, 2) if operation is ops.LSTM else (1, 1)
     param = layer.message.recurrent_param
     states = exposed if param.expose_hidden else 0
     check_counts(layer, (2 + states, 3 + states), (1 + states,) * 2)
@@ -54,17 +56,18 @@ def _recurrent(layer: Layer, bottoms: list[Shape], gates: int, exposed: int) -> 
         again=tuple(range(first, len(params))),
         times=steps - 1,
         text_blobs=lambda blobs: None,
+        operation=operation(n, static is not None, param.expose_hidden),
     )
 
 
 @layer_type("LSTM", since="1.0")
 def lstm(layer: Layer, bottoms: list[Shape]) -> Setup:
-    return _recurrent(layer, bottoms, gates=4, exposed=2)
+    return _recurrent(layer, bottoms, ops.LSTM)
 
 
 @layer_type("RNN", since="1.0")
 def rnn(layer: Layer, bottoms: list[Shape]) -> Setup:
-    return _recurrent(layer, bottoms, gates=1, exposed=1)
+    return _recurrent(layer, bottoms, ops.RNN)
 
 
 @layer_type("LSTMUnit", bottoms=(3, 3), tops=(2, 2), since="1.0")
@@ -78,4 +81,4 @@ def lstm_unit(layer: Layer, bottoms: list[Shape]) -> Setup:
         need_equal(1, bottom[0], "1 == bottom[i]->shape(0)", "LSTMUnit takes one time step")
         need_equal(streams, bottom[1], "num_instances == bottom[i]->shape(1)", f"the bottoms are {bottoms}")
     need_equal(4 * hidden, gates[2], "4 * hidden_dim_ == bottom[1]->shape(2)", f"the gates are {gates}")
-    return Setup([cell, cell])
+    return Setup([cell, cell], operation=ops.LSTMUnit())

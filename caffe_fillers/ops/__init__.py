@@ -65,6 +65,7 @@ from .loss import (
     multinomial_logistic_loss,
     multinomial_logistic_loss_backward,
 )
+from .lstm import lstm, lstm_backward, lstm_unit, lstm_unit_backward
 from .operation import Given, Operation, Work
 from .pool import SPP, Pooling, average_pool, average_pool_backward, max_pool, max_pool_backward, spp, unpool
 from .powers import Exp, Log, Power, exp, exp_backward, log, log_backward, power, power_backward
@@ -91,6 +92,8 @@ from .rectifiers import (
     relu_backward,
     threshold,
 )
+from .recurrent import recurrent_inputs, recurrent_inputs_backward, rnn, rnn_backward
+from .sequence import LSTM, RNN, LSTMUnit
 from .shape import Reshape
 from .softmax import Softmax, SoftmaxWithLoss, softmax, softmax_backward, softmax_loss, softmax_loss_backward
 from .targets import Normalization
@@ -99,6 +102,8 @@ from .window import Window
 __all__ = [
     "BNLL",
     "ELU",
+    "LSTM",
+    "RNN",
     "SPP",
     "AbsVal",
     "Accuracy",
@@ -119,6 +124,7 @@ __all__ = [
     "Im2col",
     "InfogainLoss",
     "InnerProduct",
+    "LSTMUnit",
     "Log",
     "MultinomialLogisticLoss",
     "Normalization",
@@ -185,6 +191,10 @@ __all__ = [
     "inner_product_backward",
     "log",
     "log_backward",
+    "lstm",
+    "lstm_backward",
+    "lstm_unit",
+    "lstm_unit_backward",
     "max_pool",
     "max_pool_backward",
     "multinomial_logistic_loss",
@@ -194,10 +204,14 @@ __all__ = [
     "prelu",
     "prelu_backward",
     "prelu_slope_backward",
+    "recurrent_inputs",
+    "recurrent_inputs_backward",
     "relu",
     "relu6",
     "relu6_backward",
     "relu_backward",
+    "rnn",
+    "rnn_backward",
     "sigmoid",
     "sigmoid_backward",
     "sigmoid_cross_entropy_loss",
