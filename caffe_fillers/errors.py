@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from .encoding import shown
+
 __all__ = ["CaffeError", "CaffeWarning", "printable"]
 
 # what a terminal would obey, and what no encoding can hold; names in files are a stranger's
@@ -12,8 +14,8 @@ _LONGEST = 3000
 
 
 def printable(text: str) -> str:
-    """Return the text with control characters and lone surrogates written as escapes."""
-    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+    """Return the text with control characters, lone surrogates and bytes that are no text written as escapes."""
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], shown(text))
 
 
 def _bounded(text: object) -> str:

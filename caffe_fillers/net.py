@@ -16,7 +16,7 @@ from ._version import __version__
 from .blob import Blob
 from .errors import CaffeError
 from .layers.rule import Layer
-from .planning import Source, carry_out, header, plan_net, purpose
+from .planning import Skipped, Source, carry_out, header, plan_net, purpose
 
 if TYPE_CHECKING:
     from .running import Tape
@@ -30,15 +30,14 @@ def read_source(source: Any, strict: bool = False, upgrade: bool = True) -> Sour
     from .upgrading import upgrade_net
 
     if isinstance(source, (str, os.PathLike)):
-        text = prototxt.read(source, schema.NetParameter, strict=strict)
+        text = prototxt.read(source, schema.NetParameter, strict=strict, warn=False)
         new = upgrade_net(text)
-        paths = new.origin
         return Source(
             new.message,
             os.fspath(source),
-            [None if path is None else text.lines.get(path) for path in paths],
-            _extras(text.extras, paths),
+            [None if path is None else text.lines.get(path) for path in new.origin],
             text.sha256,
+            _skipped(text, new.origin),
         )
     if getattr(getattr(source, "DESCRIPTOR", None), "name", None) != "NetParameter":
         raise CaffeError(f"a net is the path of a prototxt or a NetParameter, got {type(source).__name__}")
@@ -47,16 +46,14 @@ def read_source(source: Any, strict: bool = False, upgrade: bool = True) -> Sour
     return Source(upgrade_net(message).message if upgrade else message)
 
 
-def _extras(unknown: Mapping[Any, Mapping[str, Any]], paths: Iterable[Any]) -> list[Mapping[str, Any]]:
-    """The unknown fields of each layer, those inside its known messages under the names of these."""
-    by_layer: dict[Any, dict[str, Any]] = {}
-    for path, fields in sorted(unknown.items(), key=lambda item: len(item[0])):
-        inside = by_layer.setdefault(path[:2], {})
-        for name in path[2:]:
-            if isinstance(name, str):
-                inside = inside.setdefault(name, [{}])[-1]
-        inside.update(fields)
-    return [by_layer.get(path, {}) for path in paths]
+def _skipped(text: Any, origin: Iterable[Any]) -> list[Skipped]:
+    """What BVLC Caffe does not know of a text, by the layer that it stands in."""
+    layers = {path: index for index, path in enumerate(origin) if path is not None}
+    found = []
+    for (line, what), path in zip(text.skipped, text.places, strict=True):
+        name = ".".join(part for part in path[2:] if isinstance(part, str))
+        found.append(Skipped(layers.get(path[:2]), name.removeprefix("layer."), line, what))
+    return found
 
 
 class Net:
@@ -182,9 +179,14 @@ class Net:
         self.caffe = fillers.check_revision(caffe)
         self.boost, self.seed = stream.boost, stream.seed
         self.dtype = Blob((), dtype).dtype
-        self._steps, self.blobs = plan_net(
-            source, state, stream, self.dtype, self.caffe, dict(inputs or {}), strict, readers, python or {}
-        )
+        try:
+            self._steps, self.blobs = plan_net(
+                source, state, stream, self.dtype, self.caffe, dict(inputs or {}), strict, readers, python or {}
+            )
+        except CaffeError:
+            source.warn()
+            raise
+        source.warn(self._steps)
         needed = sum(
             blob.count() * self.dtype.itemsize
             for step in self._steps

@@ -7,21 +7,22 @@ allocated or drawn. Then the plans are carried out in order, on one stream.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from . import fillers, graph, schema
+from . import fillers, graph, prototxt, schema
 from ._core import RNG
 from .blob import Blob, check_shape, describe
+from .carried import carries
 from .checks import need
 from .errors import CaffeError
 from .layers.losses import given_tops
 from .layers.rule import RULES, UNSET, Layer, Rule, Setup, Shape, check_counts, count
 
-__all__ = ["Draw", "Source", "Step", "carry_out", "header", "plan_net", "purpose", "reshaped", "situate"]
+__all__ = ["Draw", "Skipped", "Source", "Step", "carry_out", "header", "plan_net", "purpose", "reshaped", "situate"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -40,8 +41,36 @@ class Source:
     message: Any
     name: str = ""
     lines: list[int | None] = field(default_factory=list)
-    extras: list[Mapping[str, Any]] = field(default_factory=list)
     sha256: str = ""
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def extras(self) -> list[Mapping[str, Any]]:
+        """The fields of each layer that BVLC Caffe does not know."""
+        if not carries(self.message):
+            return [{}] * len(self.message.layer)
+        return [prototxt.unknown(layer) for layer in self.message.layer]
+
+    def warn(self, steps: Sequence[Step] | None = None) -> None:
+        """Warn once of what was skipped: of that which the layers' rules did not follow, where `steps` are given."""
+        rest = self.skipped
+        if steps is not None:
+            layers = {step.node.origin: step.layer for step in steps if not step.node.inserted}
+            rest = [
+                each
+                for each in rest
+                if each.layer is None or (each.layer in layers and not layers[each.layer].follows(each.name))
+            ]
+        prototxt.warn_of(self.name, [(each.line, each.what) for each in rest], stacklevel=5)
+
+
+@dataclass(slots=True, frozen=True)
+class Skipped:
+    """Something in a text that BVLC Caffe does not know: the layer's position, its name there, its line, what it is."""
+
+    layer: int | None
+    name: str
+    line: int
+    what: str
 
 
 @dataclass(slots=True)
@@ -287,7 +316,7 @@ def plan_net(
         raise situate(error, _where(source, source.message.layer[error.origin], line)) from None
     steps: list[Step] = []
     places: list[tuple[list[int], list[int]]] = []
-    wiring, owners = _Wiring(), _Owners()
+    wiring, owners, extras = _Wiring(), _Owners(), source.extras()
     for node in nodes:
         message = node.message
         line = source.lines[node.origin] if source.lines else None
@@ -300,7 +329,7 @@ def plan_net(
             phase=phases[message.phase] if message.HasField("phase") else net_phase,
             net_phase=net_phase,
             caffe=caffe,
-            extras=source.extras[node.origin] if source.extras and not node.inserted else {},
+            extras={} if node.inserted else extras[node.origin],
             line=line,
             inputs=inputs,
             readers=readers,
@@ -432,6 +461,7 @@ def header(step: Step) -> Any:
     layer = step.layer
     message = schema.LayerParameter()
     message.CopyFrom(layer.message)
+    message.DiscardUnknownFields()
     del message.blobs[:]
     message.bottom[:] = step.node.wired
     if not message.HasField("phase"):

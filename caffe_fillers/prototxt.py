@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
@@ -20,15 +21,18 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 
 from . import schema
+from .carried import carried, carry, repeated
+from .encoding import as_text
 from .errors import CaffeError, CaffeWarning
 from .tokens import BAD, END, FLOAT, IDENTIFIER, INTEGER, STRING, TOKEN, integer, lexical_error, unquoted
 
-__all__ = ["MAX_BYTES", "Path", "Text", "format_text", "is_solver", "parse", "read"]
+__all__ = ["MAX_BYTES", "Path", "Text", "format_text", "is_solver", "parse", "read", "unknown", "warn_of"]
 
 Path = tuple[str | int, ...]
 
 # the largest net of the zoo has 0.3 MB; with weights written as text some reach tens
 MAX_BYTES = 64 << 20
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 _MAX_DEPTH = 100  # known messages nest seven deep, so this only bounds what is skipped
 
 _LIST_MEND = "the elements of a list stand between commas, and ] ends it"
@@ -51,6 +55,8 @@ class Text:
         their index, singular ones only the name. Of weights written as text only the first number is listed.
     skipped : list of (int, str)
         The line and the name of what lenient reading skipped.
+    places : list of tuple
+        The path of each of these: of the message that encloses it, and its own name.
     extras : dict
         From the path of the enclosing message to the values of its skipped fields, as plain Python values.
     sha256 : str
@@ -61,11 +67,12 @@ class Text:
     name: str = "<text>"
     lines: dict[Path, int] = field(default_factory=dict)
     skipped: list[tuple[int, str]] = field(default_factory=list)
+    places: list[Path] = field(default_factory=list)
     extras: dict[Path, dict[str, list[Any]]] = field(default_factory=dict)
     sha256: str = ""
 
 
-def read(path: str | PathLike[str], message_class: type[Message], *, strict: bool = False) -> Text:
+def read(path: str | PathLike[str], message_class: type[Message], *, strict: bool = False, warn: bool = True) -> Text:
     """Read a message from a prototxt file; see `parse`.
 
     Raises
@@ -73,7 +80,7 @@ def read(path: str | PathLike[str], message_class: type[Message], *, strict: boo
     CaffeError
         If the file can't be opened, is larger than 64 MB or does not read as `message_class`.
     """
-    return parse(_bytes_of(path), message_class, name=str(path), strict=strict)
+    return parse(_bytes_of(path), message_class, name=str(path), strict=strict, warn=warn)
 
 
 def is_solver(path: str | PathLike[str]) -> bool:
@@ -103,7 +110,14 @@ def is_solver(path: str | PathLike[str]) -> bool:
     return False
 
 
-def parse(text: str | bytes, message_class: type[Message], *, name: str = "<text>", strict: bool = False) -> Text:
+def parse(
+    text: str | bytes,
+    message_class: type[Message],
+    *,
+    name: str = "<text>",
+    strict: bool = False,
+    warn: bool = True,
+) -> Text:
     """Read a message from prototxt text.
 
     Parameters
@@ -116,6 +130,8 @@ def parse(text: str | bytes, message_class: type[Message], *, name: str = "<text
     strict : bool
         Refuse what BVLC Caffe refuses. Otherwise fields, enum values and extensions that it does not know are skipped
         with one warning.
+    warn : bool
+        With False that warning is left to the caller.
 
     Returns
     -------
@@ -148,12 +164,29 @@ def parse(text: str | bytes, message_class: type[Message], *, name: str = "<text
         line = result.lines.get(tuple(parts), 1)
         what = f"Message missing required fields: {', '.join(missing)}"
         raise CaffeError(f"{name}:{line}: {what}\nadd {missing[0].rpartition('.')[2]} there")
-    if result.skipped:
-        warnings.warn(f"{name}: {_summary(result.skipped)}", CaffeWarning, stacklevel=2)
-    if reader.not_utf8:
-        where = ", ".join(map(str, reader.not_utf8[:5]))
-        warnings.warn(f"{name}: text that is not UTF-8 is read as Latin-1, line {where}", CaffeWarning, stacklevel=2)
+    if warn:
+        warn_of(name, result.skipped, stacklevel=3)
     return result
+
+
+def unknown(message: Message) -> dict[str, list[Any]]:
+    """Return the values of the fields that BVLC Caffe does not know and the message carries, as plain Python values.
+
+    Those inside its messages stand under the names of these.
+    """
+    found: dict[str, list[Any]] = {}
+    for each, value in message.ListFields():
+        if each.message_type is not None and each.message_type.name != "BlobProto":
+            inner: dict[str, list[Any]] = {}
+            for inside in value if repeated(each) else [value]:
+                inner |= unknown(inside)
+            if inner:
+                found[each.name] = [inner]
+    texts = carried(message)
+    if texts:
+        text = b"{\n" + b"\n".join(texts) + b"\n}"
+        found |= _Reader(text, Text(message), strict=False).plain_value(0)
+    return found
 
 
 def _bytes_of(path: str | PathLike[str]) -> bytes:
@@ -167,20 +200,44 @@ def _bytes_of(path: str | PathLike[str]) -> bytes:
 def format_text(message: Message) -> str:
     """Return a message as prototxt text, which reads back to an equal message.
 
+    What the schema lacks and reading kept is written again where it stood. Encode the text with `encoding.as_bytes`.
+
     Examples
     --------
     >>> from caffe_fillers import prototxt, schema
     >>> prototxt.format_text(schema.FillerParameter(type="xavier"))
     'type: "xavier"\\n'
     """
+    out = io.StringIO()
+    _print(message, out, 0)
+    return out.getvalue()
+
+
+def _print(message: Message, out: io.StringIO, indent: int) -> None:
     from google.protobuf import text_format
 
-    text = str(text_format.MessageToString(message, as_utf8=True))
-    # protobuf 4 leaves them as they are inside strings, where no reader takes a NUL
-    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f]", lambda control: f"\\{ord(control[0]):03o}", text)
+    for entry, value in message.ListFields():
+        for each in value if repeated(entry) else [value]:
+            if entry.message_type is None:
+                line = io.StringIO()
+                text_format.PrintField(entry, each, line, indent, as_utf8=True)
+                # protobuf 4 leaves them as they are inside strings, where no reader takes a NUL
+                out.write(_CONTROL.sub(lambda control: f"\\{ord(control[0]):03o}", line.getvalue()))
+                continue
+            out.write(f"{' ' * indent}{entry.name} {{\n")
+            _print(each, out, indent + 2)
+            out.write(f"{' ' * indent}}}\n")
+    for text in carried(message):
+        out.write(f"{' ' * indent}{as_text(text)}\n")
 
 
-def _summary(skipped: list[tuple[int, str]]) -> str:
+def warn_of(name: str, skipped: Sequence[tuple[int, str]], stacklevel: int = 2) -> None:
+    """Warn once of all that was skipped in a text."""
+    if skipped:
+        warnings.warn(f"{name}: {_summary(skipped)}", CaffeWarning, stacklevel=stacklevel)
+
+
+def _summary(skipped: Sequence[tuple[int, str]]) -> str:
     lines: dict[str, list[int]] = {}
     for line, what in skipped:
         lines.setdefault(what, []).append(line)
@@ -223,11 +280,10 @@ def _fields(descriptor: Descriptor | None) -> dict[bytes, _Field]:
         value, limit = _VALUES[each.cpp_type]
         if each.type == FieldDescriptor.TYPE_BYTES:
             value = _Reader.string
-        repeated = each.is_repeated if hasattr(each, "is_repeated") else each.label == FieldDescriptor.LABEL_REPEATED
         enum: EnumDescriptor | None = each.enum_type
         fields[each.name.encode()] = _Field(
             name=each.name,
-            repeated=repeated,
+            repeated=repeated(each),
             value=value,
             limit=limit,
             message=each.message_type,
@@ -241,14 +297,13 @@ def _fields(descriptor: Descriptor | None) -> dict[bytes, _Field]:
 class _Reader:
     """One pass over a text. The current token is the first that is not yet consumed, as in C++: errors show it."""
 
-    __slots__ = ("at", "data", "kind", "line", "lines", "match", "not_utf8", "result", "strict", "text", "tokens")
+    __slots__ = ("at", "data", "kind", "line", "lines", "match", "result", "strict", "text", "tokens")
 
     def __init__(self, data: bytes, result: Text, strict: bool) -> None:
         self.data = data
         self.result = result
         self.lines = result.lines
         self.strict = strict
-        self.not_utf8: list[int] = []
         self.at, self.line = 0, 1  # where lines were last counted
         self.tokens: Iterator[re.Match[bytes]] = TOKEN.finditer(data)
         self.advance()
@@ -271,6 +326,10 @@ class _Reader:
             raise self.error(f'Expected "{text.decode()}", found "{self.shown()}".', mend)
         self.advance()
 
+    def taken(self, start: int) -> bytes:
+        """Return the text from `start` to the end of the last token that was consumed."""
+        return self.data[start : self.match.start()].strip(b" \t\r\n,;")
+
     def line_here(self) -> int:
         start = self.match.start(self.kind)
         self.line += self.data.count(b"\n", self.at, start)
@@ -290,19 +349,21 @@ class _Reader:
             elif self.kind == END and not close:
                 return None
             line = self.line_here()
+            start = self.match.start(self.kind)
             if self.kind != IDENTIFIER:
                 if text != b"[":
                     raise self.error(f"Expected identifier, got: {self.shown()}", self.no_field_mend(path))
                 self.extension(message, path, line)
+                carry(message, self.taken(start))
                 continue
             self.advance()
             entry = fields.get(text)
             if entry is None:
                 self.unknown_field(text.decode(), message, path, line)
+                carry(message, self.taken(start))
                 continue
             name = entry.name
             if entry.repeated:
-                container = getattr(message, name)
                 index = counts.get(text, 0)
                 if entry.message is not None:
                     self.take(b":")
@@ -312,12 +373,12 @@ class _Reader:
                     self.advance()
                     more = not self.take(b"]")
                     while more:
-                        index += self.element(container, entry, path, index, line)
+                        index += self.element(message, entry, path, index, line)
                         more = not self.take(b"]")
                         if more:
                             self.expect(b",", _LIST_MEND)
                 else:
-                    index += self.element(container, entry, path, index, line)
+                    index += self.element(message, entry, path, index, line)
                 counts[text] = index
             else:
                 here = (*path, name)
@@ -337,16 +398,20 @@ class _Reader:
                 else:
                     self.expect(b":", f"write {name}: VALUE")
                     value = entry.value(self, entry, path)
-                    if value is not None:
+                    if value is None:
+                        carry(message, self.taken(start))
+                    else:
                         setattr(message, name, value)
                         seen.add(text)
             text = self.text
             if text == b";" or text == b",":
                 self.advance()
 
-    def element(self, container: Any, entry: _Field, path: Path, index: int, line: int) -> int:
+    def element(self, message: Any, entry: _Field, path: Path, index: int, line: int) -> int:
         """Read one element of a repeated field and return how many it gave: none if its value was skipped."""
+        container = getattr(message, entry.name)
         here = (*path, entry.name, index)
+        start = self.match.start()
         if entry.every_line or not index:
             self.lines[here] = line
         if entry.message is not None:
@@ -355,6 +420,7 @@ class _Reader:
         value = entry.value(self, entry, path)
         if value is None:
             self.lines.pop(here, None)
+            carry(message, entry.name.encode() + b": " + self.taken(start))
             return 0
         container.append(value)
         return 1
@@ -434,7 +500,7 @@ class _Reader:
         return self.strings()
 
     def unicode(self, entry: _Field, path: Path) -> str:
-        return self.decoded(self.string(entry, path))
+        return as_text(self.string(entry, path))
 
     def strings(self) -> bytes:
         parts = []
@@ -442,14 +508,6 @@ class _Reader:
             parts.append(unquoted(self.text))
             self.advance()
         return b"".join(parts)
-
-    def decoded(self, value: bytes) -> str:
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            # C++ keeps any bytes, but Python's messages hold nothing but UTF-8
-            self.not_utf8.append(self.line)
-            return value.decode("latin-1")
 
     def enumerated(self, entry: _Field, path: Path) -> int | None:
         line, number = self.line, None
@@ -481,6 +539,7 @@ class _Reader:
         values = self.result.extras.setdefault(path, {}).setdefault(name, [])
         values.extend(value if isinstance(value, list) else [value])
         self.result.skipped.append((line, what))
+        self.result.places.append((*path, name))
 
     def extension(self, message: Any, path: Path, line: int) -> None:
         name = self.bracketed()
@@ -549,7 +608,7 @@ class _Reader:
                 elements.append(self.plain_value(depth + 1))
             return elements
         if self.kind == STRING:
-            return self.decoded(self.strings())
+            return as_text(self.strings())
         negative = self.take(b"-")
         text = self.text
         if self.kind == IDENTIFIER and not (negative and text.lower() not in _NON_FINITE):

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from . import prototxt, schema
+from .encoding import as_bytes
 from .upgrading import upgrade
 
 __all__ = ["read_net", "read_solver", "upgrade", "write_prototxt"]
@@ -88,4 +89,4 @@ def write_prototxt(path: str | os.PathLike[str], message: Any) -> None:
 
     text = prototxt.format_text(message)
     with replacing(path) as made:
-        made.write_text(text, encoding="utf-8")
+        made.write_bytes(as_bytes(text))

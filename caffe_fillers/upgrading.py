@@ -8,6 +8,7 @@ the message, even with the default value.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from typing import Any
 from google.protobuf.message import Message
 
 from . import schema
+from .carried import carried, carry, readable
 from .errors import CaffeError, CaffeWarning
-from .prototxt import Path, Text
+from .prototxt import Path, Text, unknown
 
 __all__ = ["Upgraded", "upgrade", "upgrade_net", "upgrade_solver"]
 
@@ -215,24 +217,20 @@ def upgrade_net(source: Text | Message) -> Upgraded:
         If fields of a V0 layer do not belong to its type: they are dropped.
     """
     place: Callable[[Path], str] = _nowhere
-    unknown_types: dict[Path, str] = {}
     message = source
     if isinstance(source, Text):
         text, message = source, source.message
-        unknown_types = {path: str(extra["type"][0]) for path, extra in text.extras.items() if "type" in extra}
 
         def place(path: Path) -> str:
             return f"{text.name}:{text.lines[path]}: " if path in text.lines else f"{text.name}: "
 
     net = _copy(message, schema.NetParameter())
-    try:
-        return _upgrade_net(net, place, unknown_types)
-    except UnicodeDecodeError as error:
-        # C++ keeps any bytes, but Python's messages hold nothing but UTF-8
-        raise CaffeError(f"a name in the net is not UTF-8: {error.object!r}\nsave the net again with another") from None
+    if not isinstance(source, Text):
+        readable(net)
+    return _upgrade_net(net, place)
 
 
-def _upgrade_net(net: Any, place: Callable[[Path], str], unknown_types: dict[Path, str]) -> Upgraded:
+def _upgrade_net(net: Any, place: Callable[[Path], str]) -> Upgraded:
     if net.layers and net.layer:
         raise CaffeError(
             f"{place(('layers', 0))}the net has both 'layer' (today's form) and 'layers' (of 2014), which can't be "
@@ -244,9 +242,8 @@ def _upgrade_net(net: Any, place: Callable[[Path], str], unknown_types: dict[Pat
         indices = list(range(len(net.layers)))
         if any(each.HasField("layer") for each in net.layers):
             net, indices = _from_v0(net, place)
-            unknown_types = {}
         _move_transforms(net)
-        _from_v1(net, [unknown_types.get(("layers", i)) for i in indices])
+        _from_v1(net)
         origin = [("layers", i) for i in indices]
     if net.input and _inputs_to_layer(net, place):
         origin.insert(0, None)
@@ -269,6 +266,7 @@ def upgrade_solver(source: Text | Message, path: str | os.PathLike[str] | None =
     """
     message = source.message if isinstance(source, Text) else source
     solver = _copy(message, schema.SolverParameter())
+    readable(solver)
     if solver.HasField("solver_type"):
         if solver.HasField("type"):
             place = f"{source.name}:{source.lines[('solver_type',)]}: " if isinstance(source, Text) else ""
@@ -279,8 +277,8 @@ def upgrade_solver(source: Text | Message, path: str | os.PathLike[str] | None =
         names = {number: name for name, number in schema.enum("SolverParameter.SolverType").items()}
         solver.type = _SOLVER_TYPES[names[solver.solver_type]]
         solver.ClearField("solver_type")
-    elif isinstance(source, Text) and "solver_type" in source.extras.get((), {}):
-        solver.type = str(source.extras[()]["solver_type"][0])
+    elif kind := unknown(solver).get("solver_type"):
+        solver.type = str(kind[0])
     if path is not None:
         stem = os.path.splitext(os.fspath(path))[0]
         if not solver.HasField("snapshot_prefix"):
@@ -306,6 +304,8 @@ def _from_v0(net: Any, place: Callable[[Path], str]) -> tuple[Any, list[int]]:
     for name in ("name", "force_backward"):
         if net.HasField(name):
             setattr(new, name, getattr(net, name))
+    for text in carried(net):
+        carry(new, text)
     new.input.extend(net.input)
     new.input_dim.extend(net.input_dim)
     dropped: list[str] = []
@@ -314,6 +314,8 @@ def _from_v0(net: Any, place: Callable[[Path], str]) -> tuple[Any, list[int]]:
         layer = new.layers.add()
         layer.bottom.extend(connection.bottom)
         layer.top.extend(connection.top)
+        for text in carried(connection.layer):
+            carry(layer, text)
         if connection.HasField("layer"):
             _from_v0_layer(connection.layer, layer, place(("layers", index)), dropped)
         indices.append(index)
@@ -411,16 +413,20 @@ def _move_transforms(net: Any) -> None:
                 data.ClearField(name)
 
 
-def _from_v1(net: Any, unknown_types: list[str | None]) -> None:
+def _from_v1(net: Any) -> None:
     """Turn the V1 `layers` of a net into today's `layer`."""
-    for old, unknown in zip(net.layers, unknown_types, strict=True):
+    for old in net.layers:
         new = net.layer.add()
+        kind = unknown(old).get("type")
+        for text in carried(old):
+            if not (kind and re.match(rb"type\s*:", text)):
+                carry(new, text)
         if old.HasField("name"):
             new.name = old.name
         if old.HasField("type"):
             new.type = _V1_TYPES[_V1_NAMES[old.type]]
-        elif unknown is not None:
-            new.type = unknown
+        elif kind:
+            new.type = str(kind[0])
         for name in ("bottom", "top", "include", "exclude", "blobs", "loss_weight"):
             getattr(new, name).extend(getattr(old, name))
         for field, value in old.ListFields():

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..errors import printable
 from .options import as_json_option, build, with_net_options
 from .output import filler_text, print_json, print_table, progress
 
@@ -75,7 +76,7 @@ def command(net: str, output: str | None, draws: bool, as_json: bool, **options:
     values = sum(math.prod(row["shape"]) for row in rows if not row["shared_with"])
     click.echo(f"\nseed {built.seed}, Boost {built.boost}, Caffe {built.caffe}: {values:,} values in {len(rows)} blobs")
     if built.report is not None:
-        click.echo(str(built.report))
+        click.echo(printable(str(built.report)))
     if output is not None:
         click.echo(f"wrote {output}")
 

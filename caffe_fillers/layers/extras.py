@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import schema
 from ..errors import CaffeError
 from ..fillers import Spec, as_spec
 from .rule import Layer
@@ -14,11 +15,15 @@ from .rule import Layer
 __all__ = ["Fields"]
 
 
+_KNOWN = {field.name for field in schema.LayerParameter.DESCRIPTOR.fields}
+
+
 class Fields:
     """The fields of a message of a fork, which the schema does not hold, as plain values."""
 
-    def __init__(self, where: str, values: Mapping[str, list[Any]]) -> None:
+    def __init__(self, where: str, values: Mapping[str, list[Any]], followed: set[str] | None = None) -> None:
         self.where, self.values = where, values
+        self.followed = set() if followed is None else followed
 
     @classmethod
     def of(cls, layer: Layer, name: str) -> Fields:
@@ -26,9 +31,12 @@ class Fields:
         given = layer.extras.get(name) or [{}]
         if not isinstance(given[-1], Mapping):
             raise CaffeError(f"{name} is a message, {name} {{ ... }}; got {given[-1]!r}")
-        return cls(name, given[-1])
+        if name not in _KNOWN:
+            layer.followed.add(name)
+        return cls(name, given[-1], layer.followed)
 
     def __contains__(self, name: str) -> bool:
+        self.followed.add(f"{self.where}.{name}")
         return bool(self.values.get(name))
 
     def _number(self, name: str, value: Any, kind: Any) -> Any:
@@ -52,10 +60,13 @@ class Fields:
         return str(self.values[name][-1]) if name in self else default
 
     def integers(self, name: str) -> list[int]:
-        return [self._number(name, value, int) for value in self.values.get(name, ())]
+        return [self._number(name, value, int) for value in self._all(name)]
 
     def numbers(self, name: str) -> list[float]:
-        return [float(np.float32(self._number(name, value, float))) for value in self.values.get(name, ())]
+        return [float(np.float32(self._number(name, value, float))) for value in self._all(name)]
+
+    def _all(self, name: str) -> list[Any]:
+        return self.values[name] if name in self else []
 
     def filler(self, name: str, absent: Spec | None = None) -> Spec:
         """A filler among the fields; without one `absent`, or a FillerParameter's defaults."""

@@ -58,7 +58,7 @@ def permute(layer: Layer, bottoms: list[Shape]) -> Setup:
 def normalize(layer: Layer, bottoms: list[Shape]) -> Setup:
     bottom = bottoms[0]
     num, channels, height, width = legacy(bottom)
-    if "normalize_param" in layer.extras or len(layer.tops) == 2:
+    if Fields.of(layer, "normalize_param").values or len(layer.tops) == 2:
         tops: list[Shape] = [(num, channels, height, width), (num, 1, height, width)]
         return Setup(tops[: len(layer.tops)])
     need(

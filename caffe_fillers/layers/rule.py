@@ -140,10 +140,19 @@ class Layer:
     in_place: list[bool] = field(default_factory=list)
     blobs: list[Blob] = field(default_factory=list)
     draws: list[Any] = field(default_factory=list)
+    followed: set[str] = field(default_factory=set)
 
     @property
     def age(self) -> int:
         return age_of(self.caffe)
+
+    def follows(self, name: str) -> bool:
+        """Whether the rule of the layer went by field `name` (``pooling_param.ceil_mode``) of its extras."""
+        rule = RULES.get(self.type)
+        if rule is not None and (rule.fork == "user" or name == "type"):
+            return True
+        parts = name.split(".")
+        return any(".".join(parts[:i]) in self.followed for i in range(1, len(parts) + 1))
 
     def given(self, *names: str) -> Any:
         """What the caller's `inputs` say of this layer: by its name, else by one of `names`, its phase first."""

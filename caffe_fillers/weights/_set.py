@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..encoding import as_text
 from ..errors import CaffeError
 
 __all__ = ["LayerBlobs", "WeightSet", "Weights"]
@@ -259,9 +260,9 @@ def describe(weights: WeightSet) -> dict[str, Any]:
         entry.pop("legacy", None)
         message = layer.message
         if message is not None:
-            entry["type"] = text(message.type)
+            entry["type"] = as_text(message.type)
             for side in ("bottom", "top"):
-                entry[side] = [text(name) for name in getattr(message, side)]
+                entry[side] = [as_text(name) for name in getattr(message, side)]
             if message.inner_product_param.transpose:
                 entry["transpose"] = True
         if layer.legacy and any(layer.legacy):
@@ -271,11 +272,6 @@ def describe(weights: WeightSet) -> dict[str, Any]:
     if weights.name:
         record["name"] = weights.name
     return record
-
-
-def text(name: str | bytes) -> str:
-    # protobuf hands out a string field that is no UTF-8 as bytes
-    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
 
 
 def to_json(record: Any) -> str:

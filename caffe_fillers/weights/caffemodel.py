@@ -8,9 +8,11 @@ from typing import Any
 from google.protobuf.message import DecodeError, Message
 
 from .. import schema
+from ..carried import serialized
+from ..encoding import as_bytes, as_text
 from ..errors import CaffeError
 from ..files import replacing
-from ._set import MAX_COUNT, Array, LayerBlobs, WeightSet, layer_entries, stored, text
+from ._set import MAX_COUNT, Array, LayerBlobs, WeightSet, layer_entries, stored
 from ._wire import BYTES, Wire, blob_parts, encode_varint
 
 __all__ = ["read", "write"]
@@ -46,9 +48,9 @@ def read(path: Path) -> WeightSet:
     for message, origin in zip(net.layer, origins, strict=True):
         found = blobs.pop(origin, []) if origin else []
         layers.append(
-            LayerBlobs(text(message.name), [array for array, _ in found], message, legacy=[old for _, old in found])
+            LayerBlobs(as_text(message.name), [array for array, _ in found], message, legacy=[old for _, old in found])
         )
-    return WeightSet(layers, text(net.name))
+    return WeightSet(layers, as_text(net.name))
 
 
 def _walk(wire: Wire, blobs: dict[tuple[str, int], _Blobs]) -> bytes:
@@ -130,7 +132,7 @@ def write(path: Path, weights: WeightSet) -> None:
         Before anything is written, if the file would pass protobuf's limit of 2^31 - 1 bytes.
     """
     types = {entry["name"]: entry.get("type") for entry in layer_entries(weights.provenance)}
-    name = weights.name.encode("utf-8", "backslashreplace")
+    name = as_bytes(weights.name)
     parts: list[Any] = [b"\x0a" + encode_varint(len(name)) + name]
     total = len(parts[0])
     for layer in weights.layers:
@@ -157,7 +159,7 @@ def write(path: Path, weights: WeightSet) -> None:
 def _message(path: Path, layer: LayerBlobs, kind: Any) -> Any:
     """Return the layer's header: its own message, else a new one of name and type."""
     message = layer.message
-    if message is not None and text(message.name) == layer.name:
+    if message is not None and as_text(message.name) == layer.name:
         return message
     fresh: Any = schema.LayerParameter()
     if message is not None:
@@ -182,4 +184,4 @@ def _around_blobs(message: Any) -> tuple[bytes, bytes]:
         if field.number <= _BLOBS:
             high.ClearField(field.name)
     low.DiscardUnknownFields()  # those come last
-    return low.SerializeToString(deterministic=True), high.SerializeToString(deterministic=True)
+    return serialized(low), serialized(high)

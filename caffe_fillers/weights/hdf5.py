@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..encoding import as_bytes, as_text
 from ..errors import CaffeError, CaffeWarning
 from ..files import check_readable, replacing
 from ._set import Array, LayerBlobs, WeightSet, check_count, describe, from_json, restore, stored, to_json, unique_names
@@ -144,13 +145,13 @@ def write(path: Path, weights: WeightSet) -> None:
     size = sum(array.nbytes for layer in weights.layers for array in layer.arrays if array is not None)
     record = describe(weights)
     entries, blobs = record.pop("layers"), record.pop("blobs", {})
-    with open_to_write(path, size) as (_, file):
+    with open_to_write(path, size) as (h5py, file):
         for key, value in sorted(record.items()):
             _attribute(file, key, value)
         data = file.create_group("data")
         homes: dict[tuple[int, int], str] = {}
         for order, (layer, entry) in enumerate(zip(weights.layers, entries, strict=True)):
-            group = data.require_group(layer.name)
+            group = _group(h5py, data, layer.name)
             _attribute(group, "order", order)
             for key, value in sorted(entry.items()):
                 if key not in _RESERVED:
@@ -263,7 +264,7 @@ class _Reader:
         layers, entries, arrays = [], [], {}
         shared = []
         for name, _, indices in found:
-            group = data[name]
+            group = self.opened(data, name)
             layer = LayerBlobs(name, self.arrays(name, group, indices))
             arrays.update({f"{name}/{index}": array for index, array in enumerate(layer.arrays)})
             if "shared" in group.attrs:
@@ -280,19 +281,25 @@ class _Reader:
         return restore(layers, from_json(self.path, to_json(record)))
 
     def child(self, group: Any, name: str) -> Any:
-        link = group.get(name, getlink=True)
-        if not isinstance(link, self.h5py.HardLink):
-            raise CaffeError(
-                f"{self.path}: {group.name}/{name} is a {type(link).__name__}, which could lead elsewhere: not followed"
-            )
-        return group[name]
+        if group.id.links.get_info(as_bytes(name)).type != self.h5py.h5l.TYPE_HARD:
+            link = type(group.get(name, getlink=True)).__name__ if name.isascii() else "link"
+            raise CaffeError(f"{self.path}: {group.name}/{name} is a {link}, which could lead elsewhere: not followed")
+        return self.opened(group, name)
+
+    def opened(self, group: Any, path: str) -> Any:
+        found = self.h5py.h5o.open(group.id, as_bytes(path))
+        if isinstance(found, self.h5py.h5g.GroupID):
+            return self.h5py.Group(found)
+        if isinstance(found, self.h5py.h5d.DatasetID):
+            return self.h5py.Dataset(found)
+        raise CaffeError(f"{self.path}: {path} is neither a group nor a dataset")
 
     def layers(self, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any, list[int]]]:
         """Yield name, order and blobs of the groups that are layers: with blobs, marked by us, or without groups.
 
         Nothing stays open: HDF5 becomes slow when thousands of its objects are.
         """
-        for name in group:
+        for name in map(as_text, group):
             child = self.child(group, name)
             full = prefix + name
             if not isinstance(child, self.h5py.Group):
@@ -395,6 +402,18 @@ class _Reader:
                 CaffeWarning,
                 stacklevel=6,
             )
+
+
+def _group(h5py: Any, data: Any, name: str) -> Any:
+    raw = as_bytes(name)
+    try:
+        return data.require_group(raw.decode())
+    except UnicodeDecodeError:  # which h5py itself refuses
+        nested = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+        nested.set_create_intermediate_group(True)
+        return h5py.Group(
+            h5py.h5g.open(data.id, raw) if data.id.links.exists(raw) else h5py.h5g.create(data.id, raw, nested)
+        )
 
 
 def _line(error: BaseException) -> str:
