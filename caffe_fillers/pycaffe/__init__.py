@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import proto
+from . import io, proto
 from .net_spec import NetSpec, layers, params, to_proto
 from .proto.caffe_pb2 import TEST, TRAIN
 
-__all__ = ["TEST", "TRAIN", "NetSpec", "layers", "params", "proto", "to_proto"]
+__all__ = ["TEST", "TRAIN", "NetSpec", "io", "layers", "params", "proto", "to_proto"]
