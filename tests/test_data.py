@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from caffe_fillers import CaffeError, Net, records, schema
+from caffe_fillers.records import images
 
 
 def make_lmdb(path, *values):
@@ -67,7 +68,7 @@ def test_what_opencv_sees_of_an_encoded_datum_is_what_we_see():
         message = schema.Datum.FromString(encoded(mode, (4, 3), kind))
         image = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_UNCHANGED)
         channels = 1 if image.ndim == 2 else image.shape[2]
-        assert records._encoded("x", message.data, False, False) == (channels, 3, 4), (mode, kind)
+        assert images.encoded_shape("x", message.data, False, False) == (channels, 3, 4), (mode, kind)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -82,7 +83,7 @@ def test_a_photograph_is_turned_where_opencv_turns_it(tmp_path, orientation):
     content = (tmp_path / "a.jpg").read_bytes()
     for flag, color in ((cv2.IMREAD_UNCHANGED, False), (cv2.IMREAD_COLOR, True)):
         shape = cv2.imdecode(np.frombuffer(content, np.uint8), flag).shape[:2]
-        assert records._encoded("x", content, color, False)[1:] == shape
+        assert images.encoded_shape("x", content, color, False)[1:] == shape
 
 
 def test_no_source_is_no_error():

@@ -1,0 +1,168 @@
+"""Datum messages, the records of databases: read from any place on, around and around."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from .. import schema
+from ..errors import CaffeError
+from .databases import open_database
+from .images import decode, encoded_shape
+from .sources import ASK, existing
+
+__all__ = ["Datums", "datum_shape", "is_leveldb", "is_lmdb"]
+
+_PLAIN = {"channels", "height", "width", "data", "label", "encoded"}
+_LONGEST_TAIL = 13  # a label below zero, and that the datum is not encoded
+
+
+class Datums:
+    """The images and labels of an LMDB.
+
+    Parameters
+    ----------
+    path : Path
+    kind : {"color", "gray", "native"}
+        What encoded images are decoded to.
+
+    Raises
+    ------
+    CaffeError
+        If it is no LMDB, is truncated or empty, or the package lmdb is missing.
+    """
+
+    def __init__(self, path: Path, kind: str = "native") -> None:
+        self._path, self._kind = path, kind
+        self._database = open_database(path)
+        if not self._database.entries:
+            raise CaffeError(f"{path}: the LMDB is empty")
+        self._cursor = self._database.transaction.cursor()
+        self._values: Any = iter(())
+        self._at = -1
+        # how a record begins that is like one before, where its label stands, and the labels met so far
+        self._head, self._tail = b"\0", 0
+        self._shape: tuple[int, ...] = ()
+        self._labels: dict[bytes, int] = {}
+
+    def read(self, place: int, count: int) -> tuple[list[np.ndarray], list[int]]:
+        """Return images, each (channels, height, width), and labels of `count` records from the `place`-th on.
+
+        After the last the first comes again. Images are bytes, or float32 where a datum holds floats; they are memory
+        of the database, and last as long as this object.
+
+        Raises
+        ------
+        CaffeError
+            If a record is no Datum, holds too few values or an image that can't be decoded.
+        """
+        if place != self._at:
+            self._seek(place % self._database.entries)
+        self._at = -1
+        values = list(islice(self._values, count))
+        while len(values) < count:
+            self._seek(0)
+            values += islice(self._values, count - len(values))
+        images: list[np.ndarray] = []
+        labels = []
+        head, tail, known = self._head, self._tail, self._labels
+        for value in values:
+            label = known.get(bytes(value[tail:])) if value[: len(head)] == head else None
+            if label is None:
+                image, label = self._read(bytes(value))
+                head, tail, known = self._head, self._tail, self._labels
+            else:
+                image = np.frombuffer(value[len(head) : tail], np.uint8).reshape(self._shape)
+            images.append(image)
+            labels.append(label)
+        self._at = place + count
+        return images, labels
+
+    def _seek(self, place: int) -> None:
+        self._cursor.first()
+        self._values = self._cursor.iternext(keys=False, values=True)
+        next(islice(self._values, place, place), None)
+
+    def _read(self, value: bytes) -> tuple[np.ndarray, int]:
+        datum = _parse(self._path, value, "a record")
+        if datum.encoded:
+            image = decode(self._path, datum.data, self._kind)
+            return (image[None] if image.ndim == 2 else image.transpose(2, 0, 1)), datum.label
+        shape = datum.channels, datum.height, datum.width
+        values = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
+        size = max(shape[0], 0) * max(shape[1], 0) * max(shape[2], 0)
+        if values.size < size or min(shape) < 0:
+            raise CaffeError(f"{self._path}: a datum of shape {shape} holds {values.size} values")
+        if datum.data and values.size == size:
+            self._learn(value, datum, shape)
+        return values[:size].reshape(shape), datum.label
+
+    def _learn(self, value: bytes, datum: Any, shape: tuple[int, ...]) -> None:
+        """See how records like this plain one begin and end: shape and bytes, then the label."""
+        alike = schema.Datum(channels=shape[0], height=shape[1], width=shape[2], data=datum.data)
+        written = alike.SerializeToString()
+        rest = value[len(written) :]
+        if not value.startswith(written) or len(rest) > _LONGEST_TAIL:
+            return
+        alike.MergeFromString(rest)
+        if alike.data == datum.data and _PLAIN.issuperset(field.name for field, _ in alike.ListFields()):
+            head = written[: len(written) - len(datum.data)]
+            if head != self._head:
+                self._head, self._tail, self._shape, self._labels = head, len(written), shape, {}
+            self._labels[rest] = datum.label
+
+
+def is_lmdb(path: Path) -> bool:
+    return (path / "data.mdb").is_file()
+
+
+def is_leveldb(path: Path) -> bool:
+    return (path / "CURRENT").exists()
+
+
+def datum_shape(
+    source: str, *, lmdb: bool = True, force_color: bool = False, force_gray: bool = False
+) -> tuple[int, int, int] | None:
+    """Return (channels, height, width) of a database's first datum.
+
+    Parameters
+    ----------
+    source : str
+        The database's folder (or an LMDB in a single file), relative to the working directory.
+    lmdb : bool
+        What the prototxt says the backend is; LevelDB, the default of Caffe's, is not read here.
+    force_color, force_gray : bool
+        Of transform_param; they change the channels of an encoded image.
+
+    Raises
+    ------
+    CaffeError
+        If the database is a LevelDB, damaged or empty, or a package for reading it is missing.
+    """
+    path = existing(source)
+    if path is None:
+        return None
+    if not lmdb and not is_lmdb(path):
+        if is_leveldb(path):
+            raise CaffeError(f"{path}: is a LevelDB, which is not read here; {ASK}")
+        return None
+    value = open_database(path, f", or {ASK}").first()
+    if value is None:
+        raise CaffeError(f"{path}: the LMDB is empty; {ASK}")
+    datum = _parse(path, value, "the first record", f"; {ASK}")
+    if not datum.encoded:
+        return datum.channels, datum.height, datum.width
+    return encoded_shape(path, datum.data, force_color, force_gray)
+
+
+def _parse(path: Path, value: bytes, what: str, advice: str = "") -> Any:
+    datum = schema.Datum()
+    try:
+        datum.ParseFromString(value)
+    except DecodeError as error:
+        raise CaffeError(f"{path}: {what} is no Datum ({error}){advice}") from None
+    return datum

@@ -1,0 +1,176 @@
+"""Images as OpenCV reads them: bytes, blue before green before red; and the lists that name them."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import CaffeError
+from .resizing import resize
+from .sources import ASK, beside, existing, lines
+
+__all__ = ["decode", "encoded_shape", "image_shape", "read_image", "read_list"]
+
+_Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+_ORIENTATION = 0x0112
+_NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
+# how much of red, green and blue makes gray, what is added, and the power of two that it is divided by
+_GRAY = {"PNG": (9797, 19234, 3737, 0, 15), "WEBP": (9798, 19235, 3735, 1 << 14, 15)}
+_OTHER_GRAY = (4899, 9617, 1868, 1 << 13, 14)
+
+
+def read_image(path: str | Path, height: int = 0, width: int = 0, color: bool = True) -> _Bytes:
+    """Read an image file as Caffe's ReadImageToCVMat does.
+
+    Parameters
+    ----------
+    path : str or Path
+        PNG, JPEG or what else Pillow reads.
+    height, width : int
+        The size to bring it to; 0 leaves it as it is.
+    color : bool
+        Three channels, blue first; or one.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 3) or (height, width)
+
+    Raises
+    ------
+    CaffeError
+        If the file is missing, is no image or is cut off, or Pillow is missing.
+
+    Notes
+    -----
+    The pixels are OpenCV's but for JPEG, whose decoders may differ by a level or two from one library to another.
+    """
+    image = decode(Path(path), path, "color" if color else "gray")
+    return resize(image, height, width) if height > 0 and width > 0 else image
+
+
+def decode(where: Path, image: Any, kind: str) -> _Bytes:
+    """Decode an image from a file, or from the bytes of one that was found at `where`.
+
+    `kind` is "color", "gray", or "native": as many channels as it has.
+    """
+    with opened(where, io.BytesIO(image) if isinstance(image, bytes) else image) as source:
+        try:
+            if kind != "native" and _turned(source):
+                from PIL import ImageOps
+
+                return _pixels(where, source, kind, ImageOps.exif_transpose)
+            return _pixels(where, source, kind, lambda picture: picture)
+        except CaffeError:
+            raise
+        except (OSError, ValueError, SyntaxError, EOFError, MemoryError, OverflowError) as error:
+            raise CaffeError(f"{where}: cannot be read as an image: {error}") from None
+
+
+def _pixels(where: Path, image: Any, kind: str, upright: Any) -> _Bytes:
+    channels = {"color": 3, "gray": 1}.get(kind) or _channels(image)
+    form, deep = image.format, image.mode.startswith("I")
+    if deep and kind == "native":
+        raise CaffeError(f"{where}: Check failed: cv_img.depth() == CV_8U Image data type must be unsigned byte")
+    if channels == 4:
+        return np.asarray(image.convert("RGBA"))[..., [2, 1, 0, 3]]
+    if kind == "gray":
+        image.draft("L", image.size)  # a JPEG holds its gray
+    if deep:  # the upper byte of each value is kept
+        gray = (np.asarray(upright(image)).astype(np.int64) >> 8).astype(np.uint8)
+    elif image.mode in ("1", "L", "LA"):
+        gray = np.asarray(upright(image.getchannel(0) if image.mode == "LA" else image.convert("L")))
+    else:
+        if image.mode in ("P", "PA"):
+            image = image.convert("RGBA")  # straight to RGB Pillow warns
+        rgb = np.asarray(upright(image.convert("RGB")))
+        if channels == 3:
+            return rgb[..., ::-1]
+        red, green, blue, half, bits = _GRAY.get(form, _OTHER_GRAY)
+        sums = rgb.astype(np.int32) @ np.array([red, green, blue], np.int32)
+        return ((sums + half) >> bits).astype(np.uint8)
+    return np.repeat(gray[..., None], 3, axis=2) if channels == 3 else gray
+
+
+def _channels(image: Any) -> int:
+    """How many channels OpenCV gives an image that it is to leave as it is: a palette is looked up, alpha stays."""
+    if image.mode in ("1", "L") or image.mode.startswith("I"):
+        return 1
+    return 4 if image.mode in ("RGBA", "LA", "PA") or (image.format == "PNG" and "transparency" in image.info) else 3
+
+
+def encoded_shape(path: Path, data: bytes, color: bool, gray: bool) -> tuple[int, int, int]:
+    """Return (channels, height, width) of an encoded datum, of which only the header is read."""
+    with opened(path, io.BytesIO(data)) as image:
+        width, height = _upright(image) if color or gray else image.size
+        return (3 if color else 1 if gray else _channels(image)), height, width
+
+
+def image_shape(source: str, root_folder: str = "") -> tuple[int, int, int] | None:
+    """Return (3, height, width) of the first image in an ImageData layer's list, ``path label`` in each line.
+
+    Raises
+    ------
+    CaffeError
+        If the list has no images, the image is missing or damaged, or Pillow is missing.
+    """
+    path = existing(source)
+    if path is None:
+        return None
+    for name, _ in read_list(path):
+        if not name:
+            continue
+        file = beside(path, root_folder + name)
+        with opened(file, file) as image:
+            width, height = _upright(image)
+        return 3, height, width
+    raise CaffeError(f"{path}: the list names no image: lines of 'path label' are needed")
+
+
+def read_list(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield name and label of each line, as Caffe reads them: the label stands behind the last blank, 0 where none is.
+
+    Raises
+    ------
+    CaffeError
+        If the list can't be read.
+    """
+    for line in lines(path):
+        name, _, label = line.rpartition(" ")
+        number = _NUMBER.match(label)
+        value = int(number[1]) if number else 0
+        yield name or line, (value + 2**31) % 2**32 - 2**31
+
+
+def _turned(image: Any) -> bool:
+    # OpenCV turns a photograph as its camera says, but for an encoded datum that is taken as it is
+    return image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) != 1
+
+
+def _upright(image: Any) -> tuple[int, int]:
+    width, height = image.size
+    sideways = _turned(image) and image.getexif()[_ORIENTATION] in (5, 6, 7, 8)
+    return (height, width) if sideways else (width, height)
+
+
+@contextmanager
+def opened(where: Path, image: Any) -> Iterator[Any]:
+    """Open an image, of which only the header is read."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise CaffeError(f"{where}: to read images: pip install 'caffe_fillers[images]', or {ASK}") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a large image is no danger while it is not decoded
+            found = Image.open(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise CaffeError(f"{where}: cannot be read as an image: {error}") from None
+    with found:
+        yield found
