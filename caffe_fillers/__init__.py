@@ -7,7 +7,7 @@ from . import _checkout
 _checkout.hand_over(__name__)
 
 from . import _interpreter as _interpreter  # before the others, where they would not work
-from . import layers
+from . import datasets, layers
 from ._core import RNG, simd
 from ._version import __version__
 from .blob import Blob
@@ -48,6 +48,7 @@ __all__ = [
     "compare",
     "compare_blobs",
     "constant",
+    "datasets",
     "fans",
     "fill",
     "find_seed",

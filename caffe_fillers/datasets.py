@@ -18,7 +18,6 @@ from ._core import RNG
 from .errors import CaffeError
 from .files import as_path
 from .fillers import as_rng
-from .records import read_idx, write_database
 
 __all__ = ["digits", "mnist", "siamese"]
 
@@ -155,6 +154,8 @@ def siamese(
 def _read(images: Any, labels: Any) -> tuple[_Bytes, _Bytes]:
     if images is None or labels is None:
         raise CaffeError("images and labels go together: give both files, or none")
+    from .records import read_idx
+
     pixels, classes = read_idx(images), read_idx(labels)
     for path, array, axes, kind in ((images, pixels, 3, "images"), (labels, classes, 1, "labels")):
         if array.ndim != axes:
@@ -177,6 +178,8 @@ def _folder(out: str | os.PathLike[str]) -> Path:
 
 
 def _write(databases: dict[Path, Iterator[tuple[bytes, bytes]]]) -> dict[str, int]:
+    from .records import write_database
+
     for path in databases:
         if os.path.lexists(path):  # said before the first of two is made
             raise CaffeError(f"{path}: is there already: remove it, or give another name")

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from .. import datasets
+import caffe_fillers as cf
+
 from .options import as_json_option, checked_seed
 from .output import print_json, progress
 
@@ -32,7 +33,7 @@ def mnist(paths: tuple[str, ...], as_json: bool) -> None:
     """
     images, labels, out = _paths(paths)
     with progress(f"making {out}"):
-        made = datasets.mnist(out, images, labels)
+        made = cf.datasets.mnist(out, images, labels)
     _tell(made, as_json)
 
 
@@ -49,7 +50,7 @@ def siamese(paths: tuple[str, ...], seed: int | None, as_json: bool) -> None:
     """
     images, labels, out = _paths(paths)
     with progress(f"making {out}"):
-        made = datasets.siamese(out, images, labels, rng=checked_seed(seed))
+        made = cf.datasets.siamese(out, images, labels, rng=checked_seed(seed))
     _tell(made, as_json)
 
 

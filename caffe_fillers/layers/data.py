@@ -8,26 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..checks import c_int, need
 from ..errors import CaffeError
 from ..fillers import Spec, as_spec, fill
 from ..ops.array import Array
-from ..ops.operation import Operation, Work
+from ..ops.operation import Given, Operation, Work
 from ..revisions import RC, RC2, RC3
 from .rule import Layer, Setup, Shape, count, layer_type
+
+if TYPE_CHECKING:
+    from ..transform import Transform
 
 NONE, ONE, ONE_OR_TWO, TWO = (0, 0), (1, 1), (1, 2), (2, 2)
 
 
 def _transform_draws(layer: Layer) -> bool:
     """Whether the transformer of this layer seeds a generator of its own."""
-    param = layer.message.transform_param
-    train = (layer.phase if layer.age >= RC3 else layer.net_phase) == "TRAIN"
+    param, train = layer.message.transform_param, _trains(layer)
     if layer.age < RC2:
         return train and (param.mirror or param.crop_size > 0)
     return param.mirror or (train and param.crop_size > 0)
+
+
+def _trains(layer: Layer) -> bool:
+    return (layer.phase if layer.age >= RC3 else layer.net_phase) == "TRAIN"
 
 
 def _check_mean(layer: Layer) -> None:
@@ -128,7 +134,34 @@ def data(layer: Layer, bottoms: list[Shape]) -> Setup:
         )
     top = _cropped(layer, batch, _datum(layer, given, "a datum", param.source))
     draws = _draws(layer, reader=param.source or "-", skip=param.rand_skip > 0)
-    return Setup([top, (batch,)][: len(layer.tops)], draws=draws)
+    return Setup([top, (batch,)][: len(layer.tops)], draws=draws, operation=_data_operation(layer))
+
+
+def _data_operation(layer: Layer) -> Operation:
+    from .. import records
+    from .delivering import Data
+
+    param, transform = layer.message.data_param, layer.message.transform_param
+    path = records.existing(param.source)
+    if path is None or not (param.backend == type(param).DB.Value("LMDB") or records.is_lmdb(path)):
+        return Given()
+    color, gray = transform.force_color, transform.force_gray
+    kind = {(True, True): "both", (True, False): "color", (False, True): "gray"}.get((color, gray), "native")
+    return Data(param.source, c_int(param.batch_size), len(layer.tops) > 1, kind, _transform(layer), param.rand_skip)
+
+
+def _transform(layer: Layer) -> Transform:
+    from ..transform import Transform
+
+    param, drawn = layer.message.transform_param, _transform_draws(layer)
+    return Transform(
+        crop=c_int(param.crop_size),
+        mirror=param.mirror and drawn,
+        scale=param.scale,
+        mean_values=tuple(param.mean_value),
+        mean_file=param.mean_file,
+        random=_trains(layer),
+    )
 
 
 @layer_type("ImageData", bottoms=NONE, tops=TWO)

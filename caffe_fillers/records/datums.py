@@ -10,6 +10,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from .. import schema
+from ..checks import need
 from ..errors import CaffeError
 from .databases import open_database
 from .images import decode, encoded_shape
@@ -27,8 +28,10 @@ class Datums:
     Parameters
     ----------
     path : Path
-    kind : {"color", "gray", "native"}
-        What encoded images are decoded to.
+    kind : {"color", "gray", "native", "both"}
+        What encoded images are decoded to; both colour and gray is refused.
+    skip : int
+        How many records the first place stands behind the first.
 
     Raises
     ------
@@ -36,8 +39,8 @@ class Datums:
         If it is no LMDB, is truncated or empty, or the package lmdb is missing.
     """
 
-    def __init__(self, path: Path, kind: str = "native") -> None:
-        self._path, self._kind = path, kind
+    def __init__(self, path: Path, kind: str = "native", skip: int = 0) -> None:
+        self._path, self._kind, self._skip = path, kind, skip
         self._database = open_database(path)
         if not self._database.entries:
             raise CaffeError(f"{path}: the LMDB is empty")
@@ -61,7 +64,7 @@ class Datums:
             If a record is no Datum, holds too few values or an image that can't be decoded.
         """
         if place != self._at:
-            self._seek(place % self._database.entries)
+            self._seek((place + self._skip) % self._database.entries)
         self._at = -1
         values = list(islice(self._values, count))
         while len(values) < count:
@@ -90,6 +93,7 @@ class Datums:
     def _read(self, value: bytes) -> tuple[np.ndarray, int]:
         datum = _parse(self._path, value, "a record")
         if datum.encoded:
+            need(self._kind != "both", "!(param_.force_color() && param_.force_gray()) cannot set both")
             image = decode(self._path, datum.data, self._kind)
             return (image[None] if image.ndim == 2 else image.transpose(2, 0, 1)), datum.label
         shape = datum.channels, datum.height, datum.width

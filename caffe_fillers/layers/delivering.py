@@ -1,0 +1,129 @@
+"""What data layers deliver, and from where on.
+
+Caffe reads ahead in a thread of its own; what it delivers does not depend on that, so here a batch is read when it is
+asked for. A layer's reader, its place and its stream live in `Work`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from .. import records
+from .._core import RNG
+from ..errors import CaffeError
+from ..ops.array import Array
+from ..ops.operation import Given, Work
+from ..transform import Transform, read_mean
+
+__all__ = ["Data", "Delivering"]
+
+Shape = tuple[int, ...]
+
+
+class Delivering(Given):
+    """A data layer whose source is on the disk. Its place is how many records it has delivered."""
+
+    __slots__ = ()
+
+    def delivers(self) -> bool:
+        return True
+
+    def place(self, work: Work) -> int:
+        """How many records were delivered so far."""
+        place: int = work.kept.get("place", 0)
+        return place
+
+    def go_to(self, place: int, work: Work) -> None:
+        """Go on as if `place` records had been delivered, by the draws that `work.seeds` holds."""
+        work.kept.clear()
+        work.kept["place"] = place
+
+
+class _Reader(Protocol):
+    def read(self, place: int, count: int) -> tuple[list[np.ndarray], list[int]]: ...
+
+
+class _Imaging(Delivering):
+    """A data layer of images, which go through a transformer."""
+
+    __slots__ = ()
+
+    batch: int
+    labels: bool
+    transform: Transform
+
+    def reader(self, work: Work) -> _Reader:
+        raise NotImplementedError
+
+    def shapes(self, bottoms: Sequence[Array], work: Work) -> list[Shape] | None:
+        if self.batch == 0:
+            return None
+        images, _ = self._ready(work)
+        data = (self.batch, *self.transform.shape(images[0].shape))
+        return [data, (self.batch,)] if self.labels else [data]
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        if self.batch == 0:
+            return
+        images, labels = self._ready(work)
+        transform, dtype = self.transform, tops[0].dtype
+        mean = None
+        if transform.mean_file:
+            mean = work.once("mean", lambda: read_mean(transform.mean_file, dtype))
+        transform.apply(images, tops[0], work.once("stream", lambda: self._stream(work)), mean)
+        if self.labels:
+            tops[1][...] = labels
+        work.kept["place"] = self.place(work) + self.batch
+        del work.kept["ready"]
+
+    def _ready(self, work: Work) -> tuple[list[np.ndarray], list[int]]:
+        """The batch to come, read once for its shape and its values."""
+        reader = work.once("reader", lambda: self.reader(work))
+        return work.once("ready", lambda: reader.read(self.place(work), self.batch))
+
+    def _stream(self, work: Work) -> RNG:
+        # seeded twice at set-up, the second time for the thread that reads
+        seeds = work.seeds.get("transformer")
+        stream = RNG(seeds[-1]) if seeds else RNG()
+        stream.skip(self.place(work) * self.transform.draws)
+        return stream
+
+
+@dataclass(frozen=True, slots=True)
+class Data(_Imaging):
+    """Records of an LMDB in the order of their keys; after the last the first comes again.
+
+    Attributes
+    ----------
+    source : str
+    batch : int
+    labels : bool
+        Whether there is a second top.
+    kind : {"color", "gray", "native"}
+        What encoded images are decoded to.
+    transform : Transform
+    rand_skip : int
+        Of which so many, at most, are skipped first, where that was drawn for: Caffe's rc3 and later don't.
+    """
+
+    source: str
+    batch: int
+    labels: bool
+    kind: str
+    transform: Transform
+    rand_skip: int = 0
+
+    def reader(self, work: Work) -> _Reader:
+        drawn = work.seeds.get("rand_skip")
+        return records.Datums(_here(self.source), self.kind, drawn[0] % self.rand_skip if drawn else 0)
+
+
+def _here(source: str) -> Any:
+    path = records.existing(source)
+    if path is None:
+        raise CaffeError(f"{source}: is not here any more")
+    return path

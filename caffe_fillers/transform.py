@@ -1,0 +1,164 @@
+"""What happens to an image on its way from the disk into a net: crop, mirror, mean, scale, with their draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from . import schema
+from ._core import RNG
+from .blob import Blob
+from .checks import need, need_equal
+from .errors import CaffeError
+from .ops.array import Array
+
+__all__ = ["Transform", "read_mean"]
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """The numbers of a transform_param: ``(pixel - mean) * scale`` of a crop, mirrored or not.
+
+    Attributes
+    ----------
+    crop : int
+        Height and width that are cut out; 0 for the whole image.
+    mirror : bool
+        Whether images are mirrored, each with probability one half (in phase TEST too, as in Caffe).
+    scale : float
+    mean_values : tuple of float
+        One for all channels, or one for each.
+    mean_file : str
+        A mean image; where one is cropped, so is the other, at the same place.
+    random : bool
+        Whether crops are taken anywhere, as in phase TRAIN, or from the middle.
+
+    Notes
+    -----
+    Each image draws on its own, in this order: the mirror, the crop's row, its column, each a raw draw modulo how many
+    there are to choose from. From Caffe's data_transformer.cpp.
+
+    Examples
+    --------
+    >>> transform = Transform(crop=1, mean_values=(100,), scale=0.5, random=False)
+    >>> top = np.zeros((1, 1, 1, 1), np.float32)
+    >>> transform.apply([np.arange(9, dtype=np.uint8).reshape(1, 3, 3)], top, RNG(1))
+    >>> float(top.item())
+    -48.0
+    """
+
+    crop: int = 0
+    mirror: bool = False
+    scale: float = 1.0
+    mean_values: tuple[float, ...] = ()
+    mean_file: str = ""
+    random: bool = True
+
+    @property
+    def draws(self) -> int:
+        """How many raw draws each image takes."""
+        return self.mirror + 2 * (self.random and self.crop > 0)
+
+    def shape(self, image: tuple[int, ...]) -> tuple[int, ...]:
+        """What becomes of an image of shape (channels, height, width)."""
+        channels, height, width = image
+        need(channels > 0, f"datum_channels > 0 ({channels} vs. 0)")
+        need(height >= self.crop, f"datum_height >= crop_size ({height} vs. {self.crop})")
+        need(width >= self.crop, f"datum_width >= crop_size ({width} vs. {self.crop})")
+        return channels, self.crop or height, self.crop or width
+
+    def apply(self, images: Sequence[np.ndarray], out: Array, rng: RNG, mean: Array | None = None) -> None:
+        """Write images to a batch.
+
+        Parameters
+        ----------
+        images : sequence of ndarray of uint8 or float32, each of shape (channels, height, width)
+        out : ndarray, shape (images, channels, height, width)
+        rng : RNG
+            The transformer's own stream, which advances.
+        mean : ndarray, shape (channels, height, width), optional
+            Of `mean_file`, in the type of `out`.
+
+        Raises
+        ------
+        CaffeError
+            If an image has another shape than the batch or the mean; `out` and `rng` are then untouched.
+        """
+        for shape in {image.shape for image in images}:
+            self._check(shape, out.shape[1:], mean)
+        drawn = rng.random_raw((len(images), self.draws)).tolist() if self.draws else None
+        size = self.crop
+        for i, image in enumerate(images):
+            place, less = out[i], mean
+            if size:
+                free = image.shape[1] - size, image.shape[2] - size
+                if self.random and drawn is not None:
+                    y, x = (draw % (room + 1) for draw, room in zip(drawn[i][-2:], free, strict=True))
+                else:
+                    y, x = free[0] // 2, free[1] // 2
+                image = image[:, y : y + size, x : x + size]
+                less = None if mean is None else mean[:, y : y + size, x : x + size]
+            if self.mirror and drawn is not None and drawn[i][0] % 2:
+                place = place[:, :, ::-1]
+            if less is None:
+                place[...] = image
+            else:
+                np.subtract(image, less, out=place)
+        if self.mean_values:
+            values = np.array(self.mean_values, out.dtype)
+            out -= values[:, None, None] if len(values) > 1 else values
+        if self.scale != 1:
+            out *= out.dtype.type(self.scale)
+
+    def _check(self, image: tuple[int, ...], top: tuple[int, ...], mean: Array | None) -> None:
+        advice = f"a record is an image of shape {image}, the first of its batch became {tuple(top)}"
+        need_equal(top[0], image[0], "channels == datum_channels", advice)
+        for axis, name in ((1, "height"), (2, "width")):
+            need(
+                image[axis] >= self.crop if self.crop else image[axis] == top[axis],
+                f"datum_{name} {'>= crop_size' if self.crop else f'== {name}'} "
+                f"({image[axis]} vs. {self.crop or top[axis]})",
+                advice,
+            )
+        if mean is not None:
+            for axis, name in enumerate(("channels", "height", "width")):
+                need_equal(
+                    image[axis],
+                    mean.shape[axis],
+                    f"datum_{name} == data_mean_.{name}()",
+                    f"the mean image {self.mean_file} has the shape {mean.shape}, a record {image}",
+                )
+        values = len(self.mean_values)
+        need(
+            values in (0, 1, image[0]),
+            "mean_values_.size() == 1 || mean_values_.size() == img_channels "
+            f"Specify either 1 mean_value or as many as channels: {image[0]}",
+            f"got {values} of them",
+        )
+
+
+def read_mean(path: str, dtype: Any) -> Array:
+    """Read a mean image, a BlobProto of shape (1, channels, height, width) or without the 1.
+
+    Raises
+    ------
+    CaffeError
+        If the file is missing or no BlobProto of one image.
+    """
+    proto: Any = schema.BlobProto()
+    try:
+        proto.ParseFromString(Path(path).read_bytes())
+        blob = Blob.from_proto(proto, dtype)
+    except OSError as error:
+        raise CaffeError(f"{path}: the mean file cannot be read: {error.strerror or error}") from None
+    except (DecodeError, ValueError) as error:  # CaffeError is a ValueError
+        raise CaffeError(f"{path}: is no mean file (a BlobProto): {error}") from None
+    shape = blob.shape[1:] if len(blob.shape) == 4 and blob.shape[0] == 1 else blob.shape
+    if len(shape) != 3:
+        raise CaffeError(f"{path}: a mean image has the shape (1, channels, height, width), but this has {blob.shape}")
+    return blob.data.reshape(shape)
