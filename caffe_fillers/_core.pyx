@@ -36,7 +36,7 @@ from caffe_fillers._distributions cimport (
     CF_GAUSSIAN,
     CF_UNIFORM,
     cf_boost,
-    cf_is_large,
+    cf_wants_nontemporal,
     cf_job,
     cf_mask_f32,
     cf_mask_f64,
@@ -563,7 +563,7 @@ cdef class RNG:
         cdef size_t size = threads_for(job, to.size, asked)
         cdef cf_team *team = NULL
         job.wide, job.boost = to.double, self.profile
-        job.large = cf_is_large(to.view.buf, to.view.len)
+        job.nontemporal = cf_wants_nontemporal(to.view.buf, to.view.len)
         if size > 1:
             team = gathered(job, size)
         with nogil:

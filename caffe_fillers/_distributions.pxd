@@ -17,12 +17,12 @@ cdef extern from "distributions.h" nogil:
     ctypedef enum cf_kind: CF_UNIFORM, CF_GAUSSIAN, CF_BERNOULLI
     ctypedef struct cf_job:
         cf_kind kind
-        bint wide, large
+        bint wide, nontemporal
         cf_boost boost
         double mean, sigma, p
         cf_range_f32 range_f32
         cf_range_f64 range_f64
-    bint cf_is_large(const void *out, size_t bytes)
+    bint cf_wants_nontemporal(const void *out, size_t bytes)
     size_t cf_run(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws)
     void cf_mask_f32(cf_mt *mt, float *out, size_t n, float p)
     void cf_mask_f64(cf_mt *mt, double *out, size_t n, double p)

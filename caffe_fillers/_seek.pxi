@@ -16,14 +16,14 @@ ziggurat_edges = np.array([cf_normal_x[i] for i in range(CF_NORMAL_LAYERS + 1)])
 
 
 cdef class Seekers:
-    """Seeds to be held to clues: lists of possibilities, each a list of (draw, turn, ranges).
+    """Seeds to be held to clues: lists of possibilities, each a list of (draw, rotation, ranges).
 
-    A possibility is right for a seed if all its draws, counted from seeding and turned right by some bits, lie in one
+    A possibility is right for a seed if all its draws, counted from seeding and rotated right by some bits, lie in one
     of their ranges: an array of uint32, n x 2, of first and last.
     """
 
     cdef cf_clue *clue
-    cdef cf_seekers *room
+    cdef cf_seekers *workspace
     cdef cf_lanes *drawn
     cdef cf_map *maps
     cdef size_t clues
@@ -37,19 +37,20 @@ cdef class Seekers:
         self.clues = sum(map(len, possibilities))
         self.kept = list(known.values())
         self.clue = <cf_clue *>PyMem_RawCalloc(self.clues, sizeof(cf_clue))
-        self.room = <cf_seekers *>PyMem_RawMalloc(sizeof(cf_seekers))
+        self.workspace = <cf_seekers *>PyMem_RawMalloc(sizeof(cf_seekers))
         self.drawn = <cf_lanes *>PyMem_RawMalloc(self.clues * sizeof(cf_lanes))
         self.maps = <cf_map *>PyMem_RawMalloc(len(known) * sizeof(cf_map))
-        if self.clue is NULL or self.room is NULL or self.drawn is NULL or self.maps is NULL:
+        if self.clue is NULL or self.workspace is NULL or self.drawn is NULL or self.maps is NULL:
             raise MemoryError
+        self.workspace.drawn = self.drawn
         for k, each in enumerate(self.kept):
             ranges = each
             cf_map_ranges(self.maps[k], &ranges[0, 0] if len(each) else NULL, len(each))
         for possibility in possibilities:
-            for at, turn, each in possibility:
+            for at, rotation, each in possibility:
                 ranges = each
                 self.clue[j].block, self.clue[j].place = divmod(at, CF_MT_N)
-                self.clue[j].turn = turn
+                self.clue[j].rotation = rotation
                 self.clue[j].ranges = ranges.shape[0]
                 if ranges.shape[0] > 0:
                     self.clue[j].range = &ranges[0, 0]
@@ -60,7 +61,7 @@ cdef class Seekers:
 
     def __dealloc__(self):
         PyMem_RawFree(self.clue)
-        PyMem_RawFree(self.room)
+        PyMem_RawFree(self.workspace)
         PyMem_RawFree(self.drawn)
         PyMem_RawFree(self.maps)
 
@@ -73,8 +74,7 @@ cdef class Seekers:
             return found[:0], possibility[:0]
         while True:
             with nogil:
-                count = cf_seek(self.room, SIMD, self.clue, self.clues, &seeds[0], n, self.drawn, &to[0], &which[0],
-                                to.shape[0])
+                count = cf_seek(self.workspace, SIMD, self.clue, self.clues, &seeds[0], n, &to[0], &which[0], to.shape[0])
             if count <= <size_t>to.shape[0]:
                 return np.asarray(seeds)[found[:count]], possibility[:count]
             # several possibilities may be right for one seed

@@ -1,5 +1,8 @@
 /* Boost's distributions over one stream, bit for bit. No Python, no allocation, no globals.
 
+   They are those of boost/random/uniform_real_distribution.hpp, normal_distribution.hpp, exponential_distribution.hpp
+   and bernoulli_distribution.hpp, as they are since 1.47, over mersenne_twister.hpp.
+
    Every function draws what Boost draws and leaves the stream where Boost leaves it. Arguments are taken as checked by
    the caller (a <= b, sigma > 0, 0 <= p <= 1, no NaN among them). */
 #ifndef CF_DISTRIBUTIONS_H
@@ -7,7 +10,8 @@
 
 #include "mt19937.h"
 
-/* What Boost changed: 1.56 brought the ziggurat and the rule for wide ranges, 1.64 the second ziggurat. */
+/* What changed between versions of Boost: 1.56 brought the ziggurat and the rule for wide ranges, 1.64 the ziggurat of
+   the exponential distribution and the bounds by chord and tangent. */
 typedef enum { CF_BOOST_147, CF_BOOST_156, CF_BOOST_164 } cf_boost;
 
 typedef enum {
@@ -19,7 +23,7 @@ cf_status cf_range_of_f32(cf_range_f32 *range, float a, float b, cf_boost boost)
 cf_status cf_range_of_f64(cf_range_f64 *range, double a, double b, cf_boost boost);
 
 /* n values, or fewer if that many draws do not suffice: no attempt at a value begins behind them, but one may end
-   there. Return how many values were made. For a fill that is not shared out among threads, CF_ANY draws. */
+   there. Return how many values there are. For a fill that is not shared out among threads, CF_ANY draws. */
 #define CF_ANY UINT64_MAX
 size_t cf_uniform_f32(cf_mt *mt, float *out, size_t n, uint64_t draws, const cf_range_f32 *range);
 size_t cf_uniform_f64(cf_mt *mt, double *out, size_t n, uint64_t draws, const cf_range_f64 *range);
@@ -38,27 +42,27 @@ typedef enum { CF_UNIFORM, CF_GAUSSIAN, CF_BERNOULLI } cf_kind;
 
 typedef struct {
     cf_kind kind;
-    int wide;  /* float64 */
-    int large; /* more than a cache holds: stored past it */
+    int wide;        /* float64 */
+    int nontemporal; /* store so that the caches are bypassed, where the instruction set can */
     cf_boost boost;
     double mean, sigma, p;
     cf_range_f32 range_f32;
     cf_range_f64 range_f64;
 } cf_job;
 
-/* Whether an array of so many bytes is better stored past the cache. */
-int cf_is_large(const void *out, size_t bytes);
+/* Whether non-temporal stores pay for an array of so many bytes. */
+int cf_wants_nontemporal(const void *out, size_t bytes);
 
 size_t cf_run(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws);
 
-/* Values that were made before and are still to be copied. */
+/* Values that are ready but not yet copied to their places. */
 typedef struct {
     char *to;
     const char *from;
     size_t bytes;
 } cf_parcel;
 
-/* The same into a place that stays in the cache, and meanwhile copies a parcel, the two a bit at a time. */
+/* The same into scratch that stays in L2; meanwhile copies a parcel, the two a bit at a time. */
 size_t cf_run_sending(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws, cf_parcel *parcel);
 /* Copies what is left. Once all is sent, other threads may read it. */
 void cf_send(const cf_job *job, const cf_simd *simd, cf_parcel *parcel);

@@ -1,5 +1,5 @@
-/* A fill of any kind, and where its values go: straight to their places, past the cache, or aside while others are
-   copied. */
+/* A fill of any kind, and how its values reach their places: by usual stores, by non-temporal ones, or by way of
+   scratch while others are copied. */
 #ifdef __linux__
 #define _DEFAULT_SOURCE /* for mincore */
 #include <sys/mman.h>
@@ -11,9 +11,8 @@
 
 enum {
     LINE = 64,
-    /* Bytes from which values are stored past the cache. Smaller arrays may be read from the cache next; of larger ones
-       a usual cache (8 to 36 MB) holds a part at most, and ordinary stores read from memory what they are about to
-       overwrite. */
+    /* Bytes from which stores are non-temporal. A smaller array may be read from L3 next; a usual L3 (8 to 36 MB) holds
+       only a part of a larger one, and a usual store first reads the line that it is about to overwrite. */
     LARGE = 32 << 20,
     /* Draws at a time: so few that stores keep up with the arithmetic, so many as that needs. */
     STEP = CF_MT_N / 3,
@@ -22,8 +21,8 @@ enum {
     WORTH_ALIGNING = 8 * CF_MT_N
 };
 
-/* Whether a place of an array was ever written. It decides on speed alone: what was swapped out counts as new, and so do
-   the rare systems that will not say as written. */
+/* Whether a place of an array was ever written. It decides on speed alone: what was swapped out counts as new, and so
+   do the rare systems that will not say as written. */
 static int in_memory(const char *place) {
 #ifdef __linux__
     unsigned char page = 1;
@@ -34,8 +33,10 @@ static int in_memory(const char *place) {
 #endif
 }
 
-/* Not an array that is new: the system clears its pages as they are first written, so they are in the cache by then. */
-int cf_is_large(const void *out, size_t bytes) { return bytes >= LARGE && in_memory((const char *)out + bytes / 2); }
+/* Not where an array is new: the system clears its pages as they are first written, so they are in L2 by then. */
+int cf_wants_nontemporal(const void *out, size_t bytes) {
+    return bytes >= LARGE && in_memory((const char *)out + bytes / 2);
+}
 
 static size_t draw(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws) {
     switch (job->kind) {
@@ -52,15 +53,15 @@ static size_t draw(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t d
     return n;
 }
 
-static void copy(const cf_simd *simd, int far, char *to, const char *from, size_t bytes) {
+static void copy(const cf_simd *simd, int nontemporal, char *to, const char *from, size_t bytes) {
     size_t head = -(uintptr_t)to % LINE, lines;
-    if (!far || !simd->stream || bytes < LINE) {
+    if (!nontemporal || !simd->copy_nontemporal || bytes < LINE) {
         memcpy(to, from, bytes);
         return;
     }
     memcpy(to, from, head);
     lines = (bytes - head) / LINE;
-    simd->stream(to + head, from + head, lines);
+    simd->copy_nontemporal(to + head, from + head, lines);
     head += lines * LINE;
     memcpy(to + head, from + head, bytes - head);
 }
@@ -69,28 +70,28 @@ static uint64_t limit_of(const cf_mt *mt, uint64_t draws) {
     return draws < CF_ANY - mt->drawn ? mt->drawn + draws : CF_ANY;
 }
 
-/* What is made before it is stored or sent. */
+/* How many draws the values are made of that are stored or copied together. */
 static uint64_t next_draws(const cf_job *job, const cf_mt *mt, uint64_t limit) {
     const uint64_t left = limit - mt->drawn, block = CF_MT_N - mt->pos % CF_MT_N;
     const uint64_t most = job->kind == CF_GAUSSIAN ? GAUSSIAN_STEP : block < STEP ? block : STEP;
     return left < most ? left : most;
 }
 
-/* A step at a time by way of a scratch in the first cache, so that the arithmetic on one goes on while the stores of
-   the one before it are under way. What does not fill a line waits for the next step: a line written in part would have
-   to be read first. */
-static size_t draw_far(const cf_job *job, cf_mt *mt, char *out, size_t n, uint64_t draws) {
-    enum { ROOM = GAUSSIAN_STEP + CF_DRAFT_PAD + 2 };
-    _Alignas(LINE) char room[LINE + ROOM * sizeof(double)];
-    char *const values = room + LINE;
+/* A step at a time by way of scratch in L1, so that the arithmetic of one step overlaps with the stores of the one
+   before it. What does not fill a line waits for the next step: a line written in part would have to be read first. */
+static size_t draw_nontemporal(const cf_job *job, cf_mt *mt, char *out, size_t n, uint64_t draws) {
+    enum { CAPACITY = GAUSSIAN_STEP + CF_DRAFT_PAD + 2 };
+    _Alignas(LINE) char buffer[LINE + CAPACITY * sizeof(double)];
+    char *const values = buffer + LINE;
     const size_t width = job->wide ? sizeof(double) : sizeof(float);
     const uint64_t limit = limit_of(mt, draws);
-    size_t made = 0, held = 0;
-    while (made < n && mt->drawn < limit) {
-        const size_t k = draw(job, mt, values, n - made < ROOM ? n - made : ROOM, next_draws(job, mt, limit));
+    size_t filled = 0, held = 0;
+    while (filled < n && mt->drawn < limit) {
+        const size_t k =
+            draw(job, mt, values, n - filled < CAPACITY ? n - filled : CAPACITY, next_draws(job, mt, limit));
         const char *from = values - held;
         size_t ready = held + k * width, part = -(uintptr_t)out % LINE;
-        made += k;
+        filled += k;
         if (part > 0) {
             part = part < ready ? part : ready;
             memcpy(out, from, part);
@@ -99,20 +100,21 @@ static size_t draw_far(const cf_job *job, cf_mt *mt, char *out, size_t n, uint64
             ready -= part;
         }
         held = ready % LINE;
-        mt->simd->stream(out, from, ready / LINE);
+        mt->simd->copy_nontemporal(out, from, ready / LINE);
         out += ready - held;
         memmove(values - held, from + ready - held, held);
     }
     memcpy(out, values - held, held);
     mt->simd->fence();
-    return made;
+    return filled;
 }
 
 size_t cf_run(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws) {
     if (n < WORTH_ALIGNING || draws < WORTH_ALIGNING)
         return draw(job, mt, out, n, draws);
     _Alignas(LINE) cf_mt aligned = *mt;
-    n = job->large && mt->simd->stream ? draw_far(job, &aligned, out, n, draws) : draw(job, &aligned, out, n, draws);
+    n = job->nontemporal && mt->simd->copy_nontemporal ? draw_nontemporal(job, &aligned, out, n, draws)
+                                                       : draw(job, &aligned, out, n, draws);
     *mt = aligned;
     return n;
 }
@@ -123,7 +125,7 @@ static void send(const cf_job *job, const cf_simd *simd, cf_parcel *parcel, size
         bytes -= (uintptr_t)(parcel->to + bytes) % LINE;
     else
         bytes = parcel->bytes;
-    copy(simd, job->large, parcel->to, parcel->from, bytes);
+    copy(simd, job->nontemporal, parcel->to, parcel->from, bytes);
     parcel->to += bytes;
     parcel->from += bytes;
     parcel->bytes -= bytes;
@@ -131,7 +133,7 @@ static void send(const cf_job *job, const cf_simd *simd, cf_parcel *parcel, size
 
 void cf_send(const cf_job *job, const cf_simd *simd, cf_parcel *parcel) {
     send(job, simd, parcel, parcel->bytes);
-    if (job->large && simd->stream)
+    if (job->nontemporal && simd->copy_nontemporal)
         simd->fence();
 }
 
@@ -139,13 +141,14 @@ size_t cf_run_sending(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_
     _Alignas(LINE) cf_mt aligned = *mt;
     const uint64_t limit = limit_of(mt, draws);
     const size_t width = job->wide ? sizeof(double) : sizeof(float);
-    size_t made = 0;
-    while (made < n && aligned.drawn < limit) {
-        const size_t k = draw(job, &aligned, (char *)out + made * width, n - made, next_draws(job, &aligned, limit));
-        made += k;
+    size_t filled = 0;
+    while (filled < n && aligned.drawn < limit) {
+        const size_t k =
+            draw(job, &aligned, (char *)out + filled * width, n - filled, next_draws(job, &aligned, limit));
+        filled += k;
         send(job, mt->simd, parcel, k * width + 2 * LINE);
     }
     send(job, mt->simd, parcel, parcel->bytes);
     *mt = aligned;
-    return made;
+    return filled;
 }

@@ -1,5 +1,6 @@
-/* Skipping far ahead: n steps of the generator are the polynomial x^n modulo its characteristic one, and that costs as
-   much as a few million steps whatever n is. */
+/* Jumping ahead: n steps of the generator are the polynomial x^n modulo its characteristic polynomial over GF(2), and
+   that costs as much as a few million steps whatever n is. After Haramoto, Matsumoto, Nishimura, Panneton and L'Ecuyer,
+   "Efficient Jump Ahead for F2-Linear Random Number Generators" (INFORMS Journal on Computing 20, 2008). */
 #include <string.h>
 
 #include "mt19937.h"
@@ -20,8 +21,8 @@ static const uint16_t lower[] = {
     16363, 16368, 16421, 16537, 16590, 16595, 16817, 16822, 16875, 16933, 17044, 17160, 17271, 17329, 17445,
     17498, 17725, 17783, 17841, 17952, 18068, 18179, 18237, 18406, 18633, 18691, 18860, 19087, 19314};
 
-/* Adds n words of bits, of which the first stands for x^(DEGREE + at), as what that is modulo the characteristic
-   polynomial. */
+/* Xors n words of coefficients, the first of which is that of x^(DEGREE + at), into a polynomial, reduced modulo the
+   characteristic one. */
 static void fold(uint64_t *poly, const uint64_t *bits, size_t n, size_t at) {
     for (size_t i = 0; i < sizeof lower / sizeof *lower; ++i) {
         size_t bit = lower[i] + at, shift = bit % 64;
@@ -33,6 +34,7 @@ static void fold(uint64_t *poly, const uint64_t *bits, size_t n, size_t at) {
     }
 }
 
+/* The square of a polynomial over GF(2): a 0 between every two coefficients. */
 static uint64_t spread(uint64_t x) {
     x = (x | x << 16) & 0x0000ffff0000ffffu;
     x = (x | x << 8) & 0x00ff00ff00ff00ffu;
@@ -87,7 +89,7 @@ static void power_of_x(uint64_t poly[WORDS], uint64_t n) {
     }
 }
 
-/* The polynomial of the generator, applied to the words of the block: the sum of those as many steps on as its
+/* The polynomial of the generator, applied to the words of the block: the xor of those as many steps on as its
    exponents say. Needs a block made by a twist, since only then are the low bits of its first word part of the
    state. */
 void cf_mt_jump_blocks(cf_mt *mt, uint64_t blocks) {
@@ -100,7 +102,7 @@ void cf_mt_jump_blocks(cf_mt *mt, uint64_t blocks) {
         memcpy(window + CF_MT_N, mt->key, CF_MT_N * sizeof *window);
         for (size_t i = first; i < first + CF_MT_N && i < DEGREE; ++i)
             if (poly[i / 64] >> i % 64 & 1)
-                mt->simd->add(sum, window + (i - first), CF_MT_N);
+                mt->simd->xor_into(sum, window + (i - first), CF_MT_N);
     }
     memcpy(mt->key, sum, sizeof sum);
 }

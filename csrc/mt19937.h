@@ -1,4 +1,7 @@
-/* MT19937 as Boost, NumPy and C++11 have it: 624 words are made at a time, then tempered as they are drawn. */
+/* MT19937: Matsumoto and Nishimura, "Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random Number
+   Generator" (ACM TOMACS 8, 1998), seeded as in their version of 2002. The words are those of Boost's
+   mersenne_twister.hpp, NumPy's MT19937 and C++11's mt19937: 624 are made at a time, then tempered as they are drawn.
+ */
 #ifndef CF_MT19937_H
 #define CF_MT19937_H
 

@@ -1,6 +1,7 @@
 """Print MT19937's characteristic polynomial, as in jump.c: python csrc/mt_polynomial.py
 
-By Berlekamp and Massey's algorithm from twice its degree of output bits.
+By the algorithm of Berlekamp and Massey ("Shift-register synthesis and BCH decoding", 1969), from twice its degree of
+output bits.
 """
 
 import random

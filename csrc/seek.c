@@ -10,7 +10,7 @@ void cf_map_ranges(cf_map map, const uint32_t *range, size_t ranges) {
 }
 
 static int fits(const cf_clue *clue, uint32_t draw) {
-    uint32_t key = draw >> clue->turn | draw << (31 - clue->turn) << 1;
+    uint32_t key = draw >> clue->rotation | draw << (31 - clue->rotation) << 1;
     size_t low = 0, high = clue->ranges;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -38,27 +38,28 @@ static void mark(uint8_t *seeded, uint8_t *block, uint32_t k) {
 }
 
 /* The draws that the clues are about, untempered. */
-static void make_draws(cf_seekers *room, const cf_simd *simd, const cf_clue *clue, size_t clues, uint64_t blocks,
-                       const uint8_t *seeded, const uint16_t *row, size_t rows, cf_lanes *drawn) {
-    uint32_t made = 0;
+static void make_draws(cf_seekers *workspace, const cf_simd *simd, const cf_clue *clue, size_t clues, uint64_t blocks,
+                       const uint8_t *seeded, const uint16_t *row, size_t rows) {
+    uint32_t seeded_to = 0;
     for (uint32_t i = 0; i < CF_MT_N; ++i)
         if (seeded[i]) {
-            simd->seed_on(room->word, made, i);
+            simd->seed_on(workspace->word, seeded_to, i);
             for (size_t c = 0; c < CF_LANES / CF_COLUMN; ++c)
-                memcpy(room->state[c][i], room->word + c * CF_COLUMN, sizeof room->state[c][i]);
-            made = i;
+                memcpy(workspace->state[c][i], workspace->word + c * CF_COLUMN, sizeof workspace->state[c][i]);
+            seeded_to = i;
         }
     for (size_t c = 0; c < CF_LANES / CF_COLUMN; ++c)
         for (uint64_t b = 0; b < blocks; ++b) {
-            simd->twist_column(room->state[c], row, rows);
+            simd->twist_column(workspace->state[c], row, rows);
             for (size_t j = 0; j < clues; ++j)
                 if (clue[j].block == b)
-                    memcpy(drawn[j] + c * CF_COLUMN, room->state[c][clue[j].place], sizeof room->state[c][0]);
+                    memcpy(workspace->drawn[j] + c * CF_COLUMN, workspace->state[c][clue[j].place],
+                           sizeof workspace->state[c][0]);
         }
 }
 
-size_t cf_seek(cf_seekers *room, const cf_simd *simd, const cf_clue *clue, size_t clues, const uint32_t *seed, size_t n,
-               cf_lanes *drawn, uint32_t *found, uint32_t *possibility, size_t most) {
+size_t cf_seek(cf_seekers *workspace, const cf_simd *simd, const cf_clue *clue, size_t clues, const uint32_t *seed,
+               size_t n, uint32_t *found, uint32_t *possibility, size_t most) {
     uint8_t seeded[CF_MT_N] = {0}, block[CF_MT_N] = {0};
     uint16_t row[CF_MT_N];
     uint64_t blocks = 0;
@@ -75,22 +76,22 @@ size_t cf_seek(cf_seekers *room, const cf_simd *simd, const cf_clue *clue, size_
             row[rows++] = k;
     for (size_t first = 0; first < n; first += CF_LANES) {
         size_t lanes = n - first < CF_LANES ? n - first : CF_LANES;
-        memset(room->word, 0, sizeof room->word);
-        memcpy(room->word, seed + first, lanes * sizeof *seed);
-        make_draws(room, simd, clue, clues, blocks, seeded, row, rows, drawn);
+        memset(workspace->word, 0, sizeof workspace->word);
+        memcpy(workspace->word, seed + first, lanes * sizeof *seed);
+        make_draws(workspace, simd, clue, clues, blocks, seeded, row, rows);
         for (size_t j = 0, next, which = 0; j < clues; j = next, ++which) {
             uint32_t any = 1;
             for (size_t lane = 0; lane < CF_LANES; ++lane)
-                room->marked[lane] = lane < lanes;
+                workspace->marked[lane] = lane < lanes;
             for (next = j; any && !(next > j && clue[next - 1].ends); ++next)
-                any = simd->sift(room->marked, drawn[next], clue[next].map, clue[next].turn);
+                any = simd->sift(workspace->marked, workspace->drawn[next], clue[next].map, clue[next].rotation);
             while (!clue[next - 1].ends)
                 ++next;
             for (size_t lane = 0; any && lane < lanes; ++lane) {
-                int right = room->marked[lane] & 1;
+                int right = workspace->marked[lane] & 1;
                 for (size_t i = j; right && i < next; ++i) {
                     uint32_t draw;
-                    simd->temper(&draw, &drawn[i][lane], 1);
+                    simd->temper(&draw, &workspace->drawn[i][lane], 1);
                     right = fits(&clue[i], draw);
                 }
                 if (right && count++ < most) {

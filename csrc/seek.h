@@ -4,37 +4,38 @@
 
 #include "mt19937.h"
 
-/* What is known of one draw. Its word is turned right, so that what is known of it comes first: then it lies in one of
+/* What is known of one draw. Its word is rotated right, so that what is known of it comes first: then it lies in one of
    some ranges. */
 typedef struct {
     uint64_t block; /* 0: the first after seeding */
     uint32_t place; /* of the draw in its block */
-    uint32_t turn;
+    uint32_t rotation;
     uint32_t ends;   /* 1: the last of some clues that must all be right; what follows is another possibility */
     uint32_t ranges; /* pairs in `range`, first and last, that rise and do not overlap */
     const uint32_t *range;
     const uint32_t *map; /* of these */
 } cf_clue;
 
-/* A bit for each upper half of a word that a range touches. Clues of the same ranges should share it, for the cache. */
+/* A bit for each upper half of a word that a range touches. Clues of the same ranges should share it, to stay in L1. */
 enum { CF_MAP_WORDS = (1 << 16) / 32 };
 
 typedef uint32_t cf_map[CF_MAP_WORDS];
 
 typedef uint32_t cf_lanes[CF_LANES];
 
-/* Room for one thread: the states of all lanes, in columns that fit into the first cache. */
+/* What one thread works in: the states of all lanes, in columns that fit into L1. */
 typedef struct {
     uint32_t state[CF_LANES / CF_COLUMN][CF_MT_N][CF_COLUMN];
     cf_lanes word, marked;
+    cf_lanes *drawn; /* given by the caller: an entry for each clue */
 } cf_seekers;
 
 void cf_map_ranges(cf_map map, const uint32_t *range, size_t ranges);
 
 /* Those of n seeds that are right by all clues of some possibility: writes their indices, and the possibility's; at
-   most `most` of them. Returns how many there are. `drawn` has room for each clue. */
-size_t cf_seek(cf_seekers *room, const cf_simd *simd, const cf_clue *clue, size_t clues, const uint32_t *seed, size_t n,
-               cf_lanes *drawn, uint32_t *found, uint32_t *possibility, size_t most);
+   most `most` of them. Returns how many there are. */
+size_t cf_seek(cf_seekers *workspace, const cf_simd *simd, const cf_clue *clue, size_t clues, const uint32_t *seed,
+               size_t n, uint32_t *found, uint32_t *possibility, size_t most);
 
 /* From word i of their seeding to the seeds, in place. */
 void cf_seeds_of(const cf_simd *simd, uint32_t *word, size_t n, uint32_t i);

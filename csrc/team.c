@@ -80,8 +80,8 @@ static void draw_direct(const cf_team *team, cf_chunk *chunk) {
         approach(team, chunk);
     chunk->before = chunk->mt;
     chunk->values = left > 0 ? team->out + chunk->begin * team->itemsize : NULL;
-    chunk->count = cf_run(&team->job, &chunk->mt, chunk->values, left,
-                          chunk->end - (chunk->mt.drawn - team->start.drawn));
+    chunk->count =
+        cf_run(&team->job, &chunk->mt, chunk->values, left, chunk->end - (chunk->mt.drawn - team->start.drawn));
 }
 
 /* Into scratch, while the values of the chunk before, whose place is known by now, are copied there. */

@@ -45,7 +45,7 @@ TARGET static inline __m256i kept(const uint32_t *word, int keep) {
 }
 
 TARGET static size_t normal_f32(float *out, uint32_t *draft, const uint8_t *drop, size_t n, float mean, float sigma) {
-    size_t made = 0;
+    size_t count = 0;
     for (size_t at = 0; at < n; at += 8) {
         int keep = kept_of(drop + at);
         __m256i u = kept(draft + at, keep);
@@ -55,10 +55,10 @@ TARGET static size_t normal_f32(float *out, uint32_t *draft, const uint8_t *drop
         __m256i negative = _mm256_andnot_si256(_mm256_slli_epi32(u, 31), _mm256_set1_epi32(INT32_MIN));
         value = _mm256_xor_ps(value, _mm256_castsi256_ps(negative));
         value = _mm256_add_ps(_mm256_mul_ps(value, _mm256_set1_ps(sigma)), _mm256_set1_ps(mean));
-        _mm256_storeu_ps(out + made, value);
-        made += (size_t)__builtin_popcount((unsigned)keep);
+        _mm256_storeu_ps(out + count, value);
+        count += (size_t)__builtin_popcount((unsigned)keep);
     }
-    return made;
+    return count;
 }
 
 TARGET static size_t normal_f64(double *out, uint32_t *draft, const uint8_t *drop, size_t n, double mean,
@@ -91,7 +91,7 @@ TARGET static size_t normal_f64(double *out, uint32_t *draft, const uint8_t *dro
 
 static void fence(void) { _mm_sfence(); }
 
-TARGET static void stream(void *to, const void *from, size_t lines) {
+TARGET static void copy_nontemporal(void *to, const void *from, size_t lines) {
     for (size_t i = 0; i < 2 * lines; ++i)
         _mm256_stream_si256((__m256i *)to + i, _mm256_loadu_si256((const __m256i *)from + i));
 }
@@ -100,7 +100,7 @@ const cf_simd cf_simd_avx2 = {
     .name = "avx2",
     CF_LOOPS,
     CF_DRAFTS,
-    .stream = stream,
+    .copy_nontemporal = copy_nontemporal,
     .fence = fence,
 };
 #endif

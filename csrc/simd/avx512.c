@@ -23,16 +23,16 @@ TARGET static inline void twist_part(uint32_t *key, int from, int to, int ahead,
         __m512i next = _mm512_loadu_si512(key + i + 16), farther = _mm512_loadu_si512(key + i + ahead);
         __m512i low = _mm512_alignr_epi32(next, *here, 1);
         __m512i y = _mm512_ternarylogic_epi32(_mm512_set1_epi32(INT32_MIN), *here, low, SELECT);
-        __m512i made = _mm512_xor_si512(_mm512_alignr_epi32(farther, *far, 13), _mm512_srli_epi32(y, 1));
+        __m512i word = _mm512_xor_si512(_mm512_alignr_epi32(farther, *far, 13), _mm512_srli_epi32(y, 1));
         __mmask16 odd = _mm512_test_epi32_mask(low, _mm512_set1_epi32(1));
-        made = _mm512_mask_xor_epi32(made, odd, made, _mm512_set1_epi32((int)0x9908b0dfu));
-        _mm512_storeu_si512(key + i, made);
+        word = _mm512_mask_xor_epi32(word, odd, word, _mm512_set1_epi32((int)0x9908b0dfu));
+        _mm512_storeu_si512(key + i, word);
         *here = next;
         *far = farther;
     }
 }
 
-/* A load that straddles two stores waits until both have reached the cache. So vectors are loaded as they are stored,
+/* A load that straddles two stores waits until both have reached L1. So vectors are loaded as they are stored,
    and shifted in registers: word i + 397 lies 13 words into such a vector, and so does word i - 227. */
 TARGET static void twist(uint32_t *key) {
     __m512i here = _mm512_loadu_si512(key), far = _mm512_loadu_si512(key + 384);
@@ -106,7 +106,7 @@ TARGET static inline __mmask16 kept_of(const uint8_t *drop) {
 }
 
 TARGET static size_t normal_f32(float *out, uint32_t *draft, const uint8_t *drop, size_t n, float mean, float sigma) {
-    size_t made = 0;
+    size_t count = 0;
     __m512 x[8]; /* the widths of all layers stay in registers */
     for (int i = 0; i < 8; ++i)
         x[i] = _mm512_mul_ps(_mm512_loadu_ps(cf_normal_x_f32 + 16 * i), _mm512_set1_ps(0x1p-24f));
@@ -118,10 +118,10 @@ TARGET static size_t normal_f32(float *out, uint32_t *draft, const uint8_t *drop
         value = _mm512_castsi512_ps(
             _mm512_ternarylogic_epi32(_mm512_castps_si512(value), layer, _mm512_set1_epi32(INT32_MIN), XOR_AND));
         value = _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(-sigma)), _mm512_set1_ps(mean));
-        _mm512_storeu_ps(out + made, _mm512_maskz_compress_ps(keep, value));
-        made += (size_t)__builtin_popcount(keep);
+        _mm512_storeu_ps(out + count, _mm512_maskz_compress_ps(keep, value));
+        count += (size_t)__builtin_popcount(keep);
     }
-    return made;
+    return count;
 }
 
 TARGET static size_t normal_f64(double *out, uint32_t *draft, const uint8_t *drop, size_t n, double mean,
@@ -152,7 +152,7 @@ TARGET static size_t normal_f64(double *out, uint32_t *draft, const uint8_t *dro
 
 static void fence(void) { _mm_sfence(); }
 
-TARGET static void stream(void *to, const void *from, size_t lines) {
+TARGET static void copy_nontemporal(void *to, const void *from, size_t lines) {
     for (size_t i = 0; i < lines; ++i)
         _mm512_stream_si512((__m512i *)to + i, _mm512_loadu_si512((const __m512i *)from + i));
 }
@@ -161,7 +161,7 @@ const cf_simd cf_simd_avx512 = {
     .name = "avx512",
     CF_LOOPS,
     CF_DRAFTS,
-    .stream = stream,
+    .copy_nontemporal = copy_nontemporal,
     .fence = fence,
 };
 #endif

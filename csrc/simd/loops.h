@@ -33,7 +33,7 @@ TARGET static void temper(uint32_t *restrict out, const uint32_t *restrict key, 
         out[i] = temper_word(key[i]);
 }
 
-TARGET static void add(uint32_t *restrict to, const uint32_t *restrict from, size_t n) {
+TARGET static void xor_into(uint32_t *restrict to, const uint32_t *restrict from, size_t n) {
     for (size_t i = 0; i < n; ++i)
         to[i] ^= from[i];
 }
@@ -79,18 +79,18 @@ TARGET static void twist_column(uint32_t (*word)[CF_COLUMN], const uint16_t *row
 }
 
 TARGET static uint32_t sift(uint32_t *restrict marked, const uint32_t *restrict draw, const uint32_t *restrict map,
-                            uint32_t turn) {
+                            uint32_t rotation) {
     uint32_t any = 0;
     for (size_t lane = 0; lane < CF_LANES; ++lane) {
         uint32_t u = temper_word(draw[lane]);
-        uint32_t key = u >> turn | u << (31 - turn) << 1;
+        uint32_t key = u >> rotation | u << (31 - rotation) << 1;
         any |= marked[lane] &= map[key >> 21] >> (key >> 16 & 31);
     }
     return any & 1;
 }
 
 #define CF_LOOPS \
-    .twist = twist, .temper = temper, .add = add, .uniform_f32 = uniform_f32, .uniform_f64 = uniform_f64, \
+    .twist = twist, .temper = temper, .xor_into = xor_into, .uniform_f32 = uniform_f32, .uniform_f64 = uniform_f64, \
     .bernoulli_f32 = bernoulli_f32, .bernoulli_f64 = bernoulli_f64, .mask_f32 = mask_f32, .mask_f64 = mask_f64, \
     .box_muller_f32 = box_muller_f32, .seed_on = seed_on, .seed_back = seed_back, .twist_column = twist_column, \
     .sift = sift

@@ -1,7 +1,7 @@
-/* The loops over one block of words, once per instruction set. A stream carries the set it runs with.
+/* The loops over one block of words, once per instruction set. Every cf_mt names the set it runs with.
 
-   Every set gives the same bits. What cannot be a loop over independent words (rejections, the walk through a
-   ziggurat's rejects) is written once, over these, in csrc/. */
+   Every set gives the same bits. What is no loop over independent words (rejections, the walk through a ziggurat's
+   rejects) is written once, over these, in csrc/. */
 #ifndef CF_SIMD_H
 #define CF_SIMD_H
 
@@ -34,8 +34,7 @@ typedef struct cf_simd {
     const char *name;
     void (*twist)(uint32_t *key);
     void (*temper)(uint32_t *out, const uint32_t *key, size_t n);
-    /* Over GF(2). */
-    void (*add)(uint32_t *to, const uint32_t *from, size_t n);
+    void (*xor_into)(uint32_t *to, const uint32_t *from, size_t n);
     /* From untempered words; the result is not 0 if a draw among them is rejected. */
     uint32_t (*uniform_f32)(float *out, const uint32_t *key, size_t n, const cf_range_f32 *range);
     uint32_t (*uniform_f64)(double *out, const uint32_t *key, size_t n, const cf_range_f64 *range);
@@ -44,14 +43,14 @@ typedef struct cf_simd {
     void (*bernoulli_f64)(double *out, const uint32_t *key, size_t n, uint32_t last);
     void (*mask_f32)(float *out, const uint32_t *key, size_t n, uint32_t last);
     void (*mask_f64)(double *out, const uint32_t *key, size_t n, uint32_t last);
-    /* Pairs of tempered words, none of which rounds up to 1. NULL for float64: pair by pair it is. */
+    /* Pairs of tempered words, none of which rounds up to 1. NULL: values are made pair by pair. */
     void (*box_muller_f32)(float *out, const uint32_t *word, size_t pairs, float mean, float sigma);
     void (*box_muller_f64)(double *out, const uint32_t *word, size_t pairs, double mean, double sigma);
     /* From tempered words (one for a value, or a pair in float64) to values, up to the first whose point lies outside
        its layer; returns how many. */
     size_t (*ziggurat_run_f32)(float *out, const uint32_t *word, size_t values, float mean, float sigma);
     size_t (*ziggurat_run_f64)(double *out, const uint32_t *word, size_t values, double mean, double sigma);
-    /* What follows is for drafts; NULL: runs it is. Every array has room for CF_DRAFT_PAD more.
+    /* What follows is for drafts; NULL: values are made by runs. Every array has room for CF_DRAFT_PAD more.
        Tempers n words into the draft from there on; lists the places at which points begin, if points begin there, that
        may lie outside their layers. */
     size_t (*open_f32)(uint16_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n);
@@ -61,18 +60,18 @@ typedef struct cf_simd {
     /* The values of those of n words that are not dropped; returns how many. May write over the words. */
     size_t (*normal_f32)(float *out, uint32_t *draft, const uint8_t *drop, size_t n, float mean, float sigma);
     size_t (*normal_f64)(double *out, uint32_t *draft, const uint8_t *drop, size_t n, double mean, double sigma);
-    /* Copies lines of 64 bytes to an aligned place past the cache; others may read them after a fence. NULL: no such
-       stores. */
-    void (*stream)(void *to, const void *from, size_t lines);
+    /* Copies lines of 64 bytes to an aligned place by non-temporal stores, which bypass the caches; other threads may
+       read them after a fence. NULL: this set has no such stores. */
+    void (*copy_nontemporal)(void *to, const void *from, size_t lines);
     void (*fence)(void);
-    /* A word each of CF_LANES generators: on from word i of their seeding to word `end`; back from word i to the seed. */
+    /* A word each of CF_LANES generators: from word i of their seeding to word `end`; from word i back to the seed. */
     void (*seed_on)(uint32_t *word, uint32_t i, uint32_t end);
     void (*seed_back)(uint32_t *word, uint32_t i);
     /* The next block of CF_COLUMN generators, or of it some words in rising order. */
     void (*twist_column)(uint32_t (*word)[CF_COLUMN], const uint16_t *row, size_t rows);
-    /* Keeps bit 0 of `marked` where the upper 16 bits of the draw, tempered here and turned right, are among those in
+    /* Keeps bit 0 of `marked` where the upper 16 bits of the draw, tempered here and rotated right, are among those in
        the map; 0 if none is left. */
-    uint32_t (*sift)(uint32_t *marked, const uint32_t *draw, const uint32_t *map, uint32_t turn);
+    uint32_t (*sift)(uint32_t *marked, const uint32_t *draw, const uint32_t *map, uint32_t rotation);
 } cf_simd;
 
 /* The set of that name, or the best one for NULL; NULL if this processor or this build lacks it. */

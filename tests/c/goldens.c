@@ -115,7 +115,7 @@ static int refusals(void) {
     return failed;
 }
 
-/* What is stored past the cache, held to what is not: every place in a line that values may begin and end at. */
+/* Non-temporal stores held to usual ones: every place in a line that values may begin and end at. */
 static int stores(const cf_simd *simd) {
     enum { GUARD = 80, MOST = 40000 };
     static const size_t lengths[] = {1, 4991, 4992, 5000, 9999, MOST};
@@ -139,12 +139,13 @@ static int stores(const cf_simd *simd) {
         memset(got, 7, bytes);
         for (int part = 0; part < 2; ++part) {
             const uint64_t draws = part ? CF_ANY : 5555;
-            char *to = (char *)expected + (GUARD + offset) * width, *large_to = (char *)got + (GUARD + offset) * width;
+            char *to = (char *)expected + (GUARD + offset) * width,
+                 *nontemporal_to = (char *)got + (GUARD + offset) * width;
             size_t made = cf_run(&job, &mt, to, n, draws);
-            job.large = 1;
-            failed += made != cf_run(&job, &other, large_to, n, draws);
-            job.large = 0;
-            memcpy(to + made * width, large_to + made * width, (n - made) * width); /* nothing is said of those */
+            job.nontemporal = 1;
+            failed += made != cf_run(&job, &other, nontemporal_to, n, draws);
+            job.nontemporal = 0;
+            memcpy(to + made * width, nontemporal_to + made * width, (n - made) * width); /* nothing is said of those */
             failed += memcmp(expected, got, bytes) || mt.drawn != other.drawn || mt.pos != other.pos;
             failed += memcmp(mt.key, other.key, CF_MT_N * sizeof *mt.key) != 0;
         }
@@ -152,13 +153,13 @@ static int stores(const cf_simd *simd) {
         cf_parcel parcel = {(char *)got + (GUARD + offset) * width, (char *)expected + (GUARD + offset) * width,
                             n * width};
         mt = other;
-        job.large = 1;
+        job.nontemporal = 1;
         failed += cf_run_sending(&job, &mt, aside, n / 2, 2000, &parcel) != cf_run(&job, &other, beside, n / 2, 2000);
         cf_send(&job, simd, &parcel);
         failed += memcmp(expected, got, bytes) || mt.drawn != other.drawn;
     }
     if (failed)
-        printf("stores past the cache: %d failures\n", failed);
+        printf("non-temporal stores: %d failures\n", failed);
     return failed;
 }
 
