@@ -105,7 +105,8 @@ def scale(layer: Layer, bottoms: list[Shape]) -> Setup:
             params.append(Param(shapes["bias"], filler(param, "bias_filler"), "bias"))
         for name in sorted(shapes):
             _fit(param, bottom, shapes[name], name)
-    return Setup([bottom], params, text_blobs=text_blobs)
+    operation = ops.Scale(axis(bottom, param.axis), param.bias_term)
+    return Setup([bottom], params, text_blobs=text_blobs, operation=operation)
 
 
 @layer_type("Bias", bottoms=(1, 2), tops=ONE, since="rc3")
@@ -124,7 +125,7 @@ def bias(layer: Layer, bottoms: list[Shape]) -> Setup:
         shape = _own_shape(param, bottom, param.num_axes, "bias")
         params.append(Param(shape, filler(param, "filler"), "bias"))
         _fit(param, bottom, shape, "bias")
-    return Setup([bottom], params, text_blobs=text_blobs)
+    return Setup([bottom], params, text_blobs=text_blobs, operation=ops.Bias(axis(bottom, param.axis)))
 
 
 @layer_type("PReLU", bottoms=ONE, tops=ONE, since="rc3")

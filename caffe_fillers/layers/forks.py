@@ -51,7 +51,7 @@ def permute(layer: Layer, bottoms: list[Shape]) -> Setup:
     need(len(set(order)) == len(order), "there are duplicate orders", f"order names an axis twice: {order}")
     # axes that order leaves out follow
     order += [i for i in range(len(bottom)) if i not in order]
-    return Setup([tuple(bottom[i] for i in order)])
+    return Setup([tuple(bottom[i] for i in order)], operation=ops.Permute(tuple(order)))
 
 
 @layer_type("Normalize", bottoms=ONE, tops=(1, 2), fork=f"{SSD}; with normalize_param happynear/caffe-windows")
@@ -273,7 +273,7 @@ def convolution_depthwise(layer: Layer, bottoms: list[Shape]) -> Setup:
 def shuffle_channel(layer: Layer, bottoms: list[Shape]) -> Setup:
     group = Fields.of(layer, "shuffle_channel_param").integer("group", 1)
     need(group > 0, f"group_ > 0 ({group} vs. 0) group must be greater than 0")
-    return Setup([tuple(legacy(bottoms[0]))])
+    return Setup([tuple(legacy(bottoms[0]))], operation=ops.ShuffleChannel(group))
 
 
 # --- normalisation -------------------------------------------------------------------------------------------------
@@ -419,17 +419,18 @@ def axpy(layer: Layer, bottoms: list[Shape]) -> Setup:
     need_equal(scale[:2], x[:2], "bottom[0]->shape(0, 1) == bottom[1]->shape(0, 1)", "one factor per image and channel")
     need(set(scale[2:]) <= {1}, "bottom[0]->shape(2) == 1", f"one factor per image and channel; the scale is {scale}")
     need_equal(x, y, "bottom[1]->shape() == bottom[2]->shape()")
-    return Setup([x])
+    return Setup([x], operation=ops.Axpy())
 
 
 @layer_type("Add", "Mul", bottoms=TWO, tops=ONE, fork=SYNOPSYS)
 def broadcast(layer: Layer, bottoms: list[Shape]) -> Setup:
     try:
-        return Setup([np.broadcast_shapes(*bottoms)])
+        top = np.broadcast_shapes(*bottoms)
     except ValueError:
         raise CaffeError(
             f"Check failed: Dimensions must be equal or 1 in the bottoms!\nthey are {bottoms[0]} and {bottoms[1]}"
         ) from None
+    return Setup([top], operation=ops.Add() if layer.type == "Add" else ops.Mul())
 
 
 # --- faces ---------------------------------------------------------------------------------------------------------

@@ -138,7 +138,8 @@ def eltwise(layer: Layer, bottoms: list[Shape]) -> Setup:
             f"bottom[{i}]: {describe(bottom)}",
             "an element-wise layer needs bottoms of one shape",
         )
-    return Setup([bottoms[0]])
+    method = type(param).EltwiseOp.Name(param.operation)
+    return Setup([bottoms[0]], operation=ops.Eltwise(method, tuple(param.coeff), param.stable_prod_grad))
 
 
 @layer_type("Flatten", bottoms=ONE, tops=ONE)
@@ -217,7 +218,7 @@ def tile(layer: Layer, bottoms: list[Shape]) -> Setup:
     # an int32 read as unsigned, and the product an int again
     tiled = c_int(bottom[a] * (param.tiles % 2**32) % 2**32)
     need(param.tiles != 0, "tiles_ > 0 (0 vs. 0) Number of tiles must be positive.")
-    return Setup([(*bottom[:a], tiled, *bottom[a + 1 :])])
+    return Setup([(*bottom[:a], tiled, *bottom[a + 1 :])], operation=ops.Tile(a, param.tiles))
 
 
 @layer_type("Reduction", bottoms=ONE, tops=ONE)
@@ -228,7 +229,8 @@ def reduction(layer: Layer, bottoms: list[Shape]) -> Setup:
     # in place the bottom has the top's shape by the time at which Caffe counts what it reduces
     if param.operation in (operations.Value("SUM"), operations.Value("MEAN")) and not layer.in_place[0]:
         need(math.prod(bottom[a:]) > 0, "data_", f"nothing to reduce in a bottom of shape {bottom}")
-    return Setup([bottom[:a]])
+    operation = ops.Reduction(a, operations.Name(param.operation), param.coeff)
+    return Setup([bottom[:a]], operation=operation)
 
 
 @layer_type("ArgMax", bottoms=ONE, tops=ONE)
@@ -270,9 +272,9 @@ def crop(layer: Layer, bottoms: list[Shape]) -> Setup:
             "start_axis + param.offset_size() == input_dim",
             "number of offset values specified must be equal to the number of dimensions following axis.",
         )
-    top = list(whole)
+    top, starts = list(whole), [0] * axes
     for i in range(a, axes):
-        offset = 0 if not offsets else offsets[0] if len(offsets) == 1 else offsets[i - a]
+        starts[i] = offset = 0 if not offsets else offsets[0] if len(offsets) == 1 else offsets[i - a]
         size = model[axis(model, i)]
         need(
             whole[i] - offset >= size,
@@ -280,14 +282,14 @@ def crop(layer: Layer, bottoms: list[Shape]) -> Setup:
             f"the crop for dimension {i} is out-of-bounds with size {size} and offset {offset}",
         )
         top[i] = size
-    return Setup([tuple(top)])
+    return Setup([tuple(top)], operation=ops.Crop(tuple(starts)))
 
 
 @layer_type("BatchReindex", bottoms=(2, 2), tops=ONE)
 def batch_reindex(layer: Layer, bottoms: list[Shape]) -> Setup:
     need_equal(1, len(bottoms[1]), "1 == bottom[1]->num_axes()", "the second bottom is a list of indices")
     axis(bottoms[0], 0)
-    return Setup([(bottoms[1][0], *bottoms[0][1:])])
+    return Setup([(bottoms[1][0], *bottoms[0][1:])], operation=ops.BatchReindex())
 
 
 @layer_type("Filter", bottoms=(2, None), tops=(1, None))
@@ -314,7 +316,7 @@ def filter_(layer: Layer, bottoms: list[Shape]) -> Setup:
             "Each bottom should have the same 0th dimension as the selector blob",
         )
     need(count(selector) > 0, "data_", f"the selector, {selector}, is empty")
-    return Setup([(items[0][0], *item[1:]) for item in items])
+    return Setup([(items[0][0], *item[1:]) for item in items], operation=ops.Filter())
 
 
 @layer_type("Input", bottoms=(0, 0), tops=(1, None))
