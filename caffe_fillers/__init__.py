@@ -11,6 +11,7 @@ from . import datasets, layers
 from ._core import RNG, simd
 from ._version import __version__
 from .blob import Blob
+from .copying import CopyReport
 from .errors import CaffeError, CaffeWarning
 from .fillers import fans, fill
 from .initializers import (
@@ -29,11 +30,11 @@ from .initializers import (
 from .net import Net
 from .porting import compare_blobs
 from .reading import read_net, read_solver, upgrade, write_prototxt
-from .seeds import find_seed, search_seed
-from .signals import signal
+from .seeds import FoundSeed, SeedSearch, find_seed, search_seed
+from .signals import SignalReport, signal
 from .training import Solver
 from .weights import load_weights, save_weights
-from .weights.comparing import compare
+from .weights.comparing import Comparison, compare
 from .weights.mean import load_mean
 
 __all__ = [
@@ -41,7 +42,12 @@ __all__ = [
     "Blob",
     "CaffeError",
     "CaffeWarning",
+    "Comparison",
+    "CopyReport",
+    "FoundSeed",
     "Net",
+    "SeedSearch",
+    "SignalReport",
     "Solver",
     "__version__",
     "bilinear",

@@ -17,8 +17,17 @@ __all__ = ["CopyReport", "copy_weights", "weight_files"]
 
 @dataclass(slots=True)
 class CopyReport:
-    """What copying did: names of layers of the net that were `copied`, of those that keep what `filled` them, and of
-    layers of the files that were `ignored`, for the net has none of that name."""
+    """What `Net.copy_from` did.
+
+    Attributes
+    ----------
+    copied : list of str
+        Layers of the net whose weights a file gave.
+    filled : list of str
+        Layers of the net that keep their fills.
+    ignored : list of str
+        Layers of the files whose name the net does not have.
+    """
 
     copied: list[str] = field(default_factory=list)
     filled: list[str] = field(default_factory=list)

@@ -29,6 +29,8 @@ MODULES = sorted(
 FUNCTIONS = [name for name in cf.__all__ if inspect.isroutine(getattr(cf, name))]
 CLASSES = [name for name in cf.__all__ if inspect.isclass(getattr(cf, name))]
 SECTION = re.compile(r"^ *(\w[\w ]*)\n *-{3,}$", re.MULTILINE)
+# what calls return; nobody makes them
+RESULTS = {"Comparison", "CopyReport", "FoundSeed", "SeedSearch", "SignalReport"}
 LAYERS = ["Layer", "Param", "Setup", "register"]
 
 
@@ -81,6 +83,8 @@ def test_functions_say_what_they_take_return_and_raise(name: str) -> None:
 def test_classes_say_what_they_are_made_of(name: str) -> None:
     if issubclass(getattr(cf, name), (Exception, Warning)):
         assert inspect.getdoc(getattr(cf, name))
+    elif name in RESULTS:
+        assert "Attributes" in sections(getattr(cf, name))
     else:
         assert {"Parameters", "Raises", "Examples"} <= sections(getattr(cf, name))
 
@@ -117,6 +121,16 @@ def test_parameters_are_those_of_the_signature(name: str) -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_what_rules_are_written_in_is_described(name: str) -> None:
     assert inspect.getdoc(getattr(cf.layers, name))
+
+
+def test_the_reference_can_be_imported_as_written() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+    names = re.findall(r"^::: (\S+)$", text, re.MULTILINE)
+    for name in names:
+        pkgutil.resolve_name(name)
+    assert {name for name in cf.__all__ if name not in ("__version__", "layers", "simd")} <= {
+        name.removeprefix("caffe_fillers.") for name in names
+    }
 
 
 def test_all_is_all() -> None:

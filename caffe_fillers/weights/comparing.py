@@ -54,7 +54,13 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Sequence[Difference]):
-    """The blobs of both sides in order; true when every one is equal bit for bit."""
+    """What `compare` found: true when every blob is equal bit for bit.
+
+    Attributes
+    ----------
+    blobs : tuple of Difference
+        One for each blob of either side, in order. The comparison itself is a sequence of them.
+    """
 
     blobs: tuple[Difference, ...]
 
