@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -109,6 +109,16 @@ class _Entry:
         self.dblobs = [blob.diff if need else None for blob, need in zip(step.layer.blobs, self.lr_needs, strict=True)]
         self.seen_backward = Blob.layouts
 
+    def backward(self) -> None:
+        if self.seen != Blob.layouts:
+            self.bind()
+        if self.seen_backward != Blob.layouts:
+            self.bind_backward()
+        operation = self.operation
+        assert operation is not None
+        if operation.shares != "both":
+            operation.backward(self.dtops, self.bottoms, self.tops, self.blobs, self.dbottoms, self.dblobs, self.work)
+
 
 class Tape:
     """The operations of a net in order.
@@ -122,11 +132,20 @@ class Tape:
         Of the net: gradients of every bottom, whether or not a parameter needs them.
     max_bytes : int or None
         Refuse to run where the tops would need more.
+
+    Attributes
+    ----------
+    before_forward, after_forward, before_backward, after_backward : list of callable
+        Called with the place of each entry, as it is passed.
     """
 
     def __init__(self, steps: Sequence[Step], rng: RNG, force_backward: bool, max_bytes: int | None = None) -> None:
         scratch: dict[str, np.ndarray] = {}
         self.rng, self.max_bytes = rng, max_bytes
+        self.before_forward: list[Callable[[int], Any]] = []
+        self.after_forward: list[Callable[[int], Any]] = []
+        self.before_backward: list[Callable[[int], Any]] = []
+        self.after_backward: list[Callable[[int], Any]] = []
         self.entries = [_Entry(step, Work(rng, step.drawn, scratch)) for step in steps]
         self._names = {id(top): name for step in steps for top, name in zip(step.tops, step.layer.tops, strict=True)}
         self._backward_layouts = -1
@@ -145,7 +164,9 @@ class Tape:
         # NaN and infinity flow as in Caffe, without a word
         with np.errstate(all="ignore"):
             try:
-                for entry in self.entries[start:stop]:
+                for place, entry in enumerate(self.entries[start:stop], start):
+                    for call in self.before_forward:
+                        call(place)
                     if entry.seen != Blob.layouts:
                         self._check_given(entry)
                         entry.bind()
@@ -156,13 +177,14 @@ class Tape:
                         self._resize(entry, shapes)
                     if not operation.shares:
                         operation.forward(entry.bottoms, entry.tops, entry.blobs, entry.work)
+                    for call in self.after_forward:
+                        call(place)
             except CaffeError as error:
                 raise self._situated(error, entry) from None
 
     def backward(self, start: int, stop: int) -> None:
         """Run the entries from `start` down to, not including, `stop`."""
         entry = None
-        entries = self.entries[stop + 1 : start + 1]
         with np.errstate(all="ignore"):
             try:
                 if self._backward_layouts != Blob.layouts:
@@ -171,25 +193,14 @@ class Tape:
                         if entry.needs_backward:
                             entry.bind_backward()
                     self._backward_layouts = Blob.layouts
-                for entry in reversed(entries):
-                    if not entry.needs_backward:
-                        continue
-                    if entry.seen != Blob.layouts:
-                        entry.bind()
-                    if entry.seen_backward != Blob.layouts:
-                        entry.bind_backward()
-                    operation = entry.operation
-                    assert operation is not None
-                    if operation.shares != "both":
-                        operation.backward(
-                            entry.dtops,
-                            entry.bottoms,
-                            entry.tops,
-                            entry.blobs,
-                            entry.dbottoms,
-                            entry.dblobs,
-                            entry.work,
-                        )
+                for place in range(start, stop, -1):
+                    entry = self.entries[place]
+                    for call in self.before_backward:
+                        call(place)
+                    if entry.needs_backward:
+                        entry.backward()
+                    for call in self.after_backward:
+                        call(place)
             except CaffeError as error:
                 raise self._situated(error, entry) from None
 
