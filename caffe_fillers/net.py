@@ -173,7 +173,7 @@ class Net:
         readers: set[str],
         python: Mapping[str, Any] | None,
     ) -> None:
-        self.source = source
+        self.source, self.state = source, state
         self.name: str = source.message.name
         self.phase = "TRAIN" if state.phase == schema.enum("Phase")["TRAIN"] else "TEST"
         self.caffe = fillers.check_revision(caffe)
