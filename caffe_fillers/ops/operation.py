@@ -61,6 +61,11 @@ class Work:
             array = self._buffers[name] = np.zeros(shape, dtype)
         return array
 
+    @property
+    def buffers(self) -> Mapping[str, np.ndarray]:
+        """The arrays that `buffer` has made so far, by name."""
+        return self._buffers
+
     def scratch(self, shape: Shape, dtype: Any, name: str = "") -> np.ndarray:
         """An array that the next operation may overwrite; two at a time need two names."""
         nbytes = prod(shape) * np.dtype(dtype).itemsize
@@ -100,6 +105,9 @@ class Operation:
     shares: ClassVar[str] = ""
     """ "data" where each top is the memory of bottom 0 seen through its own shape, so that `forward` has nothing to do;
     "both" where that holds for the gradient too."""
+
+    carries: ClassVar[tuple[str, ...]] = ()
+    """Buffers in which the next forward pass finds where this one ended."""
 
     def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
         """Write every value of `tops` from `bottoms` and the parameters `blobs`."""

@@ -64,6 +64,8 @@ def _refuse_indicators(dcont: Array | None, index: int) -> None:
 class LSTM(_Recurrent):
     """`lstm`, from where the last forward pass ended."""
 
+    carries = ("hidden", "cells")
+
     def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
         gates, hidden, cells = self._kept(bottoms, work)
         h, c = self._first(bottoms, (hidden, cells))
@@ -96,6 +98,8 @@ class LSTM(_Recurrent):
 @dataclass(frozen=True, slots=True)
 class RNN(_Recurrent):
     """`rnn`, from where the last forward pass ended."""
+
+    carries = ("hidden",)
 
     def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
         hidden, y = self._kept(bottoms, work)

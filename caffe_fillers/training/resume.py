@@ -13,6 +13,7 @@ from .. import schema
 from ..checks import need
 from ..errors import CaffeError, CaffeWarning
 from ..files import as_path
+from ..layers.delivering import Delivering
 from ..net import Net
 from ..weights import save_weights
 from .debug import param_name
@@ -153,9 +154,29 @@ def _names(net: Net) -> list[str]:
 
 
 def _places(net: Net) -> dict[str, Any]:
-    """Where each data layer of the net stands, by the layer's position."""
-    return {}
+    """Where each layer that goes on from pass to pass stands, by its position in the net."""
+    found = {}
+    for i, entry in enumerate(net.tape.entries):
+        operation, work = entry.operation, entry.work
+        place: dict[str, Any] = {}
+        if isinstance(operation, Delivering):
+            place["delivered"] = operation.place(work)
+        if operation is not None and operation.carries:
+            held = {name: work.buffers[name] for name in operation.carries if name in work.buffers}
+            place["carried"] = {name: [array.shape, array.reshape(-1).tolist()] for name, array in held.items()}
+        if place:
+            found[str(i)] = {**place, "seeds": {what: list(seeds) for what, seeds in work.seeds.items()}}
+    return found
 
 
 def _go_to(net: Net, places: dict[str, Any]) -> None:
-    pass
+    for i, place in places.items():
+        entry = net.tape.entries[int(i)]
+        operation, work = entry.operation, entry.work
+        # without a random_seed the layers of a new process drew others
+        work.seeds = {what: list(map(int, seeds)) for what, seeds in place["seeds"].items()}
+        if isinstance(operation, Delivering):
+            operation.go_to(int(place["delivered"]), work)
+        for name, (shape, values) in place.get("carried", {}).items():
+            array = np.array(values, net.dtype).reshape(shape)
+            work.buffer(name, array.shape, array.dtype)[...] = array
