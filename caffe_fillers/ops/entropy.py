@@ -85,7 +85,7 @@ def sigmoid_cross_entropy_loss(
         terms *= x
         terms -= logs
         total = -in_order(terms if counted is None else terms[counted])
-        terms[...] = sigmoid(x)
+        sigmoid(x, terms)
         return float(number(total) / number(divisor)) + 0.0, terms
 
 
