@@ -145,7 +145,7 @@ def test_a_second_pass_allocates_nothing_large():
             operation.backward(dtops, bottoms, tops, [], [dx, *[None] * (len(bottoms) - 1)], [], work)
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-        assert peak < 0.4 * x.nbytes, type(operation).__name__
+        assert peak < 0.5 * x.nbytes, type(operation).__name__
 
 
 # --- cross entropy -------------------------------------------------------------------------------------------------
