@@ -67,6 +67,7 @@ class Elementwise(Operation):
             self.gradient(dtops[0], bottoms[0], tops[0], dbottoms[0])
 
 
+@np.errstate(all="ignore")
 def sigmoid(x: Array, out: Array | None = None) -> Array:
     """``1 / (1 + exp(-x))``, computed as Caffe does, ``tanh(x / 2) / 2 + 1 / 2`` in double: nothing overflows.
 
@@ -87,6 +88,7 @@ def sigmoid(x: Array, out: Array | None = None) -> Array:
     return y
 
 
+@np.errstate(all="ignore")
 def sigmoid_backward(dy: Array, y: Array, out: Array | None = None) -> Array:
     """Gradient of `sigmoid`, from its result: ``dy * y * (1 - y)``."""
     dx = blank(y, out)
@@ -108,6 +110,7 @@ class Sigmoid(Elementwise):
         return sigmoid_backward(dy, y, out)
 
 
+@np.errstate(all="ignore")
 def tanh(x: Array, out: Array | None = None) -> Array:
     """The hyperbolic tangent. Source: tanh_layer.cpp.
 
@@ -122,6 +125,7 @@ def tanh(x: Array, out: Array | None = None) -> Array:
     return y
 
 
+@np.errstate(all="ignore")
 def tanh_backward(dy: Array, y: Array, out: Array | None = None) -> Array:
     """Gradient of `tanh`, from its result: ``dy * (1 - y * y)``."""
     dx = blank(y, out)
@@ -143,6 +147,7 @@ class TanH(Elementwise):
         return tanh_backward(dy, y, out)
 
 
+@np.errstate(all="ignore")
 def swish(x: Array, beta: float = 1.0, out: Array | None = None, gate: Array | None = None) -> Array:
     """``x * sigmoid(beta * x)``. Source: swish_layer.cpp; Ramachandran et al. 2017.
 
@@ -166,6 +171,7 @@ def swish(x: Array, beta: float = 1.0, out: Array | None = None, gate: Array | N
     return y
 
 
+@np.errstate(all="ignore")
 def swish_backward(dy: Array, y: Array, gate: Array, beta: float = 1.0, out: Array | None = None) -> Array:
     """Gradient of `swish`, from its result and its gate: ``dy * (beta * y + gate * (1 - beta * y))``."""
     dx, factor = blank(y, out), y.dtype.type(beta)
@@ -211,7 +217,7 @@ class Swish(Elementwise):
             swish_backward(dtops[0], y, work.buffer("gate", y.shape, y.dtype), self.beta, dbottoms[0])
 
 
-@np.errstate(over="ignore")
+@np.errstate(all="ignore")
 def bnll(x: Array, out: Array | None = None) -> Array:
     """``log(1 + exp(x))``, the softplus, without overflow: ``x + log(1 + exp(-x))`` above 0. Source: bnll_layer.cpp.
 
@@ -231,6 +237,7 @@ def bnll(x: Array, out: Array | None = None) -> Array:
     return y
 
 
+@np.errstate(all="ignore")
 def bnll_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
     """Gradient of `bnll`: ``dy * e / (e + 1)`` with ``e = exp(min(x, 50))``.
 
@@ -256,6 +263,7 @@ class BNLL(Elementwise):
         return bnll_backward(dy, x, out)
 
 
+@np.errstate(all="ignore")
 def elu(x: Array, alpha: float = 1.0, out: Array | None = None) -> Array:
     """``max(x, 0) + alpha * (exp(min(x, 0)) - 1)``. Source: elu_layer.cpp; Clevert et al. 2016.
 
@@ -273,6 +281,7 @@ def elu(x: Array, alpha: float = 1.0, out: Array | None = None) -> Array:
     return y
 
 
+@np.errstate(all="ignore")
 def elu_backward(dy: Array, x: Array, y: Array, alpha: float = 1.0, out: Array | None = None) -> Array:
     """Gradient of `elu`: ``dy`` where ``x > 0``, else ``dy * (alpha + y)``."""
     dx, factor = blank(x, out), x.dtype.type(alpha)

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-@np.errstate(invalid="ignore")
+@np.errstate(all="ignore")
 def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Array:
     """``max(x, 0) + negative_slope * min(x, 0)``, as written: 0 times -inf is NaN. Source: relu_layer.cpp.
 
@@ -59,6 +59,7 @@ def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Arr
     return y
 
 
+@np.errstate(all="ignore")
 def relu_backward(dy: Array, x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Array:
     """Gradient of `relu`; `x` is the input, or the result where it was computed in place."""
     dx, slope = blank(x, out), x.dtype.type(negative_slope)
@@ -99,6 +100,7 @@ def relu6(x: Array, out: Array | None = None) -> Array:
     return y
 
 
+@np.errstate(all="ignore")
 def relu6_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
     """Gradient of `relu6`: `dy` where ``0 < x < 6``."""
     dx = blank(x, out)
@@ -133,6 +135,7 @@ def clip(x: Array, low: float, high: float, out: Array | None = None) -> Array:
     return y
 
 
+@np.errstate(all="ignore")
 def clip_backward(dy: Array, x: Array, low: float, high: float, out: Array | None = None) -> Array:
     """Gradient of `clip`: `dy` where ``low <= x <= high``."""
     dx, least, most = blank(x, out), x.dtype.type(low), x.dtype.type(high)
@@ -190,6 +193,7 @@ def absolute(x: Array, out: Array | None = None) -> Array:
     return np.abs(x, out=blank(x, out))
 
 
+@np.errstate(all="ignore")
 def absolute_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
     """Gradient of `absolute`: the sign of `x`, 0 at 0 and at NaN, times `dy`."""
     dx = blank(x, out)
@@ -210,6 +214,7 @@ class AbsVal(Elementwise):
         return absolute_backward(dy, x, out)
 
 
+@np.errstate(all="ignore")
 def hard_swish(x: Array, out: Array | None = None) -> Array:
     """``x * min(max(x + 3, 0), 6) / 6``. Source: hard_swish_layer.cpp of synopsys-caffe; Howard et al. 2019.
 
@@ -226,6 +231,7 @@ def hard_swish(x: Array, out: Array | None = None) -> Array:
     return y
 
 
+@np.errstate(all="ignore")
 def hard_swish_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
     """Gradient of `hard_swish`: `dy` times 0 below -3, 1 above 3, and ``(2 * x + 3) / 6`` between."""
     dx = blank(x, out)
@@ -269,7 +275,7 @@ def _by_channel(x: Array) -> Array:
     return x.reshape(len(x), x.shape[1], prod(x.shape[2:]))
 
 
-@np.errstate(invalid="ignore")
+@np.errstate(all="ignore")
 def prelu(x: Array, slope: Array, out: Array | None = None) -> Array:
     """``max(x, 0) + slope * min(x, 0)`` with a slope of each channel. Source: prelu_layer.cpp; He et al. 2015.
 
@@ -292,6 +298,7 @@ def prelu(x: Array, slope: Array, out: Array | None = None) -> Array:
     return y
 
 
+@np.errstate(all="ignore")
 def prelu_backward(dy: Array, x: Array, slope: Array, out: Array | None = None) -> Array:
     """Gradient of `prelu` by `x`."""
     dx, factor = blank(x, out), slope.reshape(-1, 1)
@@ -302,6 +309,7 @@ def prelu_backward(dy: Array, x: Array, slope: Array, out: Array | None = None) 
     return dx
 
 
+@np.errstate(all="ignore")
 def prelu_slope_backward(dy: Array, x: Array, total: Array) -> Array:
     """Add the gradient of `prelu` by `slope` to `total`, one term after another as Caffe does, and return it."""
     sums = total.reshape(-1)
