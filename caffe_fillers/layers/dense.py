@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from .. import ops
 from ..blob import Blob, describe
 from ..checks import c_int, need, need_equal
@@ -151,8 +153,8 @@ def prelu(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([bottom], [slope], text_blobs=text_blobs, operation=ops.PReLU())
 
 
-def _scaled_batch_norm(layer: Layer, bottom: Shape) -> list[Param] | None:
-    """The parameters of a BatchNorm whose text asks for a scale and bias of its own, as in forks; else None."""
+def _scaled_batch_norm(layer: Layer, bottom: Shape) -> Setup | None:
+    """A BatchNorm whose text asks for a scale and bias of its own, as in forks; else None."""
     fields = Fields.of(layer, "batch_norm_param")
     shape = (bottom[axis(bottom, 1)],) if len(bottom) > 1 else (1,)
     mean, variance = Param(shape, None, "mean", learned=False), Param(shape, None, "variance", learned=False)
@@ -160,15 +162,25 @@ def _scaled_batch_norm(layer: Layer, bottom: Shape) -> list[Param] | None:
         # NVIDIA/caffe from 0.16 on, and caffe-jacinto after it: the factor begins with 1
         scale = Param(shape, fields.filler("scale_filler", Spec(value=1.0)), "scale")
         bias = Param(shape, fields.filler("bias_filler"), "bias")
-        return [mean, variance, Param((1,), Spec(value=1.0), "factor", learned=False), scale, bias]
+        params = [mean, variance, Param((1,), Spec(value=1.0), "factor", learned=False), scale, bias]
+        param, least = layer.message.batch_norm_param, float(np.float32(1e-5))
+        # use_global_stats counts for nothing there
+        runs = ops.BatchNorm(max(param.eps, least), param.moving_average_fraction, layer.phase == "TEST", renewed=True)
+        return Setup([bottom], params, operation=runs)
     # in intel/caffe only its own engines have them
     if fields.text("engine") in ("MKL2017", "MKLDNN") and fields.flag("use_weight_bias", True):
         params = [mean, variance, Param((1,), None, "factor", learned=False)]
         params.append(Param(shape, fields.filler("filler", Spec(value=1.0)), "scale"))
         if fields.flag("bias_term", True):
             params.append(Param(shape, fields.filler("bias_filler"), "bias"))
-        return params
+        return Setup([bottom], params, operation=_batch_norm(layer))
     return None
+
+
+def _batch_norm(layer: Layer) -> ops.BatchNorm:
+    param = layer.message.batch_norm_param
+    stored = param.use_global_stats if param.HasField("use_global_stats") else layer.phase == "TEST"
+    return ops.BatchNorm(param.eps, param.moving_average_fraction, stored)
 
 
 @layer_type("BatchNorm", bottoms=ONE, tops=ONE, since="rc3")
@@ -176,7 +188,7 @@ def batch_norm(layer: Layer, bottoms: list[Shape]) -> Setup:
     bottom = bottoms[0]
     scaled = _scaled_batch_norm(layer, bottom) if layer.extras else None
     if scaled is not None:
-        return Setup([bottom], scaled)
+        return scaled
     for spec in layer.message.param[:3]:
         need(
             spec.lr_mult == 0,
@@ -187,7 +199,8 @@ def batch_norm(layer: Layer, bottoms: list[Shape]) -> Setup:
     channels = bottom[axis(bottom, 1)]
     need(math.prod(bottom) > 0, "data_", f"the bottom, {bottom}, is empty")
     statistics = (("mean", (channels,)), ("variance", (channels,)), ("factor", (1,)))
-    return Setup([bottom], [Param(shape, None, name, learned=False) for name, shape in statistics])
+    params = [Param(shape, None, name, learned=False) for name, shape in statistics]
+    return Setup([bottom], params, operation=_batch_norm(layer))
 
 
 @layer_type("Parameter", bottoms=(0, 0), tops=ONE, since="1.0")

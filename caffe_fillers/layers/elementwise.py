@@ -8,7 +8,7 @@ from collections.abc import Callable
 from .. import ops
 from ..checks import c_int, c_rem, need, need_equal
 from ..ops.window import Window
-from .rule import Layer, RuleFunction, Setup, Shape, axis, layer_type, legacy, same
+from .rule import Layer, RuleFunction, Setup, Shape, axis, layer_type, legacy
 from .spatial import pooled
 
 ONE = (1, 1)
@@ -85,16 +85,19 @@ def lrn(layer: Layer, bottoms: list[Shape]) -> Setup:
     need_equal(c_rem(size, 2), 1, "size_ % 2 == 1", f"local_size must be odd, got {size}")
     need_equal(4, len(bottoms[0]), "4 == bottom[0]->num_axes()", "LRN takes (num, channels, height, width)")
     param = layer.message.lrn_param
-    if param.norm_region == type(param).NormRegion.Value("WITHIN_CHANNEL"):
+    within = param.norm_region == type(param).NormRegion.Value("WITHIN_CHANNEL")
+    if within:
         # a Pooling inside, whose sizes are rounded in float32, makes what the bottom is multiplied with
         sums = pooled(bottoms[0], Window.square(size, pad=(size - 1) // 2))
         need(sums == bottoms[0], "bottom[0]->shape() == bottom[i]->shape()", f"{bottoms[0]} is too large for LRN")
-    return same(layer, bottoms)
+    operation = ops.LRN(size, param.alpha, param.beta, param.k, within)
+    return Setup([tuple(bottoms[0])], operation=operation)
 
 
 @layer_type("MVN", bottoms=ONE, tops=ONE)
 def mvn(layer: Layer, bottoms: list[Shape]) -> Setup:
     top = legacy(bottoms[0])
-    across = layer.message.mvn_param.across_channels
+    param = layer.message.mvn_param
+    across = param.across_channels
     need(math.prod(top[1:] if across else top[2:]) > 0, "data_", f"nothing to normalise in a bottom of shape {top}")
-    return Setup([top])
+    return Setup([top], operation=ops.MVN(across, param.normalize_variance, param.eps))

@@ -8,6 +8,9 @@ Caffe does have (a BatchNorm with a scale, uneven padding) stands with those typ
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -67,11 +70,12 @@ def normalize(layer: Layer, bottoms: list[Shape]) -> Setup:
     )
     fields = Fields.of(layer, "norm_param")
     shape = () if fields.flag("channel_shared", True) else (channels,)
-    return Setup([bottom], [Param(shape, fields.filler("scale_filler", Spec(value=1.0)), "scale")])
+    operation = ops.Normalize(fields.flag("across_spatial", True), fields.number("eps", float(np.float32(1e-10))))
+    return Setup([bottom], [Param(shape, fields.filler("scale_filler", Spec(value=1.0)), "scale")], operation=operation)
 
 
-def _aspect_ratios(fields: Fields) -> int:
-    """How many aspect ratios there are: 1, and each that is told apart from those before it."""
+def _aspect_ratios(fields: Fields) -> list[float]:
+    """The aspect ratios: 1, and each that is told apart from those before it."""
     ratios = [1.0]
     for ratio in fields.numbers("aspect_ratio"):
         if all(abs(ratio - other) >= 1e-6 for other in ratios):
@@ -79,7 +83,30 @@ def _aspect_ratios(fields: Fields) -> int:
             if fields.flag("flip", True):
                 need(ratio != 0, "aspect_ratio != 0 (0 vs. 0)", "flip needs the inverse of each aspect ratio")
                 ratios.append(float(np.float32(1.0 / ratio)))
-    return len(ratios)
+    return ratios
+
+
+def _prior_box(fields: Fields) -> ops.PriorBox:
+    """What a PriorBox computes."""
+
+    def pair(one: str, both: str, number: Callable[[str], Any]) -> Any:
+        """Height and width, from one field or from two."""
+        if f"{both}_h" in fields or f"{both}_w" in fields:
+            return number(f"{both}_h"), number(f"{both}_w")
+        return (number(one), number(one)) if one in fields else None
+
+    image, step = pair("img_size", "img", fields.integer), pair("step", "step", fields.number)
+    small, large = fields.numbers("min_size"), fields.numbers("max_size")
+    return ops.PriorBox(
+        tuple(zip(small, large, strict=True)) if large else tuple((size,) for size in small),
+        tuple(_aspect_ratios(fields)),
+        tuple(fields.numbers("variance")) or (0.1,),
+        # a 0 stands for what the bottoms say
+        image if image and all(image) else None,
+        step if step and all(step) else None,
+        fields.number("offset", 0.5),
+        fields.flag("clip"),
+    )
 
 
 @layer_type("PriorBox", bottoms=TWO, tops=ONE, fork=SSD)
@@ -96,11 +123,12 @@ def prior_box(layer: Layer, bottoms: list[Shape]) -> Setup:
                 f"max_sizes_[i] > min_sizes_[i] ({high:g} vs. {low:g}) max_size must be greater than min_size.",
             )
     need(len(variance) in (0, 1, 4), f"prior_box_param.variance_size() == 4 ({len(variance)} vs. 4)")
-    priors = _aspect_ratios(fields) * len(small) + len(large)
+    priors = len(_aspect_ratios(fields)) * len(small) + len(large)
     _, _, height, width = legacy(bottoms[0])
     size = height * width * priors * 4
     need(size > 0, f"top_shape[2] > 0 ({size} vs. 0)", f"the bottom, {bottoms[0]}, is empty")
-    return Setup([(1, 2, size)])
+    axes = len(bottoms[0]) == len(bottoms[1]) == 4
+    return Setup([(1, 2, size)], operation=_prior_box(fields) if axes else None)
 
 
 def _boxes(layer: Layer, bottoms: list[Shape], name: str) -> None:
@@ -187,7 +215,9 @@ def roi_pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
     height, width = fields.integer("pooled_h"), fields.integer("pooled_w")
     need(height > 0, f"roi_pool_param.pooled_h() > 0 ({height} vs. 0) pooled_h must be > 0")
     need(width > 0, f"roi_pool_param.pooled_w() > 0 ({width} vs. 0) pooled_w must be > 0")
-    return Setup([(legacy(bottoms[1])[0], legacy(bottoms[0])[1], height, width)])
+    fits = len(bottoms[0]) == 4 and math.prod(bottoms[1][1:]) == 5
+    operation = ops.ROIPooling((height, width), fields.number("spatial_scale", 1.0)) if fits else None
+    return Setup([(legacy(bottoms[1])[0], legacy(bottoms[0])[1], height, width)], operation=operation)
 
 
 @layer_type("PSROIPooling", bottoms=TWO, tops=ONE, fork=RFCN)
@@ -288,10 +318,16 @@ def bn(layer: Layer, bottoms: list[Shape]) -> Setup:
         params = [
             Param(shape, fields.filler("slope_filler"), "slope"),
             Param(shape, fields.filler("bias_filler"), "bias"),
-            Param(shape, None, "mean"),
-            Param(shape, Spec(value=float(fields.flag("frozen"))), "variance"),
+            Param(shape, None, "mean", learned=False),
+            Param(shape, Spec(value=float(fields.flag("frozen"))), "variance", learned=False),
         ]
-        return Setup([bottoms[0]], params)
+        moving = ops.MovingBN(
+            fields.number("eps", float(np.float32(1e-5))),
+            fields.number("momentum", float(np.float32(0.9))),
+            layer.phase == "TEST",
+            fields.flag("frozen"),
+        )
+        return Setup([bottoms[0]], params, operation=moving)
     if "bias_filler" in fields or not any(name in fields for name in ("scale_filler", "shift_filler", "bn_mode")):
         raise CaffeError(
             "forks disagree on what a BN layer is, and this one does not say whose it is\n"
@@ -302,7 +338,8 @@ def bn(layer: Layer, bottoms: list[Shape]) -> Setup:
         Param(shape, fields.filler("shift_filler"), "shift"),
     ]
     tops: list[Shape] = [legacy(bottoms[0]), shape, shape]
-    return Setup(tops[: len(layer.tops)], params)
+    operation = ops.BN(fields.text("bn_mode", "LEARN") in ("LEARN", "0"))
+    return Setup(tops[: len(layer.tops)], params, operation=operation)
 
 
 # --- sizes ---------------------------------------------------------------------------------------------------------
@@ -333,21 +370,22 @@ def interp(layer: Layer, bottoms: list[Shape]) -> Setup:
             size = fields.integer(name)
         need(size > 0, f"{name}_out_ > 0 ({size} vs. 0) {name} should be positive")
         out.append(size)
-    return Setup([(num, channels, *out)])
+    return Setup([(num, channels, *out)], operation=ops.Interp((-before, -after)) if len(bottoms[0]) == 4 else None)
 
 
 @layer_type("Upsample", bottoms=(1, 2), tops=ONE, fork=SEGNET_YOLO)
 def upsample(layer: Layer, bottoms: list[Shape]) -> Setup:
     fields, bottom = Fields.of(layer, "upsample_param"), bottoms[0]
     if len(bottoms) == 1:
-        return _scaled_up(bottom, fields.integer("scale", 2))
+        scale = fields.integer("scale", 2)
+        return replace(_scaled_up(bottom, scale), operation=ops.Upsample(scale) if scale > 0 else None)
     for i, shape in enumerate(bottoms):
         need_equal(4, len(shape), f"4 == bottom[{i}]->num_axes()", "Upsample takes (num, channels, height, width)")
     need_equal(bottom, bottoms[1], "the shapes of bottom and mask", "the mask is the second top of the Pooling before")
     if "upsample_h" in fields and "upsample_w" in fields:
         size = (fields.integer("upsample_h"), fields.integer("upsample_w"))
         need(min(size) > 1, f"upsample_h_, upsample_w_ > 1 ({min(size)} vs. 1)")
-        return Setup([(*bottom[:2], *size)])
+        return Setup([(*bottom[:2], *size)], operation=ops.Upsample())
     out = []
     for i, letter in enumerate("hw"):
         scale = fields.integer(f"scale_{letter}") if "scale_h" in fields else fields.integer("scale", 2)
@@ -359,7 +397,7 @@ def upsample(layer: Layer, bottoms: list[Shape]) -> Setup:
         )
         need(not pad or scale == 2, f"!pad_out_{letter}_ || scale_{letter}_ == 2", "padding needs a scale of 2")
         out.append(bottom[2 + i] * scale - pad)
-    return Setup([(*bottom[:2], *out)])
+    return Setup([(*bottom[:2], *out)], operation=ops.Upsample())
 
 
 def _scaled_up(bottom: Shape, scale: int) -> Setup:
@@ -378,9 +416,13 @@ def reorg(layer: Layer, bottoms: list[Shape]) -> Setup:
     stride = fields.integer("stride")
     need(stride > 0, "reorg_param.has_stride() == true", "Reorg needs a stride above 0")
     num, channels, height, width = legacy(bottoms[0])
-    if fields.flag("reverse"):
-        return Setup([(num, channels // stride**2, height * stride, width * stride)])
-    return Setup([(num, channels * stride**2, height // stride, width // stride)])
+    reverse = fields.flag("reverse")
+    # else it reads beyond its bottom
+    fits = channels % stride**2 == 0 and (reverse or height % stride == width % stride == 0) and len(bottoms[0]) == 4
+    operation = ops.Reorg(stride, reverse) if fits else None
+    if reverse:
+        return Setup([(num, channels // stride**2, height * stride, width * stride)], operation=operation)
+    return Setup([(num, channels * stride**2, height // stride, width // stride)], operation=operation)
 
 
 @layer_type("ResizeBilinear", "ResizeNearestNeighbor", bottoms=ONE, tops=ONE, fork=SYNOPSYS)

@@ -7,6 +7,7 @@ rounding allows. Nothing here knows a prototxt: geometry comes as a `Window`.
 
 from __future__ import annotations
 
+from .batchnorm import BN, BatchNorm, MovingBN, batch_norm, batch_norm_train
 from .columns import col2im, im2col
 from .combine import Concat, Silence, Slice, Split, concat, slice_axis, split_backward
 from .conv import (
@@ -66,7 +67,9 @@ from .loss import (
     multinomial_logistic_loss,
     multinomial_logistic_loss_backward,
 )
+from .lrn import LRN, local_response_norm, local_response_norm_within
 from .lstm import lstm, lstm_backward, lstm_unit, lstm_unit_backward
+from .norm import MVN, Normalize, mean_variance_norm, normalize
 from .operation import Given, Operation, Work
 from .pool import SPP, Pooling, average_pool, average_pool_backward, max_pool, max_pool_backward, spp, unpool
 from .powers import Exp, Log, Power, exp, exp_backward, log, log_backward, power, power_backward
@@ -95,6 +98,8 @@ from .rectifiers import (
 )
 from .recurrent import recurrent_inputs, recurrent_inputs_backward, rnn, rnn_backward
 from .reduce import Method, Reduction, reduction, reduction_backward
+from .regions import PriorBox, ROIPooling, prior_box, roi_pool
+from .resize import Interp, Reorg, Upsample, interpolate, reorganize, repeat_pixels, upsample
 from .scale import Bias, Scale, bias, bias_backward, scale, scale_backward
 from .select import BatchReindex, Filter, batch_reindex, batch_reindex_backward, filter_items
 from .sequence import LSTM, RNN, LSTMUnit
@@ -104,9 +109,12 @@ from .targets import Normalization
 from .window import Window
 
 __all__ = [
+    "BN",
     "BNLL",
     "ELU",
+    "LRN",
     "LSTM",
+    "MVN",
     "RNN",
     "SPP",
     "AbsVal",
@@ -114,6 +122,7 @@ __all__ = [
     "Add",
     "ArgMax",
     "Axpy",
+    "BatchNorm",
     "BatchReindex",
     "Bias",
     "Clip",
@@ -135,21 +144,27 @@ __all__ = [
     "Im2col",
     "InfogainLoss",
     "InnerProduct",
+    "Interp",
     "LSTMUnit",
     "Log",
     "Method",
+    "MovingBN",
     "Mul",
     "MultinomialLogisticLoss",
     "Normalization",
+    "Normalize",
     "Operation",
     "PReLU",
     "Parameter",
     "Permute",
     "Pooling",
     "Power",
+    "PriorBox",
+    "ROIPooling",
     "ReLU",
     "ReLU6",
     "Reduction",
+    "Reorg",
     "Reshape",
     "Scale",
     "ShuffleChannel",
@@ -164,6 +179,7 @@ __all__ = [
     "TanH",
     "Threshold",
     "Tile",
+    "Upsample",
     "Window",
     "Work",
     "absolute",
@@ -174,6 +190,8 @@ __all__ = [
     "average_pool",
     "average_pool_backward",
     "axpy",
+    "batch_norm",
+    "batch_norm_train",
     "batch_reindex",
     "batch_reindex_backward",
     "bias",
@@ -218,6 +236,9 @@ __all__ = [
     "infogain_loss_backward",
     "inner_product",
     "inner_product_backward",
+    "interpolate",
+    "local_response_norm",
+    "local_response_norm_within",
     "log",
     "log_backward",
     "lstm",
@@ -226,15 +247,18 @@ __all__ = [
     "lstm_unit_backward",
     "max_pool",
     "max_pool_backward",
+    "mean_variance_norm",
     "multinomial_logistic_loss",
     "multinomial_logistic_loss_backward",
     "multiply",
+    "normalize",
     "permute",
     "power",
     "power_backward",
     "prelu",
     "prelu_backward",
     "prelu_slope_backward",
+    "prior_box",
     "recurrent_inputs",
     "recurrent_inputs_backward",
     "reduction",
@@ -243,8 +267,11 @@ __all__ = [
     "relu6",
     "relu6_backward",
     "relu_backward",
+    "reorganize",
+    "repeat_pixels",
     "rnn",
     "rnn_backward",
+    "roi_pool",
     "scale",
     "scale_backward",
     "shuffle_channels",
@@ -267,4 +294,5 @@ __all__ = [
     "tile",
     "tile_backward",
     "unpool",
+    "upsample",
 ]

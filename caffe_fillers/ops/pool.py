@@ -18,9 +18,11 @@ from .window import Window, overlaps
 
 __all__ = [
     "SPP",
+    "Mask",
     "Pooling",
     "average_pool",
     "average_pool_backward",
+    "largest",
     "max_pool",
     "max_pool_backward",
     "spp",
@@ -83,7 +85,7 @@ def max_pool(
     if _few(window, out.shape[2:]):
         for place in np.ndindex(*out.shape[2:]):
             pixels = _clipped(window, size, place)
-            _largest(x[..., *pixels], index[pixels], out[..., *place], None if mask is None else mask[..., *place])
+            largest(x[..., *pixels], index[pixels], out[..., *place], None if mask is None else mask[..., *place])
         return out
     for _, at, pixels in overlaps(window, size, out.shape[2:]):
         values = x[pixels]
@@ -94,7 +96,7 @@ def max_pool(
     return out
 
 
-def _largest(values: Array, index: Mask, out: Array, mask: Mask | None) -> None:
+def largest(values: Array, index: Mask, out: Array, mask: Mask | None) -> None:
     """One window of every channel: its largest number, and where it stands."""
     flat = values.reshape(*out.shape, index.size)
     if not index.size:

@@ -1,0 +1,339 @@
+"""Batch normalisation: BVLC Caffe's, and those of its forks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .array import Array
+from .operation import Operation, Work
+
+__all__ = ["BN", "BatchNorm", "MovingBN", "batch_norm", "batch_norm_gradient", "batch_norm_train"]
+
+
+def _images(x: Array, channels: int) -> Array:
+    """`x` as (images, channels, pixels)."""
+    return x.reshape(len(x), channels, math.prod(x.shape) // max(1, len(x) * channels))
+
+
+def _per_channel(products: Array) -> Array:
+    return np.ones(len(products), products.dtype) @ products
+
+
+def channel_sums(x: Array) -> Array:
+    """The sum of each channel of (images, channels, pixels): products with ones, as Caffe's."""
+    return _per_channel(np.matmul(x, np.ones(x.shape[2], x.dtype)))
+
+
+def channel_dots(a: Array, b: Array) -> Array:
+    """The sum of a * b in each channel."""
+    return _per_channel(np.einsum("ncp,ncp->nc", a, b))
+
+
+def _affine(y: Array, scale: Array | None, bias: Array | None) -> None:
+    if scale is not None:
+        y *= scale.reshape(-1, 1)
+    if bias is not None:
+        y += bias.reshape(-1, 1)
+
+
+def batch_norm(
+    x: Array,
+    mean: Array,
+    variance: Array,
+    factor: float = 1.0,
+    *,
+    eps: float = 1e-5,
+    scale: Array | None = None,
+    bias: Array | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Normalise each channel with statistics that were stored.
+
+    Parameters
+    ----------
+    x : (images, channels, ...)
+    mean, variance : (channels,)
+        Sums, as Caffe's blobs hold them.
+    factor : float
+        What they are divided by, Caffe's third blob; 0 makes both 0. Other frameworks store the quotients.
+    scale, bias : (channels,) or None
+        Of a layer that has them itself; Caffe's own BatchNorm leaves them to a Scale layer.
+    out : array like `x`, optional
+
+    Returns
+    -------
+    array like `x`
+
+    References
+    ----------
+    Ioffe, Szegedy, "Batch Normalization", 2015; src/caffe/layers/batch_norm_layer.cpp
+
+    Examples
+    --------
+    >>> batch_norm(np.float64([[7], [3]]), np.float64([10]), np.float64([8]), 2.0, eps=0)
+    array([[ 1.],
+           [-1.]])
+    """
+    out = np.empty_like(x) if out is None else out
+    real = x.dtype.type
+    weight = real(0) if factor == 0 else real(1) / real(factor)
+    y = _images(out, mean.size)
+    np.subtract(_images(x, mean.size), (mean.reshape(-1) * weight)[:, None], out=y)
+    y /= np.sqrt(variance.reshape(-1) * weight + real(eps))[:, None]
+    _affine(y, scale, bias)
+    return out
+
+
+def batch_norm_train(
+    x: Array,
+    *,
+    channels: int,
+    eps: float = 1e-5,
+    out: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """Normalise each channel with the mean and variance of these images themselves.
+
+    Parameters
+    ----------
+    x : (images, channels, ...)
+    out : array like `x`, optional
+
+    Returns
+    -------
+    y : array like `x`
+    mean, variance : (channels,)
+        The variance is of the images as they are, divided by their number.
+
+    References
+    ----------
+    src/caffe/layers/batch_norm_layer.cpp
+
+    Examples
+    --------
+    >>> batch_norm_train(np.float64([[7], [3]]), channels=1, eps=0)
+    (array([[ 1.],
+           [-1.]]), array([5.]), array([4.]))
+    """
+    out = np.empty_like(x) if out is None else out
+    real = x.dtype.type
+    images, y = _images(x, channels), _images(out, channels)
+    share = real(1 / (images.shape[0] * images.shape[2]) if images.size else 0)
+    mean = channel_sums(images) * share
+    np.subtract(images, mean[:, None], out=y)
+    variance = channel_dots(y, y) * share
+    y /= np.sqrt(variance + real(eps))[:, None]
+    return out, mean, variance
+
+
+def batch_norm_gradient(dy: Array, y: Array, dx: Array, memory: Array) -> None:
+    """The gradient of `batch_norm_train` but for the division by the deviation: dy - mean(dy) - mean(dy * y) * y.
+
+    All are (images, channels, pixels); `memory` is like them, and may be `dx` where that isn't `dy`.
+    """
+    dots, sums = channel_dots(y, dy), channel_sums(dy)
+    np.multiply(y, dots[:, None], out=memory)
+    memory += sums[:, None]
+    memory *= y.dtype.type(-1 / (y.shape[0] * y.shape[2]) if y.size else 0)
+    np.add(memory, dy, out=dx)
+
+
+def _add_affine_gradients(dy: Array, y: Array, dscale: Array | None, dbias: Array | None) -> None:
+    if dscale is not None:
+        dscale.reshape(-1)[...] += channel_dots(y, dy)
+    if dbias is not None:
+        dbias.reshape(-1)[...] += channel_sums(dy)
+
+
+def _through(dy: Array, y: Array, dx: Array, scale: Array | None, work: Work) -> None:
+    """`batch_norm_gradient` through a scale, where there is one; `dx` may be `dy`."""
+    memory = work.scratch(dy.shape, dy.dtype) if dx is dy or scale is not None else dx
+    if scale is not None:
+        np.multiply(dy, scale.reshape(-1, 1), out=dx)
+        dy = dx
+    batch_norm_gradient(dy, y, dx, memory)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNorm(Operation):
+    """Batch normalisation with a moving sum of statistics, or with those that are `stored`.
+
+    With four or five blobs scale and bias are the layer's own, as in forks. `renewed` is NVIDIA's way: the statistics
+    are moving means, of which the first two batches make a new start, and hold eps already.
+    """
+
+    eps: float = 1e-5
+    fraction: float = 0.999
+    stored: bool = False
+    renewed: bool = False
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        x, y, real = bottoms[0], tops[0], bottoms[0].dtype.type
+        mean, variance, factor, scale, bias = (*blobs, None, None)[:5]
+        assert mean is not None
+        assert variance is not None
+        assert factor is not None
+        if self.stored:
+            divisor = 1.0 if self.renewed else float(factor.flat[0])
+            batch_norm(x, mean, variance, divisor, eps=self.eps, scale=scale, bias=bias, out=y)
+            weight = real(0) if divisor == 0 else real(1) / real(divisor)
+            work.kept["deviation"] = np.sqrt(variance.reshape(-1) * weight + real(self.eps))
+            return
+        _, now_mean, now_variance = batch_norm_train(x, channels=mean.size, eps=self.eps, out=y)
+        work.kept["deviation"] = np.sqrt(now_variance + real(self.eps))
+        work.buffer("normal", y.shape, y.dtype)[...] = y
+        fraction = real(self.fraction)
+        weights = real(1), real(1)
+        if self.renewed:
+            passes = work.kept["passes"] = work.kept.get("passes", -1) + 1
+            now_variance += real(self.eps)
+            weights = (real(1 - self.fraction),) * 2 if passes > 1 else weights
+            fraction = fraction if passes > 1 else real(0)
+        else:
+            many = x.size // mean.size
+            weights = real(1), real(many) / real(many - 1) if many > 1 else real(1)
+            factor *= fraction
+            factor += real(1)
+        for blob, now, weight in ((mean, now_mean, weights[0]), (variance, now_variance, weights[1])):
+            kept = blob.reshape(-1)
+            # what was not a number doesn't stay where a batch makes a new start
+            kept[...] = kept * fraction + now * weight if fraction else now * weight
+        _affine(_images(y, mean.size), scale, bias)
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        scale = blobs[3] if len(blobs) > 3 else None
+        dy = _images(dtops[0], blobs[0].size)
+        dx = None if dbottoms[0] is None else dy if dbottoms[0] is dtops[0] else _images(dbottoms[0], blobs[0].size)
+        if scale is not None:
+            _add_affine_gradients(dy, self._normal(bottoms[0], blobs, work), *(*dblobs[3:], None)[:2])
+        if dx is None:
+            return
+        if not self.stored:
+            _through(dy, self._normal(bottoms[0], blobs, work), dx, scale, work)
+            dy = dx
+        elif scale is not None:
+            dy = np.multiply(dy, scale.reshape(-1, 1), out=dx)
+        np.divide(dy, work.kept["deviation"][:, None], out=dx)
+
+    def _normal(self, x: Array, blobs: Sequence[Array], work: Work) -> Array:
+        """What forward had made before scale and bias."""
+        if not self.stored:
+            return _images(work.buffer("normal", x.shape, x.dtype), blobs[0].size)
+        y = work.scratch(x.shape, x.dtype, "normal")
+        divisor = 1.0 if self.renewed else float(blobs[2].flat[0])
+        return _images(batch_norm(x, blobs[0], blobs[1], divisor, eps=self.eps, out=y), blobs[0].size)
+
+
+@dataclass(frozen=True, slots=True)
+class BN(Operation):
+    """SegNet's: normalised with the images' own statistics, scaled and shifted; or scaled and shifted alone.
+
+    Its second and third top are the mean and the variance of each channel.
+    """
+
+    learn: bool = True
+    eps: float = 1e-9
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        channels, real = blobs[0].size, bottoms[0].dtype.type
+        x, y = _images(bottoms[0], channels), _images(tops[0], channels)
+        if not self.learn:
+            np.multiply(x, blobs[0].reshape(-1, 1), out=y)
+            _affine(y, None, blobs[1])
+            return
+        share = real(1 / (x.shape[0] * x.shape[2]) if x.size else 0)
+        mean = channel_sums(x) * share
+        # E(x * x) - E(x) * E(x), which cancels where the mean is large
+        variance = channel_dots(x, x) * share - mean * mean
+        for top, values in zip(tops[1:], (mean, variance), strict=False):
+            top.reshape(-1)[...] = values
+        np.subtract(x, mean[:, None], out=y)
+        with np.errstate(invalid="ignore"):
+            deviation = work.kept["deviation"] = np.sqrt(variance + real(self.eps))
+        y /= deviation[:, None]
+        work.buffer("normal", y.shape, y.dtype)[...] = y
+        _affine(y, blobs[0], blobs[1])
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        dy = _images(dtops[0], blobs[0].size)
+        y = work.buffer("normal", dy.shape, dy.dtype) if self.learn else _images(bottoms[0], blobs[0].size)
+        _add_affine_gradients(dy, y, dblobs[0], dblobs[1])
+        if dbottoms[0] is None:
+            return
+        dx = dy if dbottoms[0] is dtops[0] else _images(dbottoms[0], blobs[0].size)
+        if not self.learn:
+            np.multiply(dy, blobs[0].reshape(-1, 1), out=dx)
+            return
+        _through(dy, y, dx, blobs[0], work)
+        dx /= work.kept["deviation"][:, None]
+
+
+@dataclass(frozen=True, slots=True)
+class MovingBN(Operation):
+    """PSPNet's BN: scale, bias, and moving means of the statistics, which are used where they are `stored`."""
+
+    eps: float = 1e-5
+    momentum: float = 0.9
+    stored: bool = False
+    frozen: bool = False
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        slope, bias, mean, variance = blobs
+        x, y, real = bottoms[0], tops[0], bottoms[0].dtype.type
+        if self.stored or self.frozen:
+            batch_norm(x, mean, variance, eps=self.eps, out=y)
+            work.kept["deviation"] = np.sqrt(variance.reshape(-1) + real(self.eps))
+        else:
+            _, now_mean, now_variance = batch_norm_train(x, channels=slope.size, eps=self.eps, out=y)
+            work.kept["deviation"] = np.sqrt(now_variance + real(self.eps))
+            for blob, now in ((mean, now_mean), (variance, now_variance)):
+                kept = blob.reshape(-1)
+                kept *= real(self.momentum)
+                kept += (real(1) - real(self.momentum)) * now
+        if not self.frozen:
+            work.buffer("normal", y.shape, y.dtype)[...] = y
+        _affine(_images(y, slope.size), slope, bias)
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        dy = _images(dtops[0], blobs[0].size)
+        dx = None if dbottoms[0] is None else dy if dbottoms[0] is dtops[0] else _images(dbottoms[0], blobs[0].size)
+        if self.frozen:
+            if dx is not None:
+                np.multiply(dy, blobs[0].reshape(-1, 1) / work.kept["deviation"][:, None], out=dx)
+            return
+        y = _images(work.buffer("normal", dtops[0].shape, dtops[0].dtype), blobs[0].size)
+        _add_affine_gradients(dy, y, dblobs[0], dblobs[1])
+        if dx is not None:
+            # also with stored statistics, as there
+            _through(dy, y, dx, blobs[0], work)
+            dx /= work.kept["deviation"][:, None]

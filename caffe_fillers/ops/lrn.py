@@ -1,0 +1,215 @@
+"""Local response normalisation, across channels or within each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .array import Array
+from .columns import at_once
+from .operation import Operation, Work
+from .pool import average_pool, average_pool_backward
+from .window import Window
+
+__all__ = ["LRN", "local_response_norm"]
+
+
+def _running(part: Array, start: Any, size: int, memory: Array) -> Array:
+    """Sums over `size` neighbouring channels, one adding what enters and taking off what leaves, as Caffe does.
+
+    `part` is (images, channels, pixels); sums begin with `start`.
+    """
+    images, channels, pixels = part.shape
+    half = size // 2
+    steps = memory[: images * (size + 2 * channels - 1) * pixels].reshape(images, size + 2 * channels - 1, pixels)
+    steps[...] = 0
+    steps[:, 0] = start
+    # first what the first channel's sum takes in, then in turn what enters and what leaves
+    within = min(half + 1, channels)
+    steps[:, 1 + half : 1 + half + within] = part[:, :within]
+    entering, leaving = steps[:, size + 1 :: 2], steps[:, size + 2 :: 2]
+    entering[:, : max(0, channels - half - 1)] = part[:, half + 1 :]
+    if channels - 1 > half:
+        np.negative(part[:, : channels - 1 - half], out=leaving[:, half:])
+    np.add.accumulate(steps, axis=1, out=steps)
+    return steps[:, size::2]
+
+
+def local_response_norm(
+    x: Array,
+    *,
+    size: int = 5,
+    alpha: float = 1.0,
+    beta: float = 0.75,
+    k: float = 1.0,
+    out: Array | None = None,
+    sums: Array | None = None,
+    empty: Callable[..., Array] = np.empty,
+) -> Array:
+    """``x / (k + alpha / size * sum of the squares of size neighbouring channels) ** beta``.
+
+    Parameters
+    ----------
+    x : (images, channels, height, width)
+    size : int
+        How many channels are summed: odd, this one in the middle. Other frameworks differ in whether alpha is
+        divided by it.
+    alpha, beta, k : float
+    out : array like `x`, optional
+    sums : array like `x`, optional
+        Receives what is raised to the power.
+    empty : callable
+        ``empty(shape, dtype)`` gives the memory for running sums.
+
+    Returns
+    -------
+    array like `x`
+
+    References
+    ----------
+    Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", 2012;
+    src/caffe/layers/lrn_layer.cpp
+
+    Examples
+    --------
+    >>> local_response_norm(np.float64([[[[1]], [[2]], [[3]]]]), size=3, alpha=3, beta=1, k=0).ravel()
+    array([0.2       , 0.14285714, 0.23076923])
+    """
+    out = np.empty_like(x) if out is None else out
+    sums = np.empty_like(x) if sums is None else sums
+    real = x.dtype.type
+    images, channels, pixels = len(x), x.shape[1], int(np.prod(x.shape[2:]))
+    many = at_once(images, 3 * channels * pixels)
+    rows = size + 2 * channels - 1
+    memory = empty((many * (rows + channels) * pixels,), x.dtype)
+    flat, sums_flat = (each.reshape(images, channels, pixels) for each in (x, sums))
+    for i in range(0, images, many):
+        part = flat[i : i + many]
+        squares = memory[-part.size :].reshape(part.shape)
+        np.multiply(part, part, out=squares)
+        squares *= real(alpha) / real(size)
+        sums_flat[i : i + many] = _running(squares, real(k), size, memory)
+    np.power(sums, real(-beta), out=out)
+    out *= x
+    return out
+
+
+def _across_gradient(dy: Array, x: Array, y: Array, sums: Array, dx: Array, operation: LRN, work: Work) -> None:
+    real, size = x.dtype.type, operation.size
+    images, channels, pixels = len(x), x.shape[1], int(np.prod(x.shape[2:]))
+    many = at_once(images, 3 * channels * pixels)
+    rows = size + 2 * channels - 1
+    memory = work.scratch((many * (rows + 2 * channels) * pixels,), x.dtype)
+    factor = real(2.0 * operation.alpha * operation.beta / size)
+    dys, xs, ys, scales, dxs = (each.reshape(images, channels, pixels) for each in (dy, x, y, sums, dx))
+    for i in range(0, images, many):
+        of = slice(i, i + many)
+        shape = dys[of].shape
+        ratio, power = (memory[memory.size - (j + 1) * dys[of].size :][: dys[of].size].reshape(shape) for j in (0, 1))
+        np.multiply(dys[of], ys[of], out=ratio)
+        ratio /= scales[of]
+        np.power(scales[of], real(-operation.beta), out=power)
+        power *= dys[of]
+        around = _running(ratio, real(0), size, memory)
+        np.multiply(xs[of], around, out=ratio)
+        ratio *= factor
+        np.subtract(power, ratio, out=dxs[of])
+
+
+@dataclass(frozen=True, slots=True)
+class LRN(Operation):
+    """`local_response_norm`, or within each channel: x times (1 + alpha * mean of x * x over a window) ** -beta."""
+
+    size: int = 5
+    alpha: float = 1.0
+    beta: float = 0.75
+    k: float = 1.0
+    within: bool = False
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        x, y = bottoms[0], tops[0]
+        sums = work.buffer("sums", x.shape, x.dtype)
+        if self.within:
+            local_response_norm_within(
+                x, size=self.size, alpha=self.alpha, beta=self.beta, out=y, sums=sums, empty=work.scratch
+            )
+            return
+        local_response_norm(
+            x, size=self.size, alpha=self.alpha, beta=self.beta, k=self.k, out=y, sums=sums, empty=work.scratch
+        )
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        dy, x, dx = dtops[0], bottoms[0], dbottoms[0]
+        if dx is None:
+            return
+        sums = work.buffer("sums", x.shape, x.dtype)
+        if not self.within:
+            _across_gradient(dy, x, tops[0], sums, dx, self, work)
+            return
+        real = x.dtype.type
+        power = work.scratch(x.shape, x.dtype, "power")
+        np.power(sums, real(-self.beta), out=power)
+        share = work.scratch(x.shape, x.dtype)
+        # power's own gradient as Caffe's Power has it: its result through its argument
+        np.divide(power, sums, out=share)
+        share *= real(-self.beta) * real(self.alpha)
+        share *= x * dy
+        spread = average_pool_backward(share, x.shape, _window(self.size))
+        spread *= real(2) * x
+        np.multiply(power, dy, out=dx)
+        dx += spread
+
+
+def _window(size: int) -> Window:
+    return Window.square(size, pad=size // 2)
+
+
+def local_response_norm_within(
+    x: Array,
+    *,
+    size: int = 5,
+    alpha: float = 1.0,
+    beta: float = 0.75,
+    out: Array | None = None,
+    sums: Array | None = None,
+    empty: Callable[..., Array] = np.empty,
+) -> Array:
+    """``x * (1 + alpha * mean of the squares in a window of size x size) ** -beta``; padding counts as zeros.
+
+    Parameters
+    ----------
+    x : (images, channels, height, width)
+    out, sums, empty
+        As in `local_response_norm`.
+
+    References
+    ----------
+    src/caffe/layers/lrn_layer.cpp, which composes it of Power, Pooling and Eltwise
+
+    Examples
+    --------
+    >>> local_response_norm_within(np.float64([[[[3]]]]), size=3, beta=1)
+    array([[[[1.5]]]])
+    """
+    out = np.empty_like(x) if out is None else out
+    sums = np.empty_like(x) if sums is None else sums
+    real = x.dtype.type
+    squares = empty(x.shape, x.dtype)
+    np.multiply(x, x, out=squares)
+    average_pool(squares, _window(size), out=sums)
+    sums *= real(alpha)
+    sums += real(1)
+    np.power(sums, real(-beta), out=squares)
+    return np.multiply(x, squares, out=out)
