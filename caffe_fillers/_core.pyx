@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, binding=True, embedsignature=False
 """The random stream: class RNG over csrc/.
 
-Nothing here holds the GIL while it draws, and nothing waits for the GIL while it holds a stream's lock; so threads that
-share a stream neither tear it nor deadlock.
+No method holds the GIL while it draws, and none waits for the GIL while it holds a stream's lock. So threads that share
+a stream can't deadlock, and each of their calls is atomic.
 """
 
 import os
@@ -57,7 +57,7 @@ from caffe_fillers._mt19937 cimport (
     cf_simd_find,
 )
 
-__all__ = ["RNG", "Seekers", "cores", "normalize_rows", "seeds_of", "simd", "ziggurat_edges"]
+__all__ = ["RNG", "Seekers", "check_gaussian", "check_uniform", "cores", "normalize_rows", "seeds_of", "simd", "ziggurat_edges"]
 
 
 cdef const cf_simd *_find_simd() except NULL:
@@ -212,6 +212,46 @@ cdef cf_boost _boost(object version) except *:
     return CF_BOOST_147 if minor < 56 else CF_BOOST_156 if minor < 64 else CF_BOOST_164
 
 
+cdef int _plan_uniform(cf_job *job, object low, object high, bint double, cf_boost profile, str boost) except -1:
+    """Set up a uniform fill, or refuse what Caffe refuses or hangs on."""
+    cdef double a = _number(low, "low"), b = _number(high, "high")
+    cdef cf_status status
+    if not (a <= b if double else <float>a <= <float>b):
+        raise _failed("a <= b", a, b, double, "The lower bound (min) must not be above the upper one (max).")
+    if double:
+        status = cf_range_of_f64(&job.range_f64, a, b, profile)
+    else:
+        status = cf_range_of_f32(&job.range_f32, <float>a, <float>b, profile)
+    if status == CF_ENDLESS:
+        raise CaffeError(
+            f"Caffe with Boost {boost} never returns from a uniform fill from {_shown(a, double)} to "
+            f"{_shown(b, double)}: no draw falls below the upper bound. Give a narrower, finite range."
+        )
+    job.kind = CF_UNIFORM
+    return 0
+
+
+cdef int _plan_gaussian(cf_job *job, object mean, object std, bint double) except -1:
+    """Set up a gaussian fill, or refuse what Caffe refuses."""
+    job.mean, job.sigma = _number(mean, "mean"), _number(std, "std")
+    if not (job.sigma > 0 if double else <float>job.sigma > 0):
+        raise _failed("sigma > 0", job.sigma, 0, double, "The standard deviation (std) must be above 0.")
+    job.kind = CF_GAUSSIAN
+    return 0
+
+
+def check_uniform(low, high, dtype, str boost="1.74"):
+    """Raise what ``RNG.uniform`` would raise for these numbers."""
+    cdef cf_job job
+    _plan_uniform(&job, low, high, _is_double(dtype), _boost(boost), boost)
+
+
+def check_gaussian(mean, std, dtype):
+    """Raise what ``RNG.gaussian`` would raise for these numbers."""
+    cdef cf_job job
+    _plan_gaussian(&job, mean, std, _is_double(dtype))
+
+
 def _restore(boost, seed, key, pos, drawn):
     """Rebuild an RNG from a pickle."""
     cdef RNG rng = RNG(0, boost=boost)
@@ -224,14 +264,14 @@ def _restore(boost, seed, key, pos, drawn):
 cdef class RNG:
     """The random stream of Caffe: MT19937, and Boost's distributions over it.
 
-    Everything that Caffe draws at start comes from one stream, in order; so fillers take an ``RNG`` and advance it.
-    Threads may share one: each call is a whole.
+    All draws of Caffe come from one stream, in order; so fillers take an ``RNG`` and advance it. Threads may share one:
+    every call is atomic.
 
     Parameters
     ----------
     seed : int, optional
-        0 .. 2**32 - 1, as in ``Caffe::set_random_seed``. None takes one from the system's entropy, and ``seed`` tells
-        which.
+        0 .. 2**32 - 1, as in ``Caffe::set_random_seed``. None takes one from the system's entropy; read it from
+        ``seed``.
     boost : str
         The version of Boost that Caffe was built with, from "1.47" on. Its normal distribution changed in 1.56 and
         in 1.64.
@@ -240,6 +280,32 @@ cdef class RNG:
     ------
     CaffeError
         If the seed is not an integer in the range, or the version of Boost is unknown.
+
+    Notes
+    -----
+    **Compatibility guarantee**
+
+    ``RNG`` guarantees that a fixed seed and a fixed ``boost`` always give the same values, with every version of this
+    package, on every machine, instruction set and number of threads. The exception is float64 gaussians: they use the
+    C library's ``exp``, ``log``, ``sin`` and ``cos``, whose last bit may differ between libraries. The raw draws are
+    those that ``numpy.random.MT19937`` guarantees for the same state.
+
+    References
+    ----------
+    M. Matsumoto and T. Nishimura, "Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random Number
+    Generator", ACM Transactions on Modeling and Computer Simulation 8 (1998).
+
+    Boost.Random: ``mersenne_twister.hpp``, ``uniform_real_distribution.hpp``, ``bernoulli_distribution.hpp`` and
+    ``normal_distribution.hpp`` of Boost 1.47, 1.56 and 1.64.
+
+    G. E. P. Box and M. E. Muller, "A Note on the Generation of Random Normal Deviates", Annals of Mathematical
+    Statistics 29 (1958): Boost up to 1.55.
+
+    G. Marsaglia and W. W. Tsang, "The Ziggurat Method for Generating Random Variables", Journal of Statistical
+    Software 5 (2000): Boost from 1.56 on, which takes the layer and the fraction from different bits of a draw.
+
+    H. Haramoto, M. Matsumoto, T. Nishimura, F. Panneton and P. L'Ecuyer, "Efficient Jump Ahead for F2-Linear Random
+    Number Generators", INFORMS Journal on Computing 20 (2008): ``skip``.
 
     Examples
     --------
@@ -294,17 +360,17 @@ cdef class RNG:
 
     @property
     def position(self):
-        """How many draws were made since seeding, or since ``state`` was set."""
+        """The number of draws since seeding, or since ``state`` was set."""
         return self.snapshot().drawn
 
     @property
     def state(self):
-        """The stream as ``numpy.random.MT19937().state``: a dict that either one can be set to.
+        """The stream as ``numpy.random.MT19937().state``: a dict that you can assign to either.
 
         Raises
         ------
         CaffeError
-            If what it is set to is no such dict. The stream is then as it was.
+            If you assign something else. The stream then stays as it was.
         """
         cdef cf_mt mt = self.snapshot()
         key = np.empty(CF_MT_N, np.uint32)
@@ -342,14 +408,14 @@ cdef class RNG:
         self._seed = None
 
     def copy(self):
-        """Another RNG at the same place of the same stream."""
+        """Return another RNG at the same place of the same stream."""
         cdef RNG other = RNG.__new__(RNG, 0, boost=self.boost)
         other.mt = self.snapshot()
         other._seed = self._seed
         return other
 
     def become(self, RNG other not None):
-        """Stand where `other` stands, on its stream.
+        """Take over the state of `other`: this stream goes on as that one would.
 
         Raises
         ------
@@ -418,7 +484,7 @@ cdef class RNG:
         Raises
         ------
         CaffeError
-            If n is no such number. The stream is then as it was.
+            If n is no such number. The stream then stays as it was.
         """
         n = _count(n, "n")
         if n < 0:
@@ -530,22 +596,9 @@ cdef class RNG:
     def fill_uniform(self, out, low, high, threads=None):
         """``uniform`` into a C-contiguous array of native float32 or float64."""
         cdef _Floats to = _Floats(out)
-        cdef double a = _number(low, "low"), b = _number(high, "high")
         cdef cf_job job
         cdef int asked = _threads(threads)
-        if not (a <= b if to.double else <float>a <= <float>b):
-            raise _failed("a <= b", a, b, to.double, "The lower bound (min) must not be above the upper one (max).")
-        cdef cf_status status
-        if to.double:
-            status = cf_range_of_f64(&job.range_f64, a, b, self.profile)
-        else:
-            status = cf_range_of_f32(&job.range_f32, <float>a, <float>b, self.profile)
-        if status == CF_ENDLESS:
-            raise CaffeError(
-                f"Caffe with Boost {self.boost} never returns from a uniform fill from {_shown(a, to.double)} to "
-                f"{_shown(b, to.double)}: no draw falls below the upper bound. Give a narrower, finite range."
-            )
-        job.kind = CF_UNIFORM
+        _plan_uniform(&job, low, high, to.double, self.profile, self.boost)
         self._fill(&job, to, asked)
 
     def fill_gaussian(self, out, mean, std, threads=None):
@@ -553,10 +606,7 @@ cdef class RNG:
         cdef _Floats to = _Floats(out)
         cdef cf_job job
         cdef int asked = _threads(threads)
-        job.mean, job.sigma = _number(mean, "mean"), _number(std, "std")
-        if not (job.sigma > 0 if to.double else <float>job.sigma > 0):
-            raise _failed("sigma > 0", job.sigma, 0, to.double, "The standard deviation (std) must be above 0.")
-        job.kind = CF_GAUSSIAN
+        _plan_gaussian(&job, mean, std, to.double)
         self._fill(&job, to, asked)
 
     cdef _fill(self, cf_job *job, _Floats to, int asked):

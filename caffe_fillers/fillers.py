@@ -1,7 +1,7 @@
 """The seven fillers of Caffe: a shape gives fans, fans give a scale, the scale gives one call on the RNG.
 
-What a filler is going to do is worked out first, as a `Plan`, and everything that can be refused is refused there;
-applying the plan is then one or two calls on the stream. A net asks for all its plans before it draws anything.
+A filler is planned first, and its `Plan` refuses everything that can be refused; executing the plan is then one or two
+calls on the stream. A net makes all its plans before it draws anything.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, SupportsIndex, Type
 
 import numpy as np
 
-from ._core import RNG, normalize_rows
+from ._core import RNG, check_gaussian, check_uniform, normalize_rows
 from .blob import INT_MAX, Blob, check_shape, describe
 from .errors import CaffeError
 from .revisions import MASTER, RC2, RC3, REVISIONS, V0_9999, age_of, check_revision
@@ -56,21 +56,21 @@ class Spec(NamedTuple):
     """Fields that are -0.0, which equals 0.0: a cache must not take one for the other."""
 
     def fields(self) -> dict[str, Any]:
-        """The fields that say something, as `fill` takes them."""
-        said = {"type": self.type}
+        """The fields that are not at their defaults, as `fill` takes them."""
+        fields = {"type": self.type}
         for name in self._fields[1:-1]:
             if getattr(self, name) != self._field_defaults[name] or name in self.minus_zero:
-                said[name] = getattr(self, name)
+                fields[name] = getattr(self, name)
         if self.variance_norm:
-            said["variance_norm"] = NORMS[self.variance_norm]
-        return said
+            fields["variance_norm"] = NORMS[self.variance_norm]
+        return fields
 
 
 Filler: TypeAlias = Message | Spec | str | bytes | Mapping[str, Any]
 
 
 class Plan(NamedTuple):
-    """What a filler does to one blob: a draw, then what is done to the values.
+    """What a filler does to one blob: it draws values, then changes them.
 
     `draw` is "uniform" (of `a` to `b`), "gaussian" (of mean `a`, deviation `b`) or "" (nothing is drawn);
     `keep` is the probability of sparse gaussians, or None; `finish` changes the values in place.
@@ -86,7 +86,7 @@ class Plan(NamedTuple):
 
 
 def as_rng(rng: RNG | int | None, boost: str | None = None) -> RNG:
-    """The stream to draw from, by SPEC 7: an RNG advances, an int is Caffe's random_seed, None is fresh entropy."""
+    """Return the stream to draw from, by SPEC 7: an RNG itself, an int as Caffe's random_seed, None for entropy."""
     if isinstance(rng, RNG):
         if boost is not None and boost != rng.boost:
             raise CaffeError(f"rng already follows Boost {rng.boost}; leave boost={boost!r} out")
@@ -109,7 +109,7 @@ def _from_bytes(serialized: bytes) -> Spec:
 
 
 def _from_message(message: Any) -> Spec:
-    # by way of its bytes, for it may be another package's message, and a net's fillers repeat
+    # through its bytes: it may be another package's message, and a net's fillers repeat
     return _from_bytes(message.SerializePartialToString())
 
 
@@ -301,7 +301,7 @@ def _bilinear(shape: tuple[int, ...], dtype: np.dtype[Any], age: int) -> Plan:
         )
     if prod(shape) == 0:
         raise CaffeError(f"Check failed: data_\na blob of shape {shape} has no elements to fill")
-    # up to 1.0 all of it is float32, whatever the blob holds
+    # up to 1.0 Caffe computed it in float32, whatever the blob's type
     real = dtype.type if age == MASTER else np.float32
     f = -(-width // 2)
     c = (width - 1) / (2.0 * f) if age == MASTER else (2 * f - 1 - f % 2) / (2.0 * f)
@@ -382,8 +382,8 @@ def _sound_plan(spec: Spec, shape: tuple[int, ...], dtype: np.dtype[Any], caffe:
     plan = _plan_by_type(spec, shape, dtype, age)
     if spec.sparse == -1:
         return plan
-    # Caffe looks at sparse after filling, so a fault of the fill itself is told first
-    check_draw(plan, dtype, RNG(0))
+    # Caffe looks at sparse after filling, so a fault of the fill itself is reported first
+    check_draw(plan, dtype)
     if spec.type != "gaussian":
         raise CaffeError(
             f"Check failed: this->filler_param_.sparse() == -1 ({spec.sparse} vs. -1) "
@@ -407,17 +407,16 @@ def plan(filler: Any, shape: tuple[int, ...], dtype: np.dtype[Any], caffe: str =
     return _sound_plan(as_spec(filler), shape, dtype, caffe)
 
 
-def check_draw(plan: Plan, dtype: np.dtype[Any], rng: RNG) -> None:
-    """Refuse what the distributions refuse; nothing is drawn for no values."""
-    nothing = np.empty(0, dtype)
+def check_draw(plan: Plan, dtype: np.dtype[Any], rng: RNG | None = None) -> None:
+    """Refuse what the distributions refuse, those of the newest Boost where no stream is given."""
     if plan.draw == "uniform":
-        rng.fill_uniform(nothing, plan.a, plan.b)
+        check_uniform(plan.a, plan.b, dtype, "1.74" if rng is None else rng.boost)
     elif plan.draw == "gaussian":
-        rng.fill_gaussian(nothing, plan.a, plan.b)
+        check_gaussian(plan.a, plan.b, dtype)
 
 
 def apply(plan: Plan, out: np.ndarray, rng: RNG, threads: int | None = None) -> None:
-    """Carry out a plan on a C-contiguous array."""
+    """Execute a plan on a C-contiguous array."""
     if plan.draw == "uniform":
         rng.fill_uniform(out, plan.a, plan.b, threads)
     elif plan.draw == "gaussian":
@@ -431,7 +430,7 @@ def apply(plan: Plan, out: np.ndarray, rng: RNG, threads: int | None = None) -> 
 def consume(plan: Plan, count: int, dtype: np.dtype[Any], rng: RNG) -> None:
     """Advance the stream as filling `count` values would, keeping none of them.
 
-    The pieces are of even length: Box-Muller makes its values in pairs.
+    The pieces have even lengths: Box-Muller makes its values in pairs.
     """
     if not plan.draw:
         return
@@ -534,18 +533,18 @@ def fill(
     Parameters
     ----------
     target : int, sequence of int, numpy.ndarray or Blob
-        A shape, for a new array; or what to fill in place: any strides, but writable, of native float32 or float64,
-        and not overlapping itself.
+        The shape of a new array; or what to fill in place: writable, of native float32 or float64, with any strides
+        that do not make it overlap itself.
     filler : FillerParameter, str, bytes, dict
-        The message, its prototxt text (read strictly), its fields, or a bare type name.
+        The message, its prototxt text (read strictly), its fields, or only the name of a type.
     rng : RNG, int or None, optional
-        The stream, which advances; or Caffe's random_seed, 0 to 2**32 - 1; or None for fresh entropy.
+        The stream to draw from; or Caffe's random_seed, 0 to 2**32 - 1; or None for fresh entropy.
     dtype : {numpy.float32, numpy.float64}, optional
         Of a new array.
     caffe : str, optional
         Revision of Caffe: "v0.9999", "rc", "rc2", "rc3", "1.0" or "master". An old revision reads the shape as given.
     boost : str, optional
-        Version of Boost, for a stream made here; "1.74" unless given.
+        Version of Boost, where `rng` is no `RNG`; by default "1.74".
     threads : int, optional
         Threads to fill with; the values are the same for any number.
 
@@ -557,7 +556,7 @@ def fill(
     Raises
     ------
     CaffeError
-        Where Caffe stops, crashes or hangs. The array and the stream are then as they were.
+        Where Caffe stops, crashes or hangs. The array and the stream then stay as they were.
 
     Notes
     -----
@@ -605,7 +604,7 @@ def fill_by(
     if out.flags.carray:
         apply(todo, out, stream, threads)
     else:
-        straight = np.empty(out.shape, out.dtype)
-        apply(todo, straight, stream, threads)
-        out[...] = straight
+        contiguous = np.empty(out.shape, out.dtype)
+        apply(todo, contiguous, stream, threads)
+        out[...] = contiguous
     return target
