@@ -15,65 +15,14 @@ from ..errors import CaffeError
 from ..fillers import Spec, as_spec, fill
 from ..ops.array import Array
 from ..ops.operation import Given, Operation, Work
-from ..revisions import RC, RC2, RC3
+from ..revisions import RC
 from .rule import Layer, Setup, Shape, count, layer_type
+from .transforming import check_mean, draws_of, transform_draws, transform_of
 
 if TYPE_CHECKING:
-    from ..transform import Transform
+    pass
 
 NONE, ONE, ONE_OR_TWO, TWO = (0, 0), (1, 1), (1, 2), (2, 2)
-
-
-def _transform_draws(layer: Layer) -> bool:
-    """Whether the transformer of this layer seeds a generator of its own."""
-    param, train = layer.message.transform_param, _trains(layer)
-    if layer.age < RC2:
-        return train and (param.mirror or param.crop_size > 0)
-    return param.mirror or (train and param.crop_size > 0)
-
-
-def _trains(layer: Layer) -> bool:
-    return (layer.phase if layer.age >= RC3 else layer.net_phase) == "TRAIN"
-
-
-def _check_mean(layer: Layer) -> None:
-    param = layer.message.transform_param
-    values = len(param.mean_value)
-    need(
-        not (param.HasField("mean_file") and values),
-        f"param_.mean_value_size() == 0 ({values} vs. 0) Cannot specify mean_file and mean_value at the same time",
-        "remove one of them from transform_param",
-    )
-
-
-def _draws(
-    layer: Layer, *, reader: str = "", shuffle: bool = False, skip: bool = False, window: bool = False
-) -> list[str]:
-    """What a prefetching layer draws, in order: one raw draw for each entry.
-
-    `reader` is the source of a database, `window` tells a WindowData layer.
-    """
-    age, transform = layer.age, _transform_draws(layer)
-    crop, mirror = layer.message.transform_param.crop_size > 0, layer.message.transform_param.mirror
-    own = []
-    if shuffle:
-        own.append("shuffle")
-    # from rc3 on a database is skipped through without a draw
-    if skip and (age < RC3 or not reader):
-        own.append("rand_skip")
-    if window and (mirror or crop):
-        own.append("windows")
-    if age < RC:
-        if reader:
-            return own + ["transformer"] * transform
-        return own if window else own + ["transformer"] * (shuffle or crop)
-    if age < RC3:
-        return own + ["transformer"] * (2 * transform)
-    draws = []
-    if age == RC3 and reader and f"{layer.name}:{reader}" not in layer.readers:
-        layer.readers.add(f"{layer.name}:{reader}")
-        draws.append("reader thread")
-    return [*draws, *["transformer"] * transform, *own, *["transformer"] * transform, "prefetch thread"]
 
 
 def _asked(layer: Layer, what: str, source: str) -> CaffeError:
@@ -120,7 +69,7 @@ def _cropped(layer: Layer, batch: int, datum: tuple[int, int, int]) -> Shape:
 def data(layer: Layer, bottoms: list[Shape]) -> Setup:
     from .. import records
 
-    _check_mean(layer)
+    check_mean(layer)
     param = layer.message.data_param
     batch = c_int(param.batch_size)
     given = layer.given(*layer.tops)
@@ -133,7 +82,7 @@ def data(layer: Layer, bottoms: list[Shape]) -> Setup:
             force_gray=transform.force_gray,
         )
     top = _cropped(layer, batch, _datum(layer, given, "a datum", param.source))
-    draws = _draws(layer, reader=param.source or "-", skip=param.rand_skip > 0)
+    draws = draws_of(layer, reader=param.source or "-", skip=param.rand_skip > 0)
     return Setup([top, (batch,)][: len(layer.tops)], draws=draws, operation=_data_operation(layer))
 
 
@@ -147,28 +96,14 @@ def _data_operation(layer: Layer) -> Operation:
         return Given()
     color, gray = transform.force_color, transform.force_gray
     kind = {(True, True): "both", (True, False): "color", (False, True): "gray"}.get((color, gray), "native")
-    return Data(param.source, c_int(param.batch_size), len(layer.tops) > 1, kind, _transform(layer), param.rand_skip)
-
-
-def _transform(layer: Layer) -> Transform:
-    from ..transform import Transform
-
-    param, drawn = layer.message.transform_param, _transform_draws(layer)
-    return Transform(
-        crop=c_int(param.crop_size),
-        mirror=param.mirror and drawn,
-        scale=param.scale,
-        mean_values=tuple(param.mean_value),
-        mean_file=param.mean_file,
-        random=_trains(layer),
-    )
+    return Data(param.source, c_int(param.batch_size), len(layer.tops) > 1, kind, transform_of(layer), param.rand_skip)
 
 
 @layer_type("ImageData", bottoms=NONE, tops=TWO)
 def image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     from .. import records
 
-    _check_mean(layer)
+    check_mean(layer)
     param = layer.message.image_data_param
     batch, height, width = c_int(param.batch_size), c_int(param.new_height), c_int(param.new_width)
     need(
@@ -185,15 +120,23 @@ def image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
             given = records.image_shape(param.source, param.root_folder)
         datum = (channels, *_datum(layer, given, "an image", param.source)[1:])
     need(batch > 0, f"batch_size > 0 ({batch} vs. 0) Positive batch size required")
-    draws = _draws(layer, shuffle=param.shuffle, skip=param.rand_skip > 0)
-    return Setup([_cropped(layer, batch, datum), (batch,)], draws=draws)
+    draws = draws_of(layer, shuffle=param.shuffle, skip=param.rand_skip > 0)
+    operation: Operation = Given()
+    if records.existing(param.source) is not None:
+        from .delivering import ImageData
+
+        root, color, transform = param.root_folder, param.is_color, transform_of(layer)
+        operation = ImageData(
+            param.source, root, batch, height, width, color, param.shuffle, transform, param.rand_skip
+        )
+    return Setup([_cropped(layer, batch, datum), (batch,)], draws=draws, operation=operation)
 
 
 @layer_type("WindowData", bottoms=NONE, tops=TWO)
 def window_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     from .. import records
 
-    _check_mean(layer)
+    check_mean(layer)
     param = layer.message.window_data_param
     batch, crop = c_int(param.batch_size), c_int(layer.message.transform_param.crop_size)
     given = layer.given(*layer.tops)
@@ -210,12 +153,35 @@ def window_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     )
     top = (batch, channels, crop, crop)
     need(count(top) > 0, "data_", f"batch_size: {batch} makes no data")
-    return Setup([top, (batch,)], draws=_draws(layer, window=True))
+    return Setup([top, (batch,)], draws=draws_of(layer, window=True), operation=_window_operation(layer))
+
+
+def _window_operation(layer: Layer) -> Operation:
+    from .. import records
+    from .windowing import WindowData
+
+    param, transform = layer.message.window_data_param, layer.message.transform_param
+    if records.existing(param.source) is None:
+        return Given()
+    return WindowData(
+        source=param.source,
+        root_folder=param.root_folder,
+        above=param.fg_threshold,
+        below=param.bg_threshold,
+        fraction=param.fg_fraction,
+        context=c_int(param.context_pad),
+        square=param.crop_mode == "square",
+        scale=param.scale,
+        crop=c_int(transform.crop_size),
+        mirror=transform.mirror,
+        mean_values=tuple(transform.mean_value),
+        mean_file=transform.mean_file,
+    )
 
 
 @layer_type("MemoryData", bottoms=NONE, tops=TWO)
 def memory_data(layer: Layer, bottoms: list[Shape]) -> Setup:
-    _check_mean(layer)
+    check_mean(layer)
     param = layer.message.memory_data_param
     top = tuple(c_int(getattr(param, name)) for name in ("batch_size", "channels", "height", "width"))
     size = count(top)
@@ -224,8 +190,10 @@ def memory_data(layer: Layer, bottoms: list[Shape]) -> Setup:
         f"batch_size_ * size_ > 0 ({size} vs. 0) "
         "batch_size, channels, height, and width must be specified and positive in memory_data_param",
     )
-    draws = ["transformer"] if layer.age >= RC and _transform_draws(layer) else []
-    return Setup([top, (top[0],)], draws=draws)
+    draws = ["transformer"] if layer.age >= RC and transform_draws(layer) else []
+    from .delivering import MemoryData
+
+    return Setup([top, (top[0],)], draws=draws, operation=MemoryData(top[0]))
 
 
 @layer_type("HDF5Data", bottoms=NONE, tops=(1, None))
@@ -265,7 +233,12 @@ def hdf5_data(layer: Layer, bottoms: list[Shape]) -> Setup:
         )
         need(count(shape) > 0, "data_", f"dataset {name!r}, {shape}, is empty")
         tops.append((batch, *shape[1:]))
-    return Setup(tops)
+    operation: Operation = Given()
+    if records.existing(param.source) is not None:
+        from .delivering import HDF5Data
+
+        operation = HDF5Data(param.source, tuple(layer.tops), param.shuffle)
+    return Setup(tops, operation=operation)
 
 
 @layer_type("DummyData", bottoms=NONE, tops=(1, None))

@@ -14,12 +14,13 @@ import numpy as np
 
 from .. import records
 from .._core import RNG
+from ..checks import need
 from ..errors import CaffeError
 from ..ops.array import Array
 from ..ops.operation import Given, Work
 from ..transform import Transform, read_mean
 
-__all__ = ["Data", "Delivering"]
+__all__ = ["Data", "Delivering", "HDF5Data", "ImageData", "MemoryData", "here"]
 
 Shape = tuple[int, ...]
 
@@ -119,10 +120,113 @@ class Data(_Imaging):
 
     def reader(self, work: Work) -> _Reader:
         drawn = work.seeds.get("rand_skip")
-        return records.Datums(_here(self.source), self.kind, drawn[0] % self.rand_skip if drawn else 0)
+        return records.Datums(here(self.source), self.kind, drawn[0] % self.rand_skip if drawn else 0)
 
 
-def _here(source: str) -> Any:
+@dataclass(frozen=True, slots=True)
+class ImageData(_Imaging):
+    """Images that a list names, in its order or shuffled; after the last the first comes again.
+
+    Attributes
+    ----------
+    source, root_folder : str
+    batch : int
+    height, width : int
+        The size that images are brought to; 0 leaves them as they are.
+    color, shuffle : bool
+    transform : Transform
+    rand_skip : int
+        So many, at most, are skipped first.
+    """
+
+    source: str
+    root_folder: str
+    batch: int
+    height: int
+    width: int
+    color: bool
+    shuffle: bool
+    transform: Transform
+    rand_skip: int = 0
+    labels: bool = True
+
+    def reader(self, work: Work) -> _Reader:
+        seed, drawn = work.seeds.get("shuffle"), work.seeds.get("rand_skip")
+        return records.Images(
+            here(self.source),
+            self.root_folder,
+            self.height,
+            self.width,
+            self.color,
+            (seed[0] if seed else RNG().random_raw()) if self.shuffle else None,
+            drawn[0] % self.rand_skip if drawn else 0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HDF5Data(Delivering):
+    """Rows of the datasets that are named as the tops, file after file of a list.
+
+    Attributes
+    ----------
+    source : str
+    names : tuple of str
+    shuffle : bool
+        By C's `rand`, as a process of Caffe's with one such layer draws it.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    shuffle: bool = False
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        kept = work.kept
+        rows = kept.get("reader")
+        if rows is None:
+            rows = kept["reader"] = records.Rows(here(self.source), self.names, tops[0].dtype, self.shuffle)
+        place = kept.get("place", 0)
+        rows.read(place, tops)
+        kept["place"] = place + len(tops[0])
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryData(Given):
+    """Arrays of the caller's, a batch after another; without them the tops hold what the caller wrote.
+
+    Attributes
+    ----------
+    batch : int
+    """
+
+    batch: int
+
+    def give(self, work: Work, data: Array, labels: Array) -> None:
+        """Deliver these arrays from the next pass on, around and around.
+
+        Raises
+        ------
+        CaffeError
+            If they are not of one length, a multiple of the batch.
+        """
+        need(len(data) == len(labels), f"n = {len(data)} images need as many labels, got {len(labels)}")
+        need(len(data) > 0, "data")
+        need(
+            len(data) % self.batch == 0,
+            f"n % batch_size_ == 0 ({len(data) % self.batch} vs. 0) n must be a multiple of batch size",
+        )
+        work.kept.update(data=data, labels=labels, place=0)
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        if "data" not in work.kept:
+            return
+        place, count = work.kept["place"], len(tops[0])
+        for name, top in zip(("data", "labels"), tops, strict=True):
+            values = work.kept[name][place : place + count]
+            top[...] = values.reshape(top.shape)
+        work.kept["place"] = (place + count) % len(work.kept["data"])
+
+
+def here(source: str) -> Any:
     path = records.existing(source)
     if path is None:
         raise CaffeError(f"{source}: is not here any more")

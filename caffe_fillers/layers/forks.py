@@ -19,10 +19,11 @@ from ..checks import c_div, c_int, need, need_equal
 from ..errors import CaffeError
 from ..fillers import Spec
 from . import losses, spatial
-from .data import _datum, _draws, image_data
+from .data import _datum, image_data
 from .elementwise import each
 from .extras import Fields
 from .rule import Layer, Param, Setup, Shape, axis, check_counts, count, filler, layer_type, legacy
+from .transforming import draws_of
 
 NONE, ONE, TWO, SCALAR = (0, 0), (1, 1), (2, 2), losses.SCALAR
 
@@ -520,5 +521,5 @@ def dense_image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
         size = _datum(layer, layer.given(*layer.tops), "an image", fields.text("source"))[1:]
     batch = fields.integer("batch_size")
     need(batch > 0, f"batch_size > 0 ({batch} vs. 0)", "dense_image_data_param needs a batch_size")
-    draws = _draws(layer, shuffle=fields.flag("shuffle"), skip=fields.integer("rand_skip") > 0)
+    draws = draws_of(layer, shuffle=fields.flag("shuffle"), skip=fields.integer("rand_skip") > 0)
     return Setup([(batch, channels, *size), (batch, 1, *size)], draws=draws)

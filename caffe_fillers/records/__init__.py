@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from .databases import Database, open_database, write_database
 from .datums import Datums, datum_shape, is_leveldb, is_lmdb
-from .hdf5 import hdf5_shapes
+from .hdf5 import Rows, hdf5_shapes
 from .idx import read_idx
-from .images import image_shape, read_image, read_list
+from .images import Images, image_shape, read_image, read_list
 from .resizing import resize
 from .sources import beside, existing
-from .windows import window_shape
+from .windows import Window, Windows, window_shape
 
 __all__ = [
     "Database",
     "Datums",
+    "Images",
+    "Rows",
+    "Window",
+    "Windows",
     "beside",
     "datum_shape",
     "existing",

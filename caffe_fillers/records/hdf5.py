@@ -2,12 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ..errors import CaffeError
+from .shuffling import Rand, random_shuffle
 from .sources import beside, existing, lines
 
-__all__ = ["hdf5_shapes"]
+__all__ = ["Rows", "hdf5_shapes"]
+
+
+class Rows:
+    """The rows of the datasets in the HDF5 files of a list, one file in memory at a time.
+
+    Parameters
+    ----------
+    path : Path
+        The list: names of files between blanks.
+    names : sequence of str
+        The datasets.
+    dtype : numpy.dtype
+        What values are turned to.
+    shuffle : bool
+        Both the files and the rows of each, by the draws of C's `rand`, as seeded when a process starts.
+
+    Raises
+    ------
+    CaffeError
+        If the list is empty, a file can't be read, or a dataset is missing, empty or of another length.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], dtype: Any, shuffle: bool = False) -> None:
+        self._path, self._names, self._dtype, self._shuffle = path, names, dtype, shuffle
+        self._files = [beside(path, word) for word in _words(path)]
+        self._at = -1
+        self._row = 0
+        self._start()
+
+    def read(self, place: int, tops: Sequence[np.ndarray]) -> None:
+        """Write as many rows as `tops` have, from the `place`-th on; after the last file comes the first again.
+
+        Raises
+        ------
+        CaffeError
+            If the next file can't be read or its rows have another shape. `tops` are then as they were.
+        """
+        if place != self._at:
+            self._start()
+            for _ in self._pieces(place):
+                pass
+        self._at = -1
+        count = len(tops[0])
+        pieces = list(self._pieces(count))
+        for _, blobs, _ in pieces:
+            for name, blob, top in zip(self._names, blobs, tops, strict=True):
+                if blob.shape[1:] != top.shape[1:]:
+                    raise CaffeError(
+                        f"{self._path}: rows of dataset '{name}' have the shape {blob.shape[1:]} in one file, "
+                        f"{top.shape[1:]} in the first"
+                    )
+        for begin, blobs, rows in pieces:
+            for blob, top in zip(blobs, tops, strict=True):
+                part = blob[rows]
+                top[begin : begin + len(part)] = part
+        self._at = place + count
+
+    def _pieces(self, count: int) -> Iterator[tuple[int, list[np.ndarray], Any]]:
+        """Go on by `count` rows: where each piece begins, its file's datasets, and which of their rows it is."""
+        done = 0
+        while done < count:
+            if self._row == len(self._blobs[0]):
+                self._next()
+            begin, end = self._row, min(self._row + count - done, len(self._blobs[0]))
+            yield done, self._blobs, slice(begin, end) if self._order is None else self._order[begin:end]
+            done += end - begin
+            self._row = end
+
+    def _start(self) -> None:
+        self._rand = Rand()
+        self._permutation = list(range(len(self._files)))
+        if self._shuffle:
+            random_shuffle(self._permutation, self._rand)
+        self._file = 0
+        self._load()
+
+    def _next(self) -> None:
+        """After the last row: the next file, or the same one again where there is no other."""
+        if len(self._files) > 1:
+            self._file += 1
+            if self._file == len(self._files):
+                self._file = 0
+                if self._shuffle:
+                    random_shuffle(self._permutation, self._rand)
+            self._load()
+        self._row = 0
+        if self._order is not None:
+            # once more, what loading has just shuffled
+            self._reorder()
+
+    def _load(self) -> None:
+        file = self._files[self._permutation[self._file]]
+        self._blobs = _read(file, self._names, self._path, self._dtype)
+        self._row = 0
+        self._order: np.ndarray | None = np.arange(len(self._blobs[0])) if self._shuffle else None
+        if self._shuffle:
+            self._reorder()
+
+    def _reorder(self) -> None:
+        assert self._order is not None
+        order = self._order.tolist()
+        random_shuffle(order, self._rand)
+        self._order[:] = order
 
 
 def hdf5_shapes(source: str, tops: Iterable[str]) -> dict[str, tuple[int, ...]]:
@@ -23,30 +132,65 @@ def hdf5_shapes(source: str, tops: Iterable[str]) -> dict[str, tuple[int, ...]]:
     path = existing(source)
     if path is None:
         return {}
-    first = next((word for line in lines(path) for word in line.split()), None)
-    if first is None:
+    name = beside(path, _words(path)[0])
+    with _datasets(name, tops, path) as found:
+        return {top: tuple(int(dim) for dim in dataset.shape) for top, dataset in found.items()}
+
+
+def _words(path: Path) -> list[str]:
+    words = [word for line in lines(path) for word in line.split()]
+    if not words:
         raise CaffeError(f"{path}: the list names no HDF5 file")
+    return words
+
+
+def _read(file: Path, names: Sequence[str], listed: Path, dtype: Any) -> list[np.ndarray]:
+    blobs: list[np.ndarray] = []
+    with _datasets(file, names, listed) as found:
+        for name in names:
+            dataset = found[name]
+            if dataset.is_virtual or dataset.external:
+                raise CaffeError(f"{file}: the values of dataset '{name}' lie in another file, which is not followed")
+            rows = len(blobs[0]) if blobs else dataset.shape[0] if dataset.shape else 0
+            if not dataset.shape or dataset.shape[0] != rows or dataset.size == 0:
+                raise CaffeError(
+                    f"{file}: dataset '{name}' has the shape {dataset.shape}; "
+                    f"{rows or 'one or more'} rows, none of them empty, are needed"
+                )
+            try:
+                blob = np.empty(dataset.shape, dtype)
+            except (MemoryError, ValueError):
+                raise CaffeError(
+                    f"{file}: dataset '{name}', {dataset.shape}, is more than there is memory for"
+                ) from None
+            # HDF5 turns the values into ours, as it does in Caffe
+            dataset.read_direct(blob)
+            blobs.append(blob)
+    return blobs
+
+
+@contextmanager
+def _datasets(file: Path, names: Iterable[str], listed: Path) -> Iterator[dict[str, Any]]:
     try:
         import h5py
     except ImportError:
         raise CaffeError(
-            f"{path}: to read HDF5: pip install 'caffe_fillers[hdf5]', or give each dataset's shape: --input TOP=DIMS"
+            f"{listed}: to read HDF5: pip install 'caffe_fillers[hdf5]', or give each dataset's shape: --input TOP=DIMS"
         ) from None
-    name = beside(path, first)
-    shapes: dict[str, tuple[int, ...]] = {}
     try:
-        with h5py.File(name, "r") as file:
-            for top in tops:
-                if isinstance(file.get(top, getlink=True), h5py.ExternalLink):
-                    raise CaffeError(f"{name}: the dataset '{top}' is a link to another file, which is not followed")
-                dataset = file.get(top)
+        with h5py.File(file, "r") as opened:
+            found = {}
+            for name in names:
+                if isinstance(opened.get(name, getlink=True), h5py.ExternalLink):
+                    raise CaffeError(f"{file}: the dataset '{name}' is a link to another file, which is not followed")
+                dataset = opened.get(name)
                 if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
-                    raise CaffeError(f"{name}: holds no dataset '{top}', which {path} needs for that top")
+                    raise CaffeError(f"{file}: holds no dataset '{name}', which {listed} needs for that top")
                 if dataset.dtype.kind not in "iuf" or h5py.check_enum_dtype(dataset.dtype):
-                    raise CaffeError(f"{name}: dataset '{top}' holds {dataset.dtype}; Caffe reads numbers only")
-                shapes[top] = tuple(int(dim) for dim in dataset.shape)
+                    raise CaffeError(f"{file}: dataset '{name}' holds {dataset.dtype}; Caffe reads numbers only")
+                found[name] = dataset
+            yield found
     except CaffeError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise CaffeError(f"{name}: (named in {path}) cannot be read as HDF5: {error}") from None
-    return shapes
+        raise CaffeError(f"{file}: (named in {listed}) cannot be read as HDF5: {error}") from None

@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from .._core import RNG
+from ..checks import need
 from ..errors import CaffeError
 from .resizing import resize
+from .shuffling import shuffle
 from .sources import ASK, beside, existing, lines
 
-__all__ = ["decode", "encoded_shape", "image_shape", "read_image", "read_list"]
+__all__ = ["Images", "decode", "encoded_shape", "image_shape", "read_image", "read_list"]
 
 _Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 _ORIENTATION = 0x0112
@@ -148,9 +151,90 @@ def read_list(path: Path) -> Iterator[tuple[str, int]]:
         yield name or line, (value + 2**31) % 2**32 - 2**31
 
 
+class Images:
+    """The images and labels of a list.
+
+    Parameters
+    ----------
+    path : Path
+        The list: ``path label`` in each line.
+    root_folder : str
+        What stands before each name.
+    height, width : int
+        The size to bring images to; 0 leaves them as they are.
+    color : bool
+    seed : int or None
+        What seeds the stream to shuffle with, first and each time that the list has ended; None leaves it in order.
+    skip : int
+        How many records the first place stands behind the first.
+
+    Raises
+    ------
+    CaffeError
+        If the list can't be read, is empty, or not longer than `skip`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        root_folder: str = "",
+        height: int = 0,
+        width: int = 0,
+        color: bool = True,
+        seed: int | None = None,
+        skip: int = 0,
+    ) -> None:
+        self._path, self._root, self._size, self._color = path, root_folder, (height, width), color
+        self._listed = list(read_list(path))
+        if not self._listed:
+            raise CaffeError(f"{path}: Check failed: !lines_.empty() File is empty")
+        need(
+            len(self._listed) > skip,
+            f"lines_.size() > skip ({len(self._listed)} vs. {skip}) Not enough points to skip",
+            f"{path} names that many images",
+        )
+        self._seed, self._skip = seed, skip
+        self._start()
+
+    def read(self, place: int, count: int) -> tuple[list[np.ndarray], list[int]]:
+        """Return images, each (channels, height, width), and labels of `count` records from the `place`-th on.
+
+        After the last the first comes again.
+
+        Raises
+        ------
+        CaffeError
+            If an image is missing or can't be decoded.
+        """
+        images, labels = [], []
+        for at in range(place + self._skip, place + self._skip + count):
+            name, label = self._order(at // len(self._listed))[at % len(self._listed)]
+            if not name:
+                raise CaffeError(f"{self._path}: Could not load: a line of the list is empty")
+            image = read_image(beside(self._path, self._root + name), *self._size, color=self._color)
+            images.append(image[None] if image.ndim == 2 else image.transpose(2, 0, 1))
+            labels.append(label)
+        return images, labels
+
+    def _start(self) -> None:
+        self._rounds, self._shuffled = -1, list(self._listed)
+        self._stream = None if self._seed is None else RNG(self._seed)
+
+    def _order(self, rounds: int) -> list[tuple[str, int]]:
+        """The list as it is after so many rounds through it."""
+        if self._stream is None:
+            return self._listed
+        if rounds < self._rounds:
+            self._start()
+        while self._rounds < rounds:
+            shuffle(self._shuffled, self._stream)
+            self._rounds += 1
+        return self._shuffled
+
+
 def _turned(image: Any) -> bool:
     # OpenCV turns a photograph as its camera says, but for an encoded datum that is taken as it is
-    return image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) != 1
+    return bool(image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) != 1)
 
 
 def _upright(image: Any) -> tuple[int, int]:

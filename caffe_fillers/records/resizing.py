@@ -43,14 +43,16 @@ def resize(image: _Bytes, height: int, width: int) -> _Bytes:
         return image.copy()
     if (rows, columns) == (2 * height, 2 * width):
         four = image.reshape(height, 2, width, 2, *image.shape[2:]).sum(axis=(1, 3), dtype=np.uint16)
-        return ((four + 2) >> 2).astype(np.uint8)
+        halved: _Bytes = ((four + 2) >> 2).astype(np.uint8)
+        return halved
     left, right, part = _places(columns, width, clamp=True)
     part = part.reshape(1, -1, *[1] * (image.ndim - 2))
     across = image[:, left] * (_ONE - part) + image[:, right] * part
     above, below, part = _places(rows, height, clamp=False)
     part = part.reshape(-1, *[1] * (image.ndim - 1))
     sums = ((across[above] >> 4) * (_ONE - part) >> 16) + ((across[below] >> 4) * part >> 16)
-    return ((sums + 2) >> 2).astype(np.uint8)
+    resized: _Bytes = ((sums + 2) >> 2).astype(np.uint8)
+    return resized
 
 
 def _places(old: int, new: int, clamp: bool) -> tuple[Any, Any, Any]:
