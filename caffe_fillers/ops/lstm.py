@@ -7,12 +7,12 @@ of all the steps; the order of its sums is kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from .array import Array
-from .recurrent import recurrent_inputs
+from .recurrent import add_product, recurrent_inputs
 
 __all__ = ["lstm", "lstm_backward", "lstm_unit", "lstm_unit_backward"]
 
@@ -151,6 +151,7 @@ def lstm_backward(
     *,
     dhidden_weight: Array | None = None,
     out: Array | None = None,
+    empty: Callable[..., Array] = np.empty,
 ) -> Array:
     """Gradient of `lstm` by the sums at its gates, for `recurrent_inputs_backward`.
 
@@ -163,6 +164,8 @@ def lstm_backward(
     dhidden_weight : array like the weight, optional
         The gradient is added to it, the last step's first.
     out : array like the sums at the gates, optional
+    empty : callable
+        Brings memory for passing use, as `numpy.empty` does.
     """
     gates, hidden, cells = kept
     dgates = np.empty_like(gates) if out is None else out
@@ -170,7 +173,6 @@ def lstm_backward(
     for t in range(len(dy) - 1, -1, -1):
         going_on = cont[t][:, None]
         dcell, dgates[t] = lstm_unit_backward(dcell, dhidden + dy[t], cells[t], gates[t], cont[t], cells[t + 1])
-        if dhidden_weight is not None:
-            dhidden_weight += dgates[t].T @ (hidden[t] * going_on)
+        add_product(dhidden_weight, dgates[t].T, hidden[t] * going_on, empty)
         dhidden = (dgates[t] @ hidden_weight) * going_on
     return dgates

@@ -7,7 +7,7 @@ order of its sums is kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import numpy as np
@@ -15,7 +15,13 @@ import numpy as np
 from .array import Array
 from .elementwise import tanh
 
-__all__ = ["recurrent_inputs", "recurrent_inputs_backward", "rnn", "rnn_backward"]
+__all__ = ["add_product", "recurrent_inputs", "recurrent_inputs_backward", "rnn", "rnn_backward"]
+
+
+def add_product(total: Array | None, left: Array, right: Array, empty: Callable[..., Array] = np.empty) -> None:
+    """Add ``left @ right`` to `total`, unless that is None; `empty` brings the memory for the product."""
+    if total is not None:
+        total += np.matmul(left, right, out=empty(total.shape, total.dtype))
 
 
 def recurrent_inputs(
@@ -58,20 +64,21 @@ def recurrent_inputs_backward(
     *,
     dx: Array | None = None,
     dstatic: Array | None = None,
+    empty: Callable[..., Array] = np.empty,
 ) -> None:
-    """Gradients of `recurrent_inputs`, from that of the sums: adds to `dweights`, writes `dx` and `dstatic`."""
+    """Gradients of `recurrent_inputs`, from that of the sums: adds to `dweights`, writes `dx` and `dstatic`.
+
+    `empty` brings memory for passing use, as `numpy.empty` does.
+    """
     steps, streams, gates = dsums.shape
     flat = dsums.reshape(steps * streams, gates)
     if static is not None:
         total = np.add.reduce(dsums, axis=0)  # one step after another
         if dstatic is not None:
             np.matmul(total, weights[2], out=dstatic.reshape(streams, weights[2].shape[1]))
-        if (dweight := dweights[2]) is not None:
-            dweight += total.T @ static.reshape(streams, weights[2].shape[1])
-    if (dweight := dweights[0]) is not None:
-        dweight += flat.T @ x.reshape(steps * streams, weights[0].shape[1])
-    if (dbias := dweights[1]) is not None:
-        dbias += np.ones(len(flat), flat.dtype) @ flat
+        add_product(dweights[2], total.T, static.reshape(streams, weights[2].shape[1]), empty)
+    add_product(dweights[0], flat.T, x.reshape(len(flat), weights[0].shape[1]), empty)
+    add_product(dweights[1], np.ones(len(flat), flat.dtype), flat, empty)
     if dx is not None:
         np.matmul(flat, weights[0], out=dx.reshape(len(flat), weights[0].shape[1]))
 
@@ -138,6 +145,7 @@ def rnn_backward(
     dweights: Sequence[Array | None],
     *,
     out: Array | None = None,
+    empty: Callable[..., Array] = np.empty,
 ) -> Array:
     """Gradient of `rnn` by the sums of its inputs, for `recurrent_inputs_backward`.
 
@@ -148,6 +156,8 @@ def rnn_backward(
         The gradients are added to, the last step's first.
     kept : hidden states and results, as `rnn` left them in its `out`
     out : array like `dy`, optional
+    empty : callable
+        Brings memory for passing use, as `numpy.empty` does.
     """
     (hidden, y), (hidden_weight, result_weight, _) = kept, weights
     dsums = np.empty_like(dy) if out is None else out
@@ -159,7 +169,6 @@ def rnn_backward(
         np.multiply(dhidden, 1 - hidden[t + 1] * hidden[t + 1], out=dsums[t])
         lefts, rights = (dsums[t].T, dresult.T, ones), (hidden[t] * going_on, hidden[t + 1], dresult)
         for dweight, left, right in zip(dweights, lefts, rights, strict=True):
-            if dweight is not None:
-                dweight += left @ right
+            add_product(dweight, left, right, empty)
         dhidden = (dsums[t] @ hidden_weight) * going_on
     return dsums

@@ -47,10 +47,13 @@ class _Recurrent(Operation):
         blobs: Sequence[Array],
         dbottoms: Sequence[Array | None],
         dblobs: Sequence[Array | None],
+        work: Work,
     ) -> None:
         static = self._static(bottoms)
         dstatic = dbottoms[2] if self.static else None
-        recurrent_inputs_backward(dsums, bottoms[0], blobs, dblobs, static, dx=dbottoms[0], dstatic=dstatic)
+        recurrent_inputs_backward(
+            dsums, bottoms[0], blobs, dblobs, static, dx=dbottoms[0], dstatic=dstatic, empty=work.scratch
+        )
         for dstate in dbottoms[2 + self.static :]:
             if dstate is not None:
                 dstate.fill(0)
@@ -85,9 +88,9 @@ class LSTM(_Recurrent):
     ) -> None:
         _refuse_indicators(dbottoms[1], 1)
         kept = self._kept(bottoms, work)
-        dgates = work.scratch(kept[0].shape, kept[0].dtype)
-        lstm_backward(dtops[0], bottoms[1], blobs[-1], kept, dhidden_weight=dblobs[-1], out=dgates)
-        self._inputs_backward(dgates, bottoms, blobs, dbottoms, dblobs)
+        dgates = work.scratch(kept[0].shape, kept[0].dtype, "sums")
+        lstm_backward(dtops[0], bottoms[1], blobs[-1], kept, dhidden_weight=dblobs[-1], out=dgates, empty=work.scratch)
+        self._inputs_backward(dgates, bottoms, blobs, dbottoms, dblobs, work)
 
     def _kept(self, bottoms: Sequence[Array], work: Work) -> tuple[Array, Array, Array]:
         x = bottoms[0]
@@ -121,9 +124,9 @@ class RNN(_Recurrent):
     ) -> None:
         _refuse_indicators(dbottoms[1], 1)
         kept = self._kept(bottoms, work)
-        dsums = work.scratch(kept[1].shape, kept[1].dtype)
-        rnn_backward(dtops[0], bottoms[1], blobs[-3:], kept, dblobs[-3:], out=dsums)
-        self._inputs_backward(dsums, bottoms, blobs, dbottoms, dblobs)
+        dsums = work.scratch(kept[1].shape, kept[1].dtype, "sums")
+        rnn_backward(dtops[0], bottoms[1], blobs[-3:], kept, dblobs[-3:], out=dsums, empty=work.scratch)
+        self._inputs_backward(dsums, bottoms, blobs, dbottoms, dblobs, work)
 
     def _kept(self, bottoms: Sequence[Array], work: Work) -> tuple[Array, Array]:
         x = bottoms[0]

@@ -335,6 +335,45 @@ def test_the_contrastive_gradient_away_from_a_distance_of_zero_is_the_losses():
     assert dx == 0
 
 
+# --- what the prototxt says ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss_param", "normalization"),
+    [
+        ("SoftmaxWithLoss", "", "VALID"),
+        ("SoftmaxWithLoss", "normalize: true", "VALID"),
+        ("SoftmaxWithLoss", "normalize: false", "BATCH_SIZE"),
+        ("SoftmaxWithLoss", "normalize: false normalization: FULL", "FULL"),
+        ("SigmoidCrossEntropyLoss", "", "BATCH_SIZE"),
+        ("SigmoidCrossEntropyLoss", "normalize: true", "VALID"),
+        ("SigmoidCrossEntropyLoss", "normalize: false", "BATCH_SIZE"),
+        ("SigmoidCrossEntropyLoss", "normalize: true normalization: NONE", "NONE"),
+        ("InfogainLoss", "", "VALID"),
+        ("InfogainLoss", "normalization: BATCH_SIZE", "BATCH_SIZE"),
+    ],
+)
+def test_what_a_loss_is_divided_by(tmp_path, kind, loss_param, normalization):
+    """Three images of two places each, one of which is ignored; all scores are equal."""
+    labels = "dim: 3 dim: 2 dim: 2" if kind.startswith("Sigmoid") else "dim: 3 dim: 2"
+    third = "bottom: 'H'" if kind == "InfogainLoss" else ""
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        "layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: 3 dim: 2 dim: 2 } } }"
+        f"layer {{ name: 't' type: 'Input' top: 't' input_param {{ shape {{ {labels} }} }} }}"
+        "layer { name: 'H' type: 'Input' top: 'H' input_param { shape { dim: 2 dim: 2 } } }"
+        f"layer {{ name: 'l' type: '{kind}' bottom: 'x' bottom: 't' top: 'loss'"
+        f"{third} loss_param {{ ignore_label: 7 {loss_param} }} }}"
+    )
+    net = cf.Net(path)
+    net.blobs["x"].data[...], net.blobs["t"].data[...], net.blobs["H"].data[...] = 0, 0, np.eye(2)
+    net.blobs["t"].data.flat[0] = 7
+    net.forward()
+    places = net.blobs["t"].count()
+    by = {"VALID": places - 1, "FULL": places, "BATCH_SIZE": 3, "NONE": 1}[normalization]
+    assert net.blobs["loss"].data == pytest.approx((places - 1) * math.log(2) / by, rel=1e-6)
+
+
 # --- what is refused -----------------------------------------------------------------------------------------------
 
 LABELLED = {
