@@ -232,7 +232,7 @@ def bnll(x: Array, out: Array | None = None) -> Array:
         double = np.exp(-np.abs(a), dtype=np.float64).astype(a.dtype).astype(np.float64)
         double += 1.0
         np.log(double, out=double)
-        double += np.where(a > 0, a, 0)
+        double += np.maximum(a, 0)
         b[...] = double
     return y
 
@@ -245,7 +245,7 @@ def bnll_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
     """
     dx = blank(x, out)
     for d, a, result in pieces(dy, x, dx):
-        power = np.exp(np.where(a > 50, a.dtype.type(50), a), dtype=np.float64).astype(a.dtype)
+        power = np.exp(np.minimum(a, 50), dtype=np.float64).astype(a.dtype)
         double = np.add(power, 1.0, dtype=np.float64)
         np.divide(d * power, double, out=double)
         result[...] = double
@@ -274,10 +274,11 @@ def elu(x: Array, alpha: float = 1.0, out: Array | None = None) -> Array:
     """
     y, factor = blank(x, out), x.dtype.type(alpha)
     for a, b in pieces(x, y):
-        low = np.exp(np.where(a > 0, 0, a), dtype=np.float64).astype(a.dtype)
+        low = np.exp(np.minimum(a, 0), dtype=np.float64).astype(a.dtype)
         low -= 1
         low *= factor
-        np.add(np.where(a < 0, 0, a), low, out=b)
+        np.maximum(a, 0, out=b)
+        b += low
     return y
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,20 @@ __all__ = [
 ]
 
 
+def _bend(x: Array, slope: Any, out: Array) -> None:
+    """``max(x, 0) + slope * min(x, 0)`` into `out`, with Caffe's zeros: of equal ones `std::max` takes the first."""
+    zero = x == 0
+    # NumPy's may take either: -0.0 gets its sign back, the only bit that it has
+    bits = f"i{x.itemsize}"
+    signs = x.view(bits) * (zero & (slope >= 0)) if zero.any() else None
+    low = np.minimum(x, 0)
+    low *= slope
+    np.maximum(x, 0, out=out)
+    out += low
+    if signs is not None:
+        out.view(bits)[...] |= signs
+
+
 @np.errstate(all="ignore")
 def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Array:
     """``max(x, 0) + negative_slope * min(x, 0)``, as written: 0 times -inf is NaN. Source: relu_layer.cpp.
@@ -53,9 +68,7 @@ def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Arr
     """
     y, slope = blank(x, out), x.dtype.type(negative_slope)
     for a, b in pieces(x, y):
-        low = a * slope
-        low += 0
-        np.copyto(b, np.where(a < 0, low, a))
+        _bend(a, slope, b)
     return y
 
 
@@ -86,6 +99,7 @@ class ReLU(Elementwise):
         return relu_backward(dy, x, self.negative_slope, out)
 
 
+@np.errstate(all="ignore")
 def relu6(x: Array, out: Array | None = None) -> Array:
     """``min(max(x, 0), 6)``. Source: relu6_layer.cpp of eric612/MobileNet-YOLO.
 
@@ -96,7 +110,8 @@ def relu6(x: Array, out: Array | None = None) -> Array:
     """
     y = blank(x, out)
     for a, b in pieces(x, y):
-        np.copyto(b, np.where(a < 0, 0, np.where(a > 6, a.dtype.type(6), a)))
+        _bend(a, a.dtype.type(0), b)
+        np.minimum(b, 6, out=b)
     return y
 
 
@@ -130,8 +145,10 @@ def clip(x: Array, low: float, high: float, out: Array | None = None) -> Array:
     """
     y, least, most = blank(x, out), x.dtype.type(low), x.dtype.type(high)
     for a, b in pieces(x, y):
-        inner = np.where(a > most, most, a)
-        np.copyto(b, np.where(inner > least, inner, least))
+        np.minimum(a, most, out=b)
+        np.fmax(b, least, out=b)
+        if least == 0:
+            b += 0  # -0.0 becomes 0.0
     return y
 
 
@@ -270,9 +287,14 @@ class HardSwish(Elementwise):
             hard_swish_backward(dtops[0], work.kept_input(bottoms[0], tops[0]), dbottoms[0])
 
 
-def _by_channel(x: Array) -> Array:
-    """The array as (images, channels, what is left)."""
-    return x.reshape(len(x), x.shape[1], prod(x.shape[2:]))
+def _channels(x: Array) -> Array:
+    """The array with a row for each image and channel."""
+    return x.reshape(prod(x.shape[:2]), prod(x.shape[2:]))
+
+
+def _slopes(x: Array, slope: Array) -> Array:
+    """The slope of each image and channel, as a column."""
+    return np.resize(slope, (prod(x.shape[:2]), 1))
 
 
 @np.errstate(all="ignore")
@@ -290,20 +312,18 @@ def prelu(x: Array, slope: Array, out: Array | None = None) -> Array:
     array([[-1. , -0.5],
            [ 3. ,  3. ]], dtype=float32)
     """
-    y, factor = blank(x, out), slope.reshape(-1, 1)
-    for a, b in rows(_by_channel(x), _by_channel(y)):
-        low = a * factor
-        low += 0
-        np.copyto(b, np.where(a < 0, low, a))
+    y = blank(x, out)
+    for a, s, b in rows(_channels(x), _slopes(x, slope), _channels(y)):
+        _bend(a, s, b)
     return y
 
 
 @np.errstate(all="ignore")
 def prelu_backward(dy: Array, x: Array, slope: Array, out: Array | None = None) -> Array:
     """Gradient of `prelu` by `x`."""
-    dx, factor = blank(x, out), slope.reshape(-1, 1)
-    for d, a, result in rows(_by_channel(dy), _by_channel(x), _by_channel(dx)):
-        each = (a <= 0) * factor
+    dx = blank(x, out)
+    for d, a, s, result in rows(_channels(dy), _channels(x), _slopes(x, slope), _channels(dx)):
+        each = (a <= 0) * s
         each += a > 0
         np.multiply(d, each, out=result)
     return dx
@@ -313,10 +333,15 @@ def prelu_backward(dy: Array, x: Array, slope: Array, out: Array | None = None) 
 def prelu_slope_backward(dy: Array, x: Array, total: Array) -> Array:
     """Add the gradient of `prelu` by `slope` to `total`, one term after another as Caffe does, and return it."""
     sums = total.reshape(-1)
-    for d, a in rows(_by_channel(dy), _by_channel(x)):
-        terms = d * a
-        terms *= a <= 0
-        accumulate(terms.reshape(1, -1) if total.size == 1 else terms.swapaxes(0, 1).reshape(len(sums), -1), sums)
+    if sums.size == 1:
+        for d, a in pieces(dy, x):
+            accumulate((d * a * (a <= 0))[None], sums)
+        return total
+    channels = (len(x), len(sums), prod(x.shape[2:]))
+    for ds, xs in rows(dy.reshape(channels), x.reshape(channels)):
+        # some images at a time, or some channels of one
+        for d, a, some in rows(ds.swapaxes(0, 1), xs.swapaxes(0, 1), sums):
+            accumulate((d * a * (a <= 0)).reshape(len(some), -1), some)
     return total
 
 

@@ -47,15 +47,14 @@ def reduction(
     factor = _factor(x, axis, method, coefficient)
     items = x.reshape(prod(x.shape[:axis]), prod(x.shape[axis:]))
     results = y.reshape(-1)
-    ones = np.ones(items.shape[1], x.dtype)
-    for some, result in rows(items, results):
-        match method:
-            case "ASUM":
-                np.matmul(np.abs(some), ones, out=result)
-            case "SUMSQ":
-                result[...] = np.matmul(some[:, None], some[:, :, None])[:, 0, 0]
-            case _:
-                np.matmul(some, ones, out=result)
+    match method:
+        case "ASUM":
+            for some, result in rows(items, results):
+                result[...] = sum(np.abs(part).sum(axis=0) for (part,) in rows(some.T))
+        case "SUMSQ":
+            results[...] = np.matmul(items[:, None], items[:, :, None])[:, 0, 0]
+        case _:
+            np.matmul(items, np.ones(items.shape[1], x.dtype), out=results)
     results *= factor
     return y
 

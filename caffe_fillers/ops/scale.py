@@ -60,8 +60,7 @@ def bias(x: Array, term: Array, axis: int = 1, out: Array | None = None) -> Arra
 def bias_backward(dy: Array, total: Array, axis: int = 1) -> Array:
     """Add the gradient of `bias` by `term` to `total`, image after image as Caffe does, and return it."""
     outer, size, inner = _covered(dy, total, axis)
-    ones = np.ones(inner, dy.dtype)
-    sums = np.matmul(dy.reshape(outer, size, inner), ones)
+    sums = np.matmul(dy.reshape(outer * size, inner), np.ones(inner, dy.dtype)).reshape(outer, size)
     if outer:
         flat = total.reshape(-1)
         sums[0] += flat
@@ -76,8 +75,8 @@ def scale_backward(dy: Array, x: Array, factor: Array, axis: int = 1, product: A
     The gradient by `x` is ``scale(dy, factor, axis=axis)``.
     """
     outer, size, inner = _covered(x, factor, axis)
-    product = np.multiply(dy, x, out=blank(x, product)).reshape(outer, size, inner)
-    sums = product[:, :, 0] if inner == 1 else np.matmul(product, np.ones(inner, x.dtype))
+    product = np.multiply(dy, x, out=blank(x, product)).reshape(outer * size, inner)
+    sums = (product if inner == 1 else np.matmul(product, np.ones(inner, x.dtype))).reshape(outer, size)
     made: Array = sums[0] if outer == 1 else np.matmul(np.ones(outer, x.dtype), sums)
     return made.reshape(factor.shape)
 
