@@ -7,20 +7,13 @@ rounding allows. Nothing here knows a prototxt: geometry comes as a `Window`.
 
 from __future__ import annotations
 
-from .batchnorm import BN, BatchNorm, MovingBN, batch_norm, batch_norm_train
+from .batchnorm import BatchNorm, batch_norm, batch_norm_train
+from .bn import BN, MovingBN
 from .columns import col2im, im2col
 from .combine import Concat, Silence, Slice, Split, concat, slice_axis, split_backward
-from .conv import (
-    Convolution,
-    Deconvolution,
-    Im2col,
-    convolution,
-    convolution_backward,
-    convolution_gradients,
-    deconvolution,
-    deconvolution_gradients,
-)
+from .conv import Convolution, Im2col, convolution, convolution_backward, convolution_gradients
 from .count import Accuracy, ArgMax, accuracy, argmax, class_accuracy
+from .deconv import Deconvolution, deconvolution, deconvolution_gradients
 from .dense import Embed, InnerProduct, Parameter, embed, embed_backward, inner_product, inner_product_backward
 from .depthwise import depthwise_convolution, depthwise_gradients
 from .distance import (
@@ -71,7 +64,7 @@ from .lrn import LRN, local_response_norm, local_response_norm_within
 from .lstm import lstm, lstm_backward, lstm_unit, lstm_unit_backward
 from .norm import MVN, Normalize, mean_variance_norm, normalize
 from .operation import Given, Operation, Work
-from .pool import SPP, Pooling, average_pool, average_pool_backward, max_pool, max_pool_backward, spp, unpool
+from .pool import Pooling, average_pool, average_pool_backward, max_pool, max_pool_backward, unpool
 from .powers import Exp, Log, Power, exp, exp_backward, log, log_backward, power, power_backward
 from .rectifiers import (
     AbsVal,
@@ -105,6 +98,7 @@ from .select import BatchReindex, Filter, batch_reindex, batch_reindex_backward,
 from .sequence import LSTM, RNN, LSTMUnit
 from .shape import Crop, Permute, Reshape, ShuffleChannel, Tile, crop, permute, shuffle_channels, tile, tile_backward
 from .softmax import Softmax, SoftmaxWithLoss, softmax, softmax_backward, softmax_loss, softmax_loss_backward
+from .spp import SPP, spp
 from .targets import Normalization
 from .window import Window
 

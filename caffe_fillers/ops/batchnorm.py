@@ -1,4 +1,4 @@
-"""Batch normalisation: BVLC Caffe's, and those of its forks."""
+"""Batch normalisation: BVLC Caffe's, and with a scale and bias of its own, as in NVIDIA's and Intel's forks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from .array import Array
 from .operation import Operation, Work
 
-__all__ = ["BN", "BatchNorm", "MovingBN", "batch_norm", "batch_norm_gradient", "batch_norm_train"]
+__all__ = ["BatchNorm", "batch_norm", "batch_norm_train"]
 
 
-def _images(x: Array, channels: int) -> Array:
+def as_channels(x: Array, channels: int) -> Array:
     """`x` as (images, channels, pixels)."""
     return x.reshape(len(x), channels, math.prod(x.shape) // max(1, len(x) * channels))
 
@@ -33,7 +33,7 @@ def channel_dots(a: Array, b: Array) -> Array:
     return _per_channel(np.einsum("ncp,ncp->nc", a, b))
 
 
-def _affine(y: Array, scale: Array | None, bias: Array | None) -> None:
+def scale_and_shift(y: Array, scale: Array | None, bias: Array | None) -> None:
     if scale is not None:
         y *= scale.reshape(-1, 1)
     if bias is not None:
@@ -81,10 +81,10 @@ def batch_norm(
     out = np.empty_like(x) if out is None else out
     real = x.dtype.type
     weight = real(0) if factor == 0 else real(1) / real(factor)
-    y = _images(out, mean.size)
-    np.subtract(_images(x, mean.size), (mean.reshape(-1) * weight)[:, None], out=y)
+    y = as_channels(out, mean.size)
+    np.subtract(as_channels(x, mean.size), (mean.reshape(-1) * weight)[:, None], out=y)
     y /= np.sqrt(variance.reshape(-1) * weight + real(eps))[:, None]
-    _affine(y, scale, bias)
+    scale_and_shift(y, scale, bias)
     return out
 
 
@@ -120,7 +120,7 @@ def batch_norm_train(
     """
     out = np.empty_like(x) if out is None else out
     real = x.dtype.type
-    images, y = _images(x, channels), _images(out, channels)
+    images, y = as_channels(x, channels), as_channels(out, channels)
     share = real(1 / (images.shape[0] * images.shape[2]) if images.size else 0)
     mean = channel_sums(images) * share
     np.subtract(images, mean[:, None], out=y)
@@ -141,14 +141,14 @@ def batch_norm_gradient(dy: Array, y: Array, dx: Array, memory: Array) -> None:
     np.add(memory, dy, out=dx)
 
 
-def _add_affine_gradients(dy: Array, y: Array, dscale: Array | None, dbias: Array | None) -> None:
+def add_affine_gradients(dy: Array, y: Array, dscale: Array | None, dbias: Array | None) -> None:
     if dscale is not None:
         dscale.reshape(-1)[...] += channel_dots(y, dy)
     if dbias is not None:
         dbias.reshape(-1)[...] += channel_sums(dy)
 
 
-def _through(dy: Array, y: Array, dx: Array, scale: Array | None, work: Work) -> None:
+def gradient_through(dy: Array, y: Array, dx: Array, scale: Array | None, work: Work) -> None:
     """`batch_norm_gradient` through a scale, where there is one; `dx` may be `dy`."""
     memory = work.scratch(dy.shape, dy.dtype) if dx is dy or scale is not None else dx
     if scale is not None:
@@ -201,7 +201,7 @@ class BatchNorm(Operation):
             kept = blob.reshape(-1)
             # what was not a number doesn't stay where a batch makes a new start
             kept[...] = kept * fraction + now * weight if fraction else now * weight
-        _affine(_images(y, mean.size), scale, bias)
+        scale_and_shift(as_channels(y, mean.size), scale, bias)
 
     def backward(
         self,
@@ -214,14 +214,14 @@ class BatchNorm(Operation):
         work: Work,
     ) -> None:
         scale = blobs[3] if len(blobs) > 3 else None
-        dy = _images(dtops[0], blobs[0].size)
-        dx = None if dbottoms[0] is None else dy if dbottoms[0] is dtops[0] else _images(dbottoms[0], blobs[0].size)
+        dy = as_channels(dtops[0], blobs[0].size)
+        dx = None if dbottoms[0] is None else dy if dbottoms[0] is dtops[0] else as_channels(dbottoms[0], blobs[0].size)
         if scale is not None:
-            _add_affine_gradients(dy, self._normal(bottoms[0], blobs, work), *(*dblobs[3:], None)[:2])
+            add_affine_gradients(dy, self._normal(bottoms[0], blobs, work), *(*dblobs[3:], None)[:2])
         if dx is None:
             return
         if not self.stored:
-            _through(dy, self._normal(bottoms[0], blobs, work), dx, scale, work)
+            gradient_through(dy, self._normal(bottoms[0], blobs, work), dx, scale, work)
             dy = dx
         elif scale is not None:
             dy = np.multiply(dy, scale.reshape(-1, 1), out=dx)
@@ -230,110 +230,7 @@ class BatchNorm(Operation):
     def _normal(self, x: Array, blobs: Sequence[Array], work: Work) -> Array:
         """What forward had made before scale and bias."""
         if not self.stored:
-            return _images(work.buffer("normal", x.shape, x.dtype), blobs[0].size)
+            return as_channels(work.buffer("normal", x.shape, x.dtype), blobs[0].size)
         y = work.scratch(x.shape, x.dtype, "normal")
         divisor = 1.0 if self.renewed else float(blobs[2].flat[0])
-        return _images(batch_norm(x, blobs[0], blobs[1], divisor, eps=self.eps, out=y), blobs[0].size)
-
-
-@dataclass(frozen=True, slots=True)
-class BN(Operation):
-    """SegNet's: normalised with the images' own statistics, scaled and shifted; or scaled and shifted alone.
-
-    Its second and third top are the mean and the variance of each channel.
-    """
-
-    learn: bool = True
-    eps: float = 1e-9
-
-    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
-        channels, real = blobs[0].size, bottoms[0].dtype.type
-        x, y = _images(bottoms[0], channels), _images(tops[0], channels)
-        if not self.learn:
-            np.multiply(x, blobs[0].reshape(-1, 1), out=y)
-            _affine(y, None, blobs[1])
-            return
-        share = real(1 / (x.shape[0] * x.shape[2]) if x.size else 0)
-        mean = channel_sums(x) * share
-        # E(x * x) - E(x) * E(x), which cancels where the mean is large
-        variance = channel_dots(x, x) * share - mean * mean
-        for top, values in zip(tops[1:], (mean, variance), strict=False):
-            top.reshape(-1)[...] = values
-        np.subtract(x, mean[:, None], out=y)
-        with np.errstate(invalid="ignore"):
-            deviation = work.kept["deviation"] = np.sqrt(variance + real(self.eps))
-        y /= deviation[:, None]
-        work.buffer("normal", y.shape, y.dtype)[...] = y
-        _affine(y, blobs[0], blobs[1])
-
-    def backward(
-        self,
-        dtops: Sequence[Array],
-        bottoms: Sequence[Array],
-        tops: Sequence[Array],
-        blobs: Sequence[Array],
-        dbottoms: Sequence[Array | None],
-        dblobs: Sequence[Array | None],
-        work: Work,
-    ) -> None:
-        dy = _images(dtops[0], blobs[0].size)
-        y = work.buffer("normal", dy.shape, dy.dtype) if self.learn else _images(bottoms[0], blobs[0].size)
-        _add_affine_gradients(dy, y, dblobs[0], dblobs[1])
-        if dbottoms[0] is None:
-            return
-        dx = dy if dbottoms[0] is dtops[0] else _images(dbottoms[0], blobs[0].size)
-        if not self.learn:
-            np.multiply(dy, blobs[0].reshape(-1, 1), out=dx)
-            return
-        _through(dy, y, dx, blobs[0], work)
-        dx /= work.kept["deviation"][:, None]
-
-
-@dataclass(frozen=True, slots=True)
-class MovingBN(Operation):
-    """PSPNet's BN: scale, bias, and moving means of the statistics, which are used where they are `stored`."""
-
-    eps: float = 1e-5
-    momentum: float = 0.9
-    stored: bool = False
-    frozen: bool = False
-
-    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
-        slope, bias, mean, variance = blobs
-        x, y, real = bottoms[0], tops[0], bottoms[0].dtype.type
-        if self.stored or self.frozen:
-            batch_norm(x, mean, variance, eps=self.eps, out=y)
-            work.kept["deviation"] = np.sqrt(variance.reshape(-1) + real(self.eps))
-        else:
-            _, now_mean, now_variance = batch_norm_train(x, channels=slope.size, eps=self.eps, out=y)
-            work.kept["deviation"] = np.sqrt(now_variance + real(self.eps))
-            for blob, now in ((mean, now_mean), (variance, now_variance)):
-                kept = blob.reshape(-1)
-                kept *= real(self.momentum)
-                kept += (real(1) - real(self.momentum)) * now
-        if not self.frozen:
-            work.buffer("normal", y.shape, y.dtype)[...] = y
-        _affine(_images(y, slope.size), slope, bias)
-
-    def backward(
-        self,
-        dtops: Sequence[Array],
-        bottoms: Sequence[Array],
-        tops: Sequence[Array],
-        blobs: Sequence[Array],
-        dbottoms: Sequence[Array | None],
-        dblobs: Sequence[Array | None],
-        work: Work,
-    ) -> None:
-        dy = _images(dtops[0], blobs[0].size)
-        dx = None if dbottoms[0] is None else dy if dbottoms[0] is dtops[0] else _images(dbottoms[0], blobs[0].size)
-        if self.frozen:
-            if dx is not None:
-                np.multiply(dy, blobs[0].reshape(-1, 1) / work.kept["deviation"][:, None], out=dx)
-            return
-        y = _images(work.buffer("normal", dtops[0].shape, dtops[0].dtype), blobs[0].size)
-        _add_affine_gradients(dy, y, dblobs[0], dblobs[1])
-        if dx is not None:
-            # also with stored statistics, as there
-            _through(dy, y, dx, blobs[0], work)
-            dx /= work.kept["deviation"][:, None]
+        return as_channels(batch_norm(x, blobs[0], blobs[1], divisor, eps=self.eps, out=y), blobs[0].size)

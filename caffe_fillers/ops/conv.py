@@ -1,4 +1,4 @@
-"""Convolution and deconvolution of any number of axes, as products of matrices with columns."""
+"""Convolution of any number of axes, as products of matrices with columns."""
 
 from __future__ import annotations
 
@@ -18,13 +18,10 @@ from .window import Window
 
 __all__ = [
     "Convolution",
-    "Deconvolution",
     "Im2col",
     "convolution",
     "convolution_backward",
     "convolution_gradients",
-    "deconvolution",
-    "deconvolution_gradients",
 ]
 
 
@@ -101,7 +98,7 @@ def convolution(
     return out
 
 
-def _add_weight_gradient(dy: Array, columns: Array, dweight: Array, products: Array) -> None:
+def add_weight_gradient(dy: Array, columns: Array, dweight: Array, products: Array) -> None:
     """Add one product for each image, the images one after another: Caffe's order.
 
     `dy` is (images, group, outputs, places), `columns` (images, group, inputs, places).
@@ -116,7 +113,7 @@ def _add_weight_gradient(dy: Array, columns: Array, dweight: Array, products: Ar
     np.add.reduce(products[: len(dy) + 1], axis=0, out=dweight)
 
 
-def _add_bias_gradient(dy: Array, dbias: Array) -> None:
+def add_bias_gradient(dy: Array, dbias: Array) -> None:
     """`dy` is (images, outputs, places); the sums over places are a product with ones, as in Caffe."""
     sums = np.matmul(dy, np.ones(dy.shape[2], dy.dtype))
     np.add.reduce([dbias, *sums], axis=0, out=dbias)
@@ -157,7 +154,7 @@ def convolution_gradients(
     x = x.reshape(images, channels, *size)
     area, rows = math.prod(places), channels * math.prod(window.kernel)
     if dbias is not None:
-        _add_bias_gradient(dy.reshape(images, outputs, area), dbias)
+        add_bias_gradient(dy.reshape(images, outputs, area), dbias)
     if dx is not None:
         dx = dx.reshape(x.shape)
     if 1 < group == channels == outputs:
@@ -168,12 +165,12 @@ def convolution_gradients(
     dy = dy.reshape(images, group, outputs // group, area)
     kernels = weight.reshape(group, outputs // group, -1)
     many = at_once(images, max(rows * area, weight.size))
-    columns, products = _two(empty, x.dtype, (many, rows, area), (many + (many > 1), *kernels.shape))
+    columns, products = two_in_one(empty, x.dtype, (many, rows, area), (many + (many > 1), *kernels.shape))
     for i in range(0, images, many):
         some = dy[i : i + many]
         if dweight is not None:
             part = columns_of(x[i : i + many], window, columns).reshape(len(some), group, -1, area)
-            _add_weight_gradient(some, part, dweight.reshape(kernels.shape), products)
+            add_weight_gradient(some, part, dweight.reshape(kernels.shape), products)
         if dx is None:
             continue
         direct = is_identity(window)
@@ -183,7 +180,7 @@ def convolution_gradients(
             col2im(part, dx[i : i + many].shape, window, out=dx[i : i + many])
 
 
-def _two(empty: Callable[..., Array], dtype: Any, *shapes: tuple[int, ...]) -> tuple[Array, Array]:
+def two_in_one(empty: Callable[..., Array], dtype: Any, *shapes: tuple[int, ...]) -> tuple[Array, Array]:
     """Two arrays in one piece of memory."""
     first, second = (math.prod(shape) for shape in shapes)
     memory = empty((first + second,), dtype)
@@ -223,100 +220,29 @@ def convolution_backward(
     dweight, dbias = np.zeros_like(weight), np.zeros(outputs, dy.dtype)
     products = np.empty((images + 1, *kernels.shape), dy.dtype)
     patches = columns.reshape(images, group, -1, grouped.shape[-1])
-    _add_weight_gradient(grouped, patches, dweight.reshape(kernels.shape), products)
-    _add_bias_gradient(dy.reshape(images, outputs, -1), dbias)
+    add_weight_gradient(grouped, patches, dweight.reshape(kernels.shape), products)
+    add_bias_gradient(dy.reshape(images, outputs, -1), dbias)
     if not inputs:
         return None, dweight, dbias
     dcolumns = np.matmul(kernels.swapaxes(1, 2), grouped)
     return col2im(dcolumns, shape, window), dweight, dbias
 
 
-def deconvolution(
-    x: Array,
+def backward_of(
+    operation: Any,
+    gradients: Callable[..., None],
+    dtops: Sequence[Array],
+    bottoms: Sequence[Array],
     weight: Array,
-    bias: Array | None,
-    window: Window,
-    *,
-    group: int = 1,
-    out: Array | None = None,
-    empty: Callable[..., Array] = np.empty,
-) -> Array:
-    """Spread every number of the input over a kernel: the transpose of `convolution`.
-
-    Parameters
-    ----------
-    x : (..., channels, *spatial)
-    weight : (channels, outputs / group, *kernel)
-    bias : (outputs,) or None
-    out : array of the result's shape, optional
-    empty : callable
-        ``empty(shape, dtype)`` gives the memory for columns.
-
-    References
-    ----------
-    src/caffe/layers/deconv_layer.cpp
-
-    Examples
-    --------
-    >>> deconvolution(np.float32([[[[1, 2]]]]), np.ones((1, 1, 1, 2), np.float32), None,
-    ...               Window((1, 2), (1, 2), (0, 0), (1, 1)))
-    array([[[[1., 1., 2., 2.]]]], dtype=float32)
-    """
-    axes = len(window.kernel)
-    lead, channels, size = x.shape[: -axes - 1], x.shape[-axes - 1], x.shape[x.ndim - axes :]
-    if weight.shape[0] != channels or channels % group:
-        raise CaffeError(f"a weight of shape {weight.shape} doesn't fit {channels} input channels in {group} group(s)")
-    outputs, images, area = weight.shape[1] * group, math.prod(lead), math.prod(size)
-    result = window.deconvolved(size)
-    if out is None:
-        out = np.empty((*lead, outputs, *result), np.result_type(x, weight))
-    y = out.reshape(images, outputs, *result)
-    kernels = weight.reshape(group, channels // group, -1).swapaxes(1, 2)
-    grouped = x.reshape(images, group, channels // group, area)
-    rows = outputs * math.prod(window.kernel)
-    many, direct = at_once(images, rows * area), is_identity(window)
-    columns: Array = y if direct else empty((many, rows, area), x.dtype)
-    for i in range(0, images, many):
-        some = grouped[i : i + many]
-        part = y[i : i + many] if direct else columns[: len(some)]
-        np.matmul(kernels, some, out=part.reshape(len(some), group, -1, area))
-        if not direct:
-            col2im(part, y[i : i + many].shape, window, out=y[i : i + many])
-        if bias is not None:
-            y[i : i + many] += bias.reshape(-1, *(1,) * axes)
-    return out
-
-
-def deconvolution_gradients(
-    dy: Array,
-    x: Array,
-    weight: Array,
-    window: Window,
-    *,
-    group: int = 1,
-    into: tuple[Array | None, Array | None, Array | None],
-    empty: Callable[..., Array] = np.empty,
+    into: tuple[Sequence[Array | None], Sequence[Array | None]],
+    work: Work,
 ) -> None:
-    """Gradients of `deconvolution`: dx overwritten, dweight and dbias added to; None leaves one out."""
-    dx, dweight, dbias = into
-    axes = len(window.kernel)
-    images, channels, size = math.prod(x.shape[: -axes - 1]), x.shape[-axes - 1], x.shape[x.ndim - axes :]
-    outputs, area = weight.shape[1] * group, math.prod(size)
-    dy = dy.reshape(images, outputs, *dy.shape[dy.ndim - axes :])
+    dweight, dbias = (*into[1], None)[:2]
     if dbias is not None:
-        _add_bias_gradient(dy.reshape(images, outputs, math.prod(dy.shape[2:])), dbias)
-    kernels = weight.reshape(group, channels // group, -1)
-    grouped = x.reshape(images, group, channels // group, area)
-    rows = outputs * math.prod(window.kernel)
-    many = at_once(images, max(rows * area, weight.size))
-    columns, products = _two(empty, x.dtype, (many, rows, area), (many + (many > 1), *kernels.shape))
-    for i in range(0, images, many):
-        some = grouped[i : i + many]
-        part = columns_of(dy[i : i + many], window, columns).reshape(len(some), group, -1, area)
-        if dweight is not None:
-            _add_weight_gradient(some, part, dweight.reshape(kernels.shape), products)
-        if dx is not None:
-            np.matmul(kernels, part, out=dx.reshape(grouped.shape)[i : i + many])
+        dbias = dbias.reshape(-1)
+    for dy, x, dx in zip(dtops, bottoms, into[0], strict=True):
+        target = (dx, dweight, dbias)
+        gradients(dy, x, weight, operation.window, group=operation.group, into=target, empty=work.scratch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,49 +267,7 @@ class Convolution(Operation):
         dblobs: Sequence[Array | None],
         work: Work,
     ) -> None:
-        _backward(self, convolution_gradients, dtops, bottoms, blobs[0], (dbottoms, dblobs), work)
-
-
-@dataclass(frozen=True, slots=True)
-class Deconvolution(Operation):
-    """`deconvolution` of each bottom by the same kernels."""
-
-    window: Window
-    group: int = 1
-
-    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
-        bias = blobs[1].reshape(-1) if len(blobs) > 1 else None
-        for x, y in zip(bottoms, tops, strict=True):
-            deconvolution(x, blobs[0], bias, self.window, group=self.group, out=y, empty=work.scratch)
-
-    def backward(
-        self,
-        dtops: Sequence[Array],
-        bottoms: Sequence[Array],
-        tops: Sequence[Array],
-        blobs: Sequence[Array],
-        dbottoms: Sequence[Array | None],
-        dblobs: Sequence[Array | None],
-        work: Work,
-    ) -> None:
-        _backward(self, deconvolution_gradients, dtops, bottoms, blobs[0], (dbottoms, dblobs), work)
-
-
-def _backward(
-    operation: Convolution | Deconvolution,
-    gradients: Callable[..., None],
-    dtops: Sequence[Array],
-    bottoms: Sequence[Array],
-    weight: Array,
-    into: tuple[Sequence[Array | None], Sequence[Array | None]],
-    work: Work,
-) -> None:
-    dweight, dbias = (*into[1], None)[:2]
-    if dbias is not None:
-        dbias = dbias.reshape(-1)
-    for dy, x, dx in zip(dtops, bottoms, into[0], strict=True):
-        target = (dx, dweight, dbias)
-        gradients(dy, x, weight, operation.window, group=operation.group, into=target, empty=work.scratch)
+        backward_of(self, convolution_gradients, dtops, bottoms, blobs[0], (dbottoms, dblobs), work)
 
 
 @dataclass(frozen=True, slots=True)

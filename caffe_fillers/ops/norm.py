@@ -167,7 +167,10 @@ def normalize(
 
 @dataclass(frozen=True, slots=True)
 class Normalize(Operation):
-    """SSD's `normalize`."""
+    """SSD's `normalize`.
+
+    As there the gradient takes the scale for one number: where channels have scales that differ, it is not exact.
+    """
 
     across_spatial: bool = True
     eps: float = 1e-10

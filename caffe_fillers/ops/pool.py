@@ -17,7 +17,6 @@ from .operation import Operation, Work
 from .window import Window, overlaps
 
 __all__ = [
-    "SPP",
     "Mask",
     "Pooling",
     "average_pool",
@@ -25,7 +24,6 @@ __all__ = [
     "largest",
     "max_pool",
     "max_pool_backward",
-    "spp",
     "unpool",
 ]
 
@@ -149,7 +147,7 @@ def max_pool_backward(dy: Array, x: Array, y: Array, window: Window) -> Array:
     return dx
 
 
-def _window_sizes(window: Window, size: Sequence[int], places: Sequence[int], dtype: Any) -> Array:
+def window_sizes(window: Window, size: Sequence[int], places: Sequence[int], dtype: Any) -> Array:
     """What Caffe divides each window's sum by: the padding counts, what hangs over its far end doesn't."""
     height, width = (
         np.minimum(np.arange(o) * s - p + k, n + p) - (np.arange(o) * s - p)
@@ -193,7 +191,7 @@ def average_pool(x: Array, window: Window, *, ceil: bool = True, out: Array | No
             out[at] += x[pixels]
     # a stride beyond the kernel can leave the last window without a pixel; Caffe gives 0 / 0 there, and so does this
     with np.errstate(invalid="ignore"):
-        out /= _window_sizes(window, size, out.shape[2:], x.dtype)
+        out /= window_sizes(window, size, out.shape[2:], x.dtype)
     return out
 
 
@@ -214,12 +212,12 @@ def average_pool_backward(dy: Array, shape: Sequence[int], window: Window, out: 
     dx = np.empty(tuple(shape), dy.dtype) if out is None else out
     dx[...] = 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = dy / _window_sizes(window, size, places, dy.dtype)
-    _spread(share, window, dx)
+        share = dy / window_sizes(window, size, places, dy.dtype)
+    spread(share, window, dx)
     return dx
 
 
-def _spread(share: Array, window: Window, dx: Array) -> None:
+def spread(share: Array, window: Window, dx: Array) -> None:
     """Add each window's share to all of its pixels, window after window."""
     size, places = dx.shape[2:], share.shape[2:]
     if _few(window, places):
@@ -231,52 +229,7 @@ def _spread(share: Array, window: Window, dx: Array) -> None:
         dx[pixels] += share[at]
 
 
-def spp(x: Array, windows: Sequence[Window], *, method: str = "MAX", out: Array | None = None) -> Array:
-    """A pyramid of poolings, side by side: 1 window, 2 x 2, 4 x 4, ...
-
-    Parameters
-    ----------
-    x : (images, channels, height, width)
-    windows : sequence of Window
-        One for each level.
-    method : {"MAX", "AVE"}
-    out : array of the result's shape, optional
-
-    Returns
-    -------
-    (images, channels * places of all levels), or as `max_pool` gives it for a single level
-
-    References
-    ----------
-    He, Zhang, Ren, Sun, "Spatial Pyramid Pooling", 2014; src/caffe/layers/spp_layer.cpp
-
-    Examples
-    --------
-    >>> spp(np.arange(4.0).reshape(1, 1, 2, 2), [Window.square(2, stride=2), Window.square(1)])
-    array([[3., 0., 1., 2., 3.]])
-    """
-    pool = max_pool if method == "MAX" else average_pool
-    if out is None:
-        made = [pool(x, window) for window in windows]
-        return made[0] if len(made) == 1 else np.concatenate([y.reshape(len(y), -1) for y in made], axis=1)
-    for window, part in zip(windows, _levels(out, x.shape, windows), strict=True):
-        pool(x, window, out=part)
-    return out
-
-
-def _levels(y: Array, shape: Sequence[int], windows: Sequence[Window]) -> list[Array]:
-    """Each level's part of the pyramid `y`, as images: views."""
-    if len(windows) == 1:
-        return [y]
-    parts, start = [], 0
-    for window in windows:
-        level = (shape[1], *window.pooled(shape[2:]))
-        parts.append(y[:, start : start + math.prod(level)].reshape(len(y), *level))
-        start += math.prod(level)
-    return parts
-
-
-def _refuse_stochastic(method: str) -> None:
+def refuse_stochastic(method: str) -> None:
     if method == "STOCHASTIC":
         raise CaffeError(
             "Not Implemented Yet\nCaffe has no stochastic pooling on the CPU; write pool: AVE or pool: MAX instead"
@@ -292,7 +245,7 @@ class Pooling(Operation):
     ceil: bool = True
 
     def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
-        _refuse_stochastic(self.method)
+        refuse_stochastic(self.method)
         if self.method == "AVE":
             average_pool(bottoms[0], self.window, ceil=self.ceil, out=tops[0])
             return
@@ -309,7 +262,7 @@ class Pooling(Operation):
         dblobs: Sequence[Array | None],
         work: Work,
     ) -> None:
-        _refuse_stochastic(self.method)
+        refuse_stochastic(self.method)
         dx = dbottoms[0]
         if dx is None:
             return
@@ -319,43 +272,3 @@ class Pooling(Operation):
         dx[...] = 0
         mask = tops[1] if len(tops) > 1 else work.buffer("mask", tops[0].shape, np.int32)
         unpool(dtops[0], mask, dx)
-
-
-@dataclass(frozen=True, slots=True)
-class SPP(Operation):
-    """`spp`: the poolings of a pyramid side by side."""
-
-    windows: tuple[Window, ...]
-    method: str = "MAX"
-
-    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
-        _refuse_stochastic(self.method)
-        if self.method == "AVE":
-            spp(bottoms[0], self.windows, method="AVE", out=tops[0])
-            return
-        x = bottoms[0]
-        for level, (window, y) in enumerate(zip(self.windows, _levels(tops[0], x.shape, self.windows), strict=True)):
-            max_pool(x, window, out=y, mask=work.buffer(f"mask {level}", y.shape, np.int32))
-
-    def backward(
-        self,
-        dtops: Sequence[Array],
-        bottoms: Sequence[Array],
-        tops: Sequence[Array],
-        blobs: Sequence[Array],
-        dbottoms: Sequence[Array | None],
-        dblobs: Sequence[Array | None],
-        work: Work,
-    ) -> None:
-        _refuse_stochastic(self.method)
-        dx = dbottoms[0]
-        if dx is None:
-            return
-        dx[...] = 0
-        for level, (window, dy) in enumerate(zip(self.windows, _levels(dtops[0], dx.shape, self.windows), strict=True)):
-            if self.method == "MAX":
-                unpool(dy, work.buffer(f"mask {level}", dy.shape, np.int32), dx)
-                continue
-            with np.errstate(divide="ignore", invalid="ignore"):
-                share = dy / _window_sizes(window, dx.shape[2:], dy.shape[2:], dy.dtype)
-            _spread(share, window, dx)

@@ -180,11 +180,10 @@ def prior_box(
     """
     shapes: list[tuple[float, float]] = []
     for smallest, *larger in sizes:
-        side: float = int(smallest)
+        side = int(smallest)
         shapes.append((side, side))
         if larger:
-            side = math.sqrt(int(smallest) * int(larger[0]))
-            shapes.append((side, side))
+            shapes.append((math.sqrt(side * int(larger[0])),) * 2)
         others = [math.sqrt(ratio) for ratio in ratios if abs(ratio - 1) >= 1e-6]
         shapes += [(side * root, side / root) for root in others]
     boxes = np.array(shapes, np.float32).astype(np.float64)
