@@ -181,7 +181,15 @@ class Net:
         self.dtype = Blob((), dtype).dtype
         try:
             self._steps, self.blobs = plan_net(
-                source, state, stream, self.dtype, self.caffe, dict(inputs or {}), strict, readers, python or {}
+                source,
+                state,
+                stream,
+                self.dtype,
+                self.caffe,
+                dict(inputs or {}),
+                strict,
+                readers,
+                {} if python is None else python,
             )
         except CaffeError:
             source.warn()

@@ -6,14 +6,14 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 from ..errors import CaffeError
 from ..files import as_path
 
-__all__ = ["LogFile", "number", "score_lines", "scores"]
+__all__ = ["LogFile", "LogStream", "number", "score_lines", "scores"]
 
 
 def number(value: Any) -> str:
@@ -21,25 +21,20 @@ def number(value: Any) -> str:
     return f"{float(value):g}"
 
 
-class LogFile:
-    """A file of log lines in glog's form: ``I0210 13:39:22.381027 25210 solver.cpp:204] text``.
+class LogStream:
+    """Log lines in glog's form on a stream: ``I0210 13:39:22.381027 25210 solver.cpp:204] text``.
 
     Month and day without the year, as the glog of Caffe's time wrote them and Caffe's own ``parse_log.py`` expects.
 
     Parameters
     ----------
-    path : str or PathLike
-    append : bool
-        Add to a log that is there: a run that goes on from a snapshot.
+    stream : text file
     """
 
-    def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
-        self.path: Path = as_path(path)
-        try:
-            # by lines, so that the log of a killed run ends where the run did
-            self._file = open(self.path, "a" if append else "w", buffering=1, encoding="utf-8")  # noqa: SIM115
-        except OSError as error:
-            raise self._failed(error) from None
+    path = Path("the stream")
+
+    def __init__(self, stream: TextIO) -> None:
+        self._file = stream
         self._process = os.getpid()
         self._second, self._stamp = -1, ""
 
@@ -58,6 +53,26 @@ class LogFile:
 
     def _failed(self, error: OSError) -> CaffeError:
         return CaffeError(f"{self.path}: the log cannot be written: {error.strerror or error}")
+
+
+class LogFile(LogStream):
+    """A file of log lines in glog's form.
+
+    Parameters
+    ----------
+    path : str or PathLike
+    append : bool
+        Add to a log that is there: a run that goes on from a snapshot.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
+        self.path: Path = as_path(path)
+        try:
+            # by lines, so that the log of a killed run ends where the run did
+            file = open(self.path, "a" if append else "w", buffering=1, encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise self._failed(error) from None
+        super().__init__(file)
 
     def close(self) -> None:
         self._file.close()

@@ -1,0 +1,188 @@
+"""What pycaffe keeps for the whole process: the random stream, the mode, the log."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from typing import Any
+
+from .. import fillers
+from .._core import RNG
+from ..errors import CaffeError, CaffeWarning
+from ..layers import RULES
+from ..training.log import LogStream
+
+__all__ = [
+    "NCCL",
+    "Timer",
+    "has_nccl",
+    "init_log",
+    "layer_type_list",
+    "log",
+    "set_device",
+    "set_mode_cpu",
+    "set_mode_gpu",
+    "set_multiprocess",
+    "set_random_seed",
+    "set_solver_count",
+    "set_solver_rank",
+    "solver_count",
+    "solver_rank",
+    "stream",
+]
+
+
+class _Process:
+    """What Caffe's singleton holds."""
+
+    stream: RNG | None = None
+    rank = 0
+    severity = "IWEF"[min(max(int(os.environ.get("GLOG_minloglevel") or 0), 0), 3)]  # noqa: SIM112
+
+
+def stream() -> RNG:
+    """The random stream that every net and solver here draws from, as Caffe's have one; seeded from entropy at first.
+
+    Examples
+    --------
+    >>> from caffe_fillers import pycaffe as caffe
+    >>> caffe.set_random_seed(1701)
+    >>> caffe.common.stream().seed
+    1701
+    """
+    if _Process.stream is None:
+        _Process.stream = fillers.as_rng(None)
+    return _Process.stream
+
+
+def set_random_seed(seed: int) -> None:
+    """Begin the stream anew: nets that are made, and Dropout and the like from now on, draw from there.
+
+    Parameters
+    ----------
+    seed : int
+        Modulo 2**32, as Caffe's generator takes it.
+    """
+    stream().become(RNG(int(seed) % 2**32, boost=stream().boost))
+
+
+# --- the mode --------------------------------------------------------------------------------------------------------
+
+
+def set_mode_cpu() -> None:
+    """Nothing: all runs on the CPU."""
+
+
+def set_mode_gpu() -> None:
+    """Warn that all runs on the CPU."""
+    warnings.warn("there is no GPU here: the nets run on the CPU", CaffeWarning, stacklevel=2)
+
+
+def set_device(device: int) -> None:
+    """Nothing: all runs on the CPU."""
+
+
+def set_multiprocess(multiprocess: bool) -> None:
+    """Nothing: there is one process."""
+
+
+def solver_count() -> int:
+    """How many solvers train together: 1."""
+    return 1
+
+
+def set_solver_count(count: int) -> None:
+    """Refuse to train with several solvers."""
+    if count != 1:
+        raise CaffeError(f"training with {count} solvers at once is not here: set_solver_count takes 1")
+
+
+def solver_rank() -> int:
+    """Which of the solvers this is."""
+    return _Process.rank
+
+
+def set_solver_rank(rank: int) -> None:
+    """Say which of the solvers this is: its number is added to the random_seed of solvers made from now on."""
+    _Process.rank = int(rank)
+
+
+def has_nccl() -> bool:
+    """Whether several GPUs can train together: no."""
+    return False
+
+
+class NCCL:
+    """Training on several GPUs is not here."""
+
+    def __init__(self, *_: Any) -> None:
+        raise CaffeError("NCCL, training on several GPUs, is not here: step the solver without it")
+
+    @staticmethod
+    def new_uid() -> bytes:
+        """Raise, as NCCL itself."""
+        raise CaffeError("NCCL, training on several GPUs, is not here: step the solver without it")
+
+
+class Timer:
+    """A stop watch.
+
+    Examples
+    --------
+    >>> from caffe_fillers import pycaffe as caffe
+    >>> timer = caffe.Timer()
+    >>> timer.start()
+    >>> timer.stop()
+    >>> 0 <= timer.ms < 1000
+    True
+    """
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._spent = 0.0
+
+    def start(self) -> None:
+        """Start it from nothing."""
+        self._since = time.perf_counter()
+
+    def stop(self) -> None:
+        """Stop it."""
+        if self._since is not None:
+            self._spent, self._since = time.perf_counter() - self._since, None
+
+    @property
+    def ms(self) -> float:
+        """The milliseconds between start and stop; up to now, while it runs."""
+        return 1e3 * (self._spent if self._since is None else time.perf_counter() - self._since)
+
+
+def layer_type_list() -> list[str]:
+    """Return Caffe's layer types in order of the alphabet, those of forks and your own included."""
+    return sorted(RULES)
+
+
+# --- the log ---------------------------------------------------------------------------------------------------------
+
+_SEVERITIES = "IWEF"
+
+
+def init_log(level: int = 0, stderr: bool = False) -> None:
+    """Say which lines are logged to standard error: of `level` (0 info, 1 warning, 2 error) and above.
+
+    Without `stderr` errors alone: pycaffe then writes the others to files in the temporary folder, which is not done
+    here. Before the first call all lines are logged, but for those below the environment's GLOG_minloglevel.
+    """
+    _Process.severity = _SEVERITIES[min(max(level, 0 if stderr else 2), 3)]
+
+
+def write_log(place: str, text: str, severity: str = "I") -> None:
+    """Log a line in glog's form, where its severity asks for it."""
+    if _SEVERITIES.index(severity) >= _SEVERITIES.index(_Process.severity):
+        LogStream(sys.stderr)(place, text, severity)
+
+
+def log(text: str) -> None:
+    """Log a line."""
+    write_log("_caffe.cpp:64", text)
