@@ -171,10 +171,12 @@ def test_sigmoid_cross_entropy(images, numbers, seed, ignore, soft):
     target = rng.uniform(0, 1, x.shape) if soft else rng.integers(0, 2, x.shape)
     for normalization in NORMALIZATIONS:
         operation = ops.SigmoidCrossEntropyLoss(ignore, normalization)
-        (loss,), _ = run(operation, x, target)
+        (loss,), (dx,) = run(operation, x, target.reshape(images, 1, numbers))
         total, valid = slow_cross_entropy(x, target, ignore)
         by = divisor(normalization, valid, (images, 1, numbers), 1)
         same_bits(loss, total / F(by))
+        expected = np.where(np.trunc(target) == ignore, 0, 1 / (1 + np.exp(-x)) - target) / by
+        np.testing.assert_allclose(dx, expected, rtol=1e-5, atol=1e-6)
         check_gradient(operation, [x, target], [], [()], by=[0])
 
 
