@@ -492,6 +492,11 @@ class Net:
         """lr_mult and decay_mult of each blob of `learnable`."""
         return [(rate, decay) for _, rate, decay in self._learnable()]
 
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """By name, the tops that are part of the loss, and with what weight."""
+        return {step.layer.tops[i]: weight for step in self._steps for i, weight in step.losses().items()}
+
     def _learnable(self) -> list[tuple[Blob, float, float]]:
         found: dict[int, tuple[Blob, list[float | None]]] = {}
         for step in self._steps:

@@ -17,7 +17,10 @@ from .output import DIFFERS, FINE
 __all__ = ["main"]
 
 # in the order in which --help lists them; each is imported when it is asked for
-COMMANDS = ("init", "show", "signal", "convert", "compare", "upgrade", "seed", "dataset", "time")
+COMMANDS = (
+    *("init", "show", "signal", "convert", "compare", "upgrade", "seed"),
+    *("dataset", "train", "test", "curves", "time"),
+)
 
 
 class _Commands(click.Group):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -14,6 +15,8 @@ from .. import prototxt
 
 __all__ = [
     "as_json_option",
+    "blas_option",
+    "blas_threads",
     "boost_option",
     "build",
     "caffe_option",
@@ -68,7 +71,25 @@ net_options = [
     click.option("--strict", is_flag=True, help="Refuse what BVLC Caffe refuses."),
     click.option("--threads", type=click.IntRange(1), help="Threads to fill with; the values are the same."),
 ]
+blas_option = click.option(
+    "--blas-threads",
+    "blas",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Threads of NumPy's BLAS; more are slower for small nets, and sum in another order. Needs threadpoolctl.",
+)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def blas_threads(count: int) -> Any:
+    """Hold NumPy's BLAS to a number of threads within a block, where threadpoolctl is there to do so."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        # the environment variable is read when NumPy is loaded, so it is too late for that
+        return nullcontext()
+    return threadpool_limits(count, "blas")
 
 
 def with_net_options(command: Any) -> Any:

@@ -20,13 +20,21 @@ __all__ = ["DIFFERS", "FINE", "STOPPED", "filler_text", "print_json", "print_tab
 FINE, DIFFERS, STOPPED = 0, 1, 130  # exit codes; 2, wrong usage, is click's own
 
 
-def print_table(rows: Iterable[dict[str, Any]], columns: Sequence[tuple[str, str, str]], title: str = "") -> None:
+def print_table(
+    rows: Iterable[dict[str, Any]],
+    columns: Sequence[tuple[str, str, str]],
+    title: str = "",
+    console: Console | None = None,
+) -> None:
     """An aligned table. Columns are (key, heading, "left" or "right")."""
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for _, heading, justify in columns:
         table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in rows:
         table.add_row(*(_cell(row.get(key)) for key, _, _ in columns))
+    if console is not None:
+        console.print(table)
+        return
     # names are text, whatever brackets and colons they hold
     console = Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
     if not console.is_terminal:

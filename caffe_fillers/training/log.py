@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import CaffeError
 from ..files import as_path
 
-__all__ = ["LogFile", "LogStream", "number", "score_lines", "scores"]
+__all__ = ["LogFile", "LogStream", "number", "score_lines", "score_text", "scores"]
 
 
 def number(value: Any) -> str:
@@ -91,11 +91,17 @@ def scores(outputs: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def score_lines(kind: str, outputs: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> Iterator[str]:
-    """The lines of a net's outputs; those that are part of the loss say with what weight."""
-    for i, (name, value) in enumerate(scores(outputs)):
-        weight, loss = weights.get(name, 0.0), ""
+def score_text(outputs: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> Iterator[tuple[str, Any, str]]:
+    """Name and value of each single output, and for those that are part of the loss with what weight."""
+    for name, value in scores(outputs):
+        weight, weighted = weights.get(name, 0.0), ""
         if weight:
             with np.errstate(all="ignore"):
-                loss = f" (* {number(weight)} = {number(value.dtype.type(weight) * value)} loss)"
-        yield f"    {kind} net output #{i}: {name} = {number(value)}{loss}"
+                weighted = f" (* {number(weight)} = {number(value.dtype.type(weight) * value)} loss)"
+        yield name, value, weighted
+
+
+def score_lines(kind: str, outputs: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> Iterator[str]:
+    """The lines that Caffe prints of a net's outputs."""
+    for i, (name, value, weighted) in enumerate(score_text(outputs, weights)):
+        yield f"    {kind} net output #{i}: {name} = {number(value)}{weighted}"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CaffeError, CaffeWarning
-from ..net import Net
 from . import debug
 from .average import Average
 from .log import number, score_lines, scores
@@ -67,7 +66,7 @@ def train(solver: Solver, stop: int) -> None:
         solver.iter = iteration + 1
         for callback in solver.callbacks:
             callback(solver)
-        if snapshot and solver.iter % snapshot == 0:
+        if (snapshot and solver.iter % snapshot == 0) or solver.snapshot_wanted:
             save(solver)
         if solver.stopping:
             break
@@ -95,6 +94,7 @@ def finish(solver: Solver) -> None:
 
 def save(solver: Solver) -> None:
     """A snapshot in the course of a training."""
+    solver.snapshot_wanted = False
     try:
         solver.snapshot()
     except CaffeError as error:
@@ -135,19 +135,11 @@ def test(solver: Solver, index: int) -> OrderedDict[str, Any]:
         solver.say("solver.cpp:401", f"Test loss: {number(loss)}")
         if "loss" not in means:
             entered.insert(0, ("loss", float(loss)))
-    for line in score_lines("Test", means, loss_weights(net)):
+    for line in score_lines("Test", means, net.loss_weights):
         solver.say("solver.cpp:414", line)
     solver.curves.test.get(solver.iter, {}).pop(index, None)
     solver.curves.tested(solver.iter, index, entered)
     return OrderedDict((name, mean if mean.size != 1 else float(mean.reshape(-1)[0])) for name, mean in means.items())
-
-
-def loss_weights(net: Net) -> dict[str, float]:
-    """The weight of each top that is part of the loss."""
-    found = {}
-    for entry in net.tape.entries:
-        found.update({entry.step.layer.tops[i]: weight for i, weight in entry.losses.items()})
-    return found
 
 
 def _display(solver: Solver, average: Average) -> None:
@@ -163,7 +155,7 @@ def _display(solver: Solver, average: Average) -> None:
         f"loss = {number(average.mean)}",
     )
     outputs = OrderedDict((name, net.blobs[name].data) for name in net.outputs)
-    for line in score_lines("Train", outputs, loss_weights(net)):
+    for line in score_lines("Train", outputs, net.loss_weights):
         solver.say("solver.cpp:258", line)
 
 

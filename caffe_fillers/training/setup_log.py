@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,8 @@ def setup_lines(solver: Solver) -> Iterator[Line]:
 
 def _text(message: Any) -> str:
     text: str = text_format.MessageToString(message)
-    return text.rstrip("\n")
+    # as C++ writes floats
+    return re.sub(r"(: -?\d+)\.0$", r"\1", text.rstrip("\n"), flags=re.MULTILINE)
 
 
 def _net_lines(net: Net) -> Iterator[Line]:

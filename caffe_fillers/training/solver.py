@@ -63,6 +63,8 @@ class Solver:
         Called with the place in Caffe's source and the text of each line that Caffe would log; see `LogFile`.
     callbacks : list of callable
         Each is called with the solver after every iteration.
+    saved : (int, str) or None
+        The iteration and the path of the last snapshot of this solver.
     snapshot_failure : {"raise", "warn"}
         What a snapshot that can't be written does to the training; the last one stays whole.
 
@@ -149,7 +151,8 @@ class Solver:
         self.callbacks: list[Callable[[Solver], Any]] = []
         self.snapshot_failure = "raise"
         self.stages: list[tuple[Callable[[], Any] | None, Callable[[], Any] | None]] = []
-        self.stopping = False
+        self.stopping = self.snapshot_wanted = False
+        self.saved: tuple[int, str] | None = None
         self.warned: set[str] = set()
         self.timer, self.displayed = 0.0, 0
         self.average = Average(message.average_loss, self.net.dtype.type)
@@ -242,13 +245,15 @@ class Solver:
         self._begin()
         train(self, self.iter + iterations)
 
-    def solve(self, resume: str | os.PathLike[str] | None = None) -> None:
+    def solve(self, resume: str | os.PathLike[str] | None = None, iterations: int | None = None) -> None:
         """Train up to max_iter, as Caffe's `Solve`: with a snapshot and a test at the end.
 
         Parameters
         ----------
         resume : str or PathLike, optional
             A solverstate to go on from; see `restore`.
+        iterations : int, optional
+            The iteration to stop at instead of max_iter, which the policy of the rate still goes by.
 
         Raises
         ------
@@ -266,11 +271,13 @@ class Solver:
         if resume is not None:
             self.say("solver.cpp:296", f"Restoring previous solver status from {os.fspath(resume)}")
             self.restore(resume)
-        if message.max_iter <= self.iter:
-            text = f"max_iter is {message.max_iter} and {self.iter} iterations are done: there is nothing to train"
+        last = message.max_iter if iterations is None else iterations
+        if last <= self.iter:
+            what = "max_iter is" if iterations is None else "it is to end at iteration"
+            text = f"{what} {last} and {self.iter} iterations are done: there is nothing to train"
             self.warn_once("max_iter", text)
         self._begin()
-        train(self, message.max_iter)
+        train(self, last)
         finish(self)
 
     def _begin(self) -> None:
@@ -283,6 +290,10 @@ class Solver:
     def stop(self) -> None:
         """Ask `step` or `solve` to return once the iteration that runs is done, or the batch of a test."""
         self.stopping = True
+
+    def request_snapshot(self) -> None:
+        """Ask for a snapshot once the iteration that runs is done."""
+        self.snapshot_wanted = True
 
     def add_callback(
         self, on_start: Callable[[], Any] | None = None, on_gradients_ready: Callable[[], Any] | None = None
@@ -328,7 +339,9 @@ class Solver:
         """
         from .resume import snapshot
 
-        return str(snapshot(self))
+        path = str(snapshot(self))
+        self.saved = self.iter, path
+        return path
 
     def restore(self, state: str | os.PathLike[str]) -> None:
         """Go on from a solverstate, of Caffe's or of ours, binary or HDF5, and from the model that it names.

@@ -1,0 +1,48 @@
+"""caffe-fillers curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..training import drawing, read_log
+from .output import print_json, print_table
+
+__all__ = ["command"]
+
+
+@click.command("curves")
+@click.argument("logs", nargs=-1, required=True, type=click.Path())
+@click.option("--plot", type=click.Path(), help="Draw all of them over each other: .png, .svg or .pdf.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(logs: tuple[str, ...], plot: str | None, as_json: bool) -> None:
+    """Read the losses, rates and test outputs of LOGS, of Caffe's or of `train --log`.
+
+    Example: caffe-fillers curves caffe.log lenet.log --plot both.png
+    """
+    draw = drawing(plot) if plot else None
+    runs = {path: read_log(path) for path in logs}
+    if draw is not None:
+        draw({Path(path).stem if len(logs) > 1 else path: curves for path, curves in runs.items()})
+    if as_json:
+        print_json({path: curves.to_dict() for path, curves in runs.items()})
+        return
+    rows = [
+        {"log": path, "iteration": iteration, "net": net, "output": name, "mean": value}
+        for path, curves in runs.items()
+        for iteration, nets in sorted(curves.test.items())
+        for net, outputs in nets.items()
+        for name, value in outputs.items()
+    ]
+    columns = [
+        *(("log", "log", "left"), ("iteration", "iteration", "right"), ("net", "test net", "right")),
+        *(("output", "output", "left"), ("mean", "mean", "right")),
+    ]
+    print_table(rows, columns)
+    for path, curves in runs.items():
+        if curves.loss:
+            last = max(curves.loss)
+            click.echo(f"{path}: loss {curves.loss[last]:g} at iteration {last}, {len(curves.loss)} losses")
+    if plot:
+        click.echo(f"wrote {plot}")
