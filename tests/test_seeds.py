@@ -54,7 +54,7 @@ def around(seed, size=40000):
 def test_the_clues_of_a_value_hold_its_draws(name, boost, dtype):
     plan = fillers.plan(FILLERS[name], (1, 50), np.dtype(dtype))
     kind = clues.kind_of(plan, boost)
-    used = clues.spent(kind, np.dtype(dtype)) * (2 if kind == "Box-Muller" else 1)
+    used = clues.draws_per_value(kind, np.dtype(dtype)) * (2 if kind == "Box-Muller" else 1)
     looked = 0
     for seed in range(60):
         rng = cf.RNG(seed, boost=boost)
@@ -83,18 +83,18 @@ def test_values_that_no_draw_makes_tell_nothing():
 # --- the vectors of seeds --------------------------------------------------------------------------------------------
 
 
-def exactly(draw, turn=0):
-    key = np.uint32((draw >> turn | draw << (32 - turn)) & 0xFFFFFFFF)
-    return turn, np.array([[key, key]], np.uint32)
+def exactly(draw, rotation=0):
+    key = np.uint32((draw >> rotation | draw << (32 - rotation)) & 0xFFFFFFFF)
+    return rotation, np.array([[key, key]], np.uint32)
 
 
 @pytest.mark.parametrize("at", [0, 1, 226, 227, 396, 397, 453, 454, 622, 623, 624, 850, 1247, 1248, 5000])
 def test_one_seed_in_many_has_a_draw(at):
     seeds = np.arange(4294967000, 4294967296, dtype=np.uint64).astype(np.uint32)
-    for place, turn in ((0, 0), (131, 8), (295, 29)):
+    for place, rotation in ((0, 0), (131, 8), (295, 29)):
         rng = cf.RNG(int(seeds[place]))
         rng.skip(at)
-        found, _ = Seekers([[(at, *exactly(rng.random_raw(), turn))]]).among(seeds)
+        found, _ = Seekers([[(at, *exactly(rng.random_raw(), rotation))]]).among(seeds)
         assert found.tolist() == [seeds[place]]
 
 
@@ -104,16 +104,16 @@ def test_possibilities_and_what_must_all_be_right():
     also = (650, *exactly(int(draws[650]), 8))
     seeds = np.arange(100, dtype=np.uint32)
 
-    def ways(*possibilities):
+    def among(*possibilities):
         found, which = Seekers(list(possibilities)).among(seeds)
         return list(zip(found.tolist(), which.tolist(), strict=True))
 
-    assert ways([right, wrong]) == []
-    assert ways([right, also]) == [(77, 0)]
-    assert ways([wrong], [right, wrong], [right], [also, right]) == [(77, 2), (77, 3)]
+    assert among([right, wrong]) == []
+    assert among([right, also]) == [(77, 0)]
+    assert among([wrong], [right, wrong], [right], [also, right]) == [(77, 2), (77, 3)]
     everything = np.array([[0, 2**32 - 1]], np.uint32)
-    assert len(ways([(0, 0, everything)], [(9, 5, everything)])) == 200
-    assert ways([(0, 0, np.empty((0, 2), np.uint32))]) == []
+    assert len(among([(0, 0, everything)], [(9, 5, everything)])) == 200
+    assert among([(0, 0, np.empty((0, 2), np.uint32))]) == []
 
 
 def test_ranges_are_met_at_their_edges():
@@ -480,7 +480,7 @@ def test_refusals(tmp_path):
     still = net_of(tmp_path, "type: 'constant'", "type: 'constant'")
     refused("draws nothing for its parameters", net.params, still)
     ball = net_of(tmp_path, "type: 'positive_unitball'", "type: 'constant'")
-    refused("positive_unitball makes of them", cf.Net(ball, rng=1).params, ball)
+    refused("positive_unitball changes what it draws", cf.Net(ball, rng=1).params, ball)
 
 
 def test_a_search_that_is_stopped_leaves_no_thread_behind(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .search import FoundSeed, SeedSearch, find_seed, search_seed
+from .result import FoundSeed, SeedSearch
+from .search import find_seed, search_seed
 
 __all__ = ["FoundSeed", "SeedSearch", "find_seed", "search_seed"]

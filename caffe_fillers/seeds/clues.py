@@ -1,4 +1,4 @@
-"""What the value of a weight tells of the draws that made it: the distributions read backwards."""
+"""What the value of a weight shows of the draws that made it: the distributions, inverted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .._core import ziggurat_edges
 from ..fillers import Plan
 
-__all__ = ["Clue", "clues", "draws_of_uniform", "kind_of", "spent"]
+__all__ = ["Clue", "clues", "draws_of_uniform", "draws_per_value", "kind_of"]
 
 Words = npt.NDArray[np.uint32]
 _Array = npt.NDArray[Any]
@@ -22,11 +22,11 @@ class Clue(NamedTuple):
     """A draw lies in one of some ranges.
 
     `draw` counts from the first draw of the value (of the pair of values for Box-Muller). The ranges, an array of
-    n x 2, first and last, are of the draw's word turned right by `turn` bits.
+    n x 2, first and last, are those of the draw's word rotated right by `rotation` bits.
     """
 
     draw: int
-    turn: int
+    rotation: int
     ranges: Words
 
     @property
@@ -37,9 +37,9 @@ class Clue(NamedTuple):
         """Every word that the draw may have been."""
         first, last = self.ranges.astype(np.int64).T
         sizes = last - first + 1
-        turned = np.repeat(first - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
-        words = turned.astype(np.uint32)
-        return words << np.uint32(self.turn) | words >> np.uint32(31 - self.turn) >> np.uint32(1)
+        rotated = np.repeat(first - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+        words = rotated.astype(np.uint32)
+        return words << np.uint32(self.rotation) | words >> np.uint32(31 - self.rotation) >> np.uint32(1)
 
 
 def kind_of(plan: Plan, boost: str) -> str:
@@ -49,13 +49,13 @@ def kind_of(plan: Plan, boost: str) -> str:
     return "Box-Muller" if int(boost.split(".")[1]) < 56 else "ziggurat"
 
 
-def spent(kind: str, dtype: np.dtype[Any]) -> int:
-    """How many draws a value takes if none is rejected."""
+def draws_per_value(kind: str, dtype: np.dtype[Any]) -> int:
+    """The draws that a value takes if none is rejected."""
     return 2 if kind == "ziggurat" and dtype == np.float64 else 1
 
 
 def clues(plan: Plan, kind: str, values: _Array, i: int) -> list[Clue]:
-    """What value i of a blob tells; nothing if it is no fill's, or too few of its digits are left."""
+    """What value i of a blob shows; nothing if no fill gives it, or too few of its digits are left."""
     if kind == "uniform":
         found = _uniform(plan, values[i])
     elif kind == "ziggurat":
@@ -96,7 +96,7 @@ def _uniform(plan: Plan, value: Any) -> list[Clue]:
 
 
 def _ranges(first: _Array, last: _Array) -> Words:
-    """Those that hold something, in order and joined where they overlap."""
+    """The ranges that are not empty, in order, and joined where they overlap."""
     kept = np.argsort(first)
     kept = kept[first[kept] <= last[kept]]
     first, last = first[kept], np.maximum.accumulate(last[kept]) if len(kept) else last[kept]
@@ -116,14 +116,14 @@ def _ziggurat(plan: Plan, value: Any) -> list[Clue]:
 
     def rising(fraction: _Array) -> _Array:
         # a value falls as the fraction rises where its sign is negative
-        made: _Array = ((fraction.astype(real) * real(2.0**-bits) * edge) * sign * sigma + mean) * sign
-        return made
+        value: _Array = ((fraction.astype(real) * real(2.0**-bits) * edge) * sign * sigma + mean) * sign
+        return value
 
     first, last = _ranks(rising, bits, value * sign)
     high = bucket.astype(np.int64) << 24
     if bits == 24:
         return [Clue(0, 8, _ranges(high | first, np.where(first <= last, high | last, -1)))]
-    # the upper 29 bits come of a second draw
+    # the upper 29 bits are a second draw's
     none = first > last
     coarse = Clue(1, 29, _ranges((first >> 24) << 3, np.where(none, -1, (last >> 24) << 3 | 7)))
     whole = (first >> 24) != (last >> 24)
@@ -132,26 +132,26 @@ def _ziggurat(plan: Plan, value: Any) -> list[Clue]:
 
 
 def _box_muller(plan: Plan, pair: _Array) -> list[Clue]:
-    """Not exact as the others are: ranges wide enough for all roundings on the way."""
+    """Unlike the others not exact: the ranges are wide enough for every rounding."""
     eps = float(np.finfo(pair.dtype).eps) / 2
-    grain = float(np.finfo(pair.dtype).smallest_subnormal)
+    tiny = float(np.finfo(pair.dtype).smallest_subnormal)
     a, b = (float(each) for each in pair)
     x, y = (a - plan.a) / plan.b, (b - plan.a) / plan.b
     radius = math.hypot(x, y)
     if radius == 0 or not math.isfinite(radius):
         return []
-    blur = eps * ((2 * max(abs(a), abs(b)) + abs(plan.a)) / plan.b + 4 * radius) + grain / plan.b
+    error = eps * ((2 * max(abs(a), abs(b)) + abs(plan.a)) / plan.b + 4 * radius) + tiny / plan.b
     angle = math.atan2(y, x) % (2 * math.pi)
     first = (angle / (2 * math.pi)) * 2**32
-    first_blur = (1.5 * blur / radius + 3 * eps * angle) / (2 * math.pi) * 2**32 + 2
+    first_error = (1.5 * error / radius + 3 * eps * angle) / (2 * math.pi) * 2**32 + 2
     second = -math.expm1(-radius * radius / 2) * 2**32
-    second_blur = (1.5 * blur * radius * math.exp(-radius * radius / 2) + 2 * eps) * 2**32 + 2
-    return [Clue(0, 0, _around(first, first_blur, True)), Clue(1, 0, _around(second, second_blur, False))]
+    second_error = (1.5 * error * radius * math.exp(-radius * radius / 2) + 2 * eps) * 2**32 + 2
+    return [Clue(0, 0, _around(first, first_error, True)), Clue(1, 0, _around(second, second_error, False))]
 
 
-def _around(at: float, blur: float, circular: bool) -> Words:
+def _around(at: float, error: float, circular: bool) -> Words:
     size = 2**32
-    first, last = math.floor(at - blur), math.ceil(at + blur)
+    first, last = math.floor(at - error), math.ceil(at + error)
     firsts, lasts = [max(first, 0)], [min(last, size - 1)]
     if circular and first < 0:
         firsts, lasts = [*firsts, size + first], [*lasts, size - 1]

@@ -28,9 +28,9 @@ __all__ = [
 ]
 
 N, _FAR, _MATRIX, _MULTIPLIER = 624, 397, np.uint32(0x9908B0DF), np.uint32(1812433253)
-APART = N - _FAR  # draws n and n + APART give away the seed together,
-LAST = N - 2  # if the later one is not behind this one
-ENOUGH = 2 * N + 2  # so many draws give away the state, wherever they stand
+APART = N - _FAR  # draws n and n + APART determine the seed
+LAST = N - 2  # if the later of them is not behind this one
+ENOUGH = 2 * N + 2  # so many draws determine the state, wherever they stand
 
 Words = npt.NDArray[np.uint32]
 _Bits = npt.NDArray[np.uint64]
@@ -93,7 +93,7 @@ _ONE = np.uint64(1)
 
 
 def _masks(function: Any) -> _Bits:
-    """Which bits of a word each of the 32 bits of a linear function of it is the sum of."""
+    """Which bits of a word each of the 32 bits of a linear function of it is the xor of."""
     columns = function(np.uint32(1) << _ROWS)
     bits = (columns[None, :] >> _ROWS[:, None]) & np.uint32(1)
     masks: _Bits = (bits.astype(np.uint64) << _ROWS.astype(np.uint64)[None, :]).sum(1, dtype=np.uint64)
@@ -103,8 +103,9 @@ def _masks(function: Any) -> _Bits:
 def words_behind(first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> tuple[Words, npt.NDArray[np.bool_]]:
     """The words x of draws in a row that lie between bounds, and which of them are certain: all but the last 623.
 
-    Every word is told by the leading bits of its own draw, and by those that the recurrence makes of it. So each is
-    the solution of a linear system of 33 unknown bits of its own: its 32, and the upper bit of the word before.
+    The leading bits of its own draw determine a word, and so do those of the draws that the recurrence makes of it. So
+    each is the solution of a linear system over GF(2) with 33 unknowns: its 32 bits, and the upper bit of the word
+    before.
     """
     differ = (first ^ last).astype(np.uint32)
     for shift in (1, 2, 4, 8, 16):
@@ -124,8 +125,8 @@ def words_behind(first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> t
         return np.where((trusted[:, None] >> _ROWS & np.uint32(1)) > 0, masks[None, :] | bits, np.uint64(0))
 
     upper, far = slice(N - 1, N - 1 + count), slice(_FAR - 1, _FAR - 1 + count)
-    made = rows(mixed, draw[upper] ^ draw[far], known[upper] & known[far])
-    return _solved(np.concatenate([rows(tempered, draw[:count], known[:count]), made], 1))
+    mixed_rows = rows(mixed, draw[upper] ^ draw[far], known[upper] & known[far])
+    return _solved(np.concatenate([rows(tempered, draw[:count], known[:count]), mixed_rows], 1))
 
 
 def _solved(system: _Bits) -> tuple[Words, npt.NDArray[np.bool_]]:
@@ -141,7 +142,7 @@ def _solved(system: _Bits) -> tuple[Words, npt.NDArray[np.bool_]]:
         chosen = system[each, pivot].copy()
         system[each, pivot] = system[:, column]
         system[:, column] = np.where(there, chosen, system[:, column])
-        # none to add where the unknown stays open
+        # nothing to xor where the unknown is not determined
         others = (system >> bit & _ONE) * there[:, None].astype(np.uint64)
         others[:, column] = 0
         system ^= others * chosen[:, None]
@@ -152,7 +153,7 @@ def _solved(system: _Bits) -> tuple[Words, npt.NDArray[np.bool_]]:
 
 
 def complete(words: Words, certain: npt.NDArray[np.bool_]) -> Iterator[tuple[int, Words]]:
-    """Runs of 624 words that are known, and where they begin; words that the recurrence gives are filled in."""
+    """Runs of 624 known words, and where they begin; fills in the words that the recurrence gives."""
     count, top = len(words), np.uint32(0x80000000)
     while True:
         before = int(certain.sum())
@@ -173,7 +174,7 @@ def complete(words: Words, certain: npt.NDArray[np.bool_]) -> Iterator[tuple[int
 
 
 def seed_behind(state: Words, most: int) -> tuple[int, int] | None:
-    """The seed of a stream, and the draw at which 624 words in a row of it begin, if that is not behind `most`.
+    """The seed of a stream, and the draw at which these 624 words of it begin, if that is not behind `most`.
 
     Goes back by the recurrence until the words are those of a seeding: each made of the one before it.
     """

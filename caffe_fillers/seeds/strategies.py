@@ -1,4 +1,4 @@
-"""Ways from the values of a blob to seeds that may have filled it."""
+"""Strategies to get from the values of a blob to seeds that may have filled it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ import numpy.typing as npt
 from .._core import Seekers, cores
 from ..fillers import Plan
 from . import recurrence
-from .clues import Clue, clues, draws_of_uniform, kind_of, spent
+from .clues import Clue, clues, draws_of_uniform, draws_per_value, kind_of
 
 __all__ = ["Filled", "Hit", "by_pairs", "by_stream", "one_by_one"]
 
 _ANCHORS = 4  # values to begin a search at, so that some may have been changed
 _MOST_PAIRS = 2**24
 _MOST_WORDS = 2**26  # more take longer than seed by seed
-# from values in a row: few are mostly enough; some of many may have been changed
+# successive values: a few mostly suffice, and of many some may have been changed
 _STRETCHES = (slice(0, 2560), *(slice(begin, begin + 16384) for begin in range(0, 5 * 16384, 16384)))
-_CLEAR = 4096  # so many draws that give one value are still few
+_CLEAR = 4096  # the most draws that may give one value
 
 _Array = npt.NDArray[Any]
 
@@ -88,21 +88,21 @@ class Filled:
 
     def places(self, kind: str, boosts: Sequence[str], i: int) -> range:
         """Where the draws of value i may begin."""
-        starts, step = [self.starts[boost] for boost in boosts], spent(kind, self.values.dtype)
+        starts, step = [self.starts[boost] for boost in boosts], draws_per_value(kind, self.values.dtype)
         first, last = min(start.start for start in starts), max(start.stop for start in starts)
         return range(first + step * i, last + step * i + _late(kind, i))
 
 
 def _late(kind: str, i: int) -> int:
-    """How many draws beside those of values the first i values may take, but for one blob in a million."""
+    """How many draws the first i values may take beside their own, except for one blob in a million."""
     # a ziggurat's rejected draws have a mean of some 0.04 a value and a variance of 0.07
     return math.ceil(0.04 * i + 6 * math.sqrt(0.07 * i)) + 4 if kind == "ziggurat" else 0
 
 
 def by_pairs(blob: Filled, kind: str, boosts: Sequence[str]) -> Iterator[list[Hit]]:
-    """All seeds at once, by values whose draws stand 227 apart: once for each value that this can begin at."""
-    step = spent(kind, blob.values.dtype)
-    ways = []
+    """All seeds at once, by values whose draws stand 227 apart: once for each value to begin at."""
+    step = draws_per_value(kind, blob.values.dtype)
+    starts = []
     for i in blob.anchors:
         places = blob.places(kind, boosts, i)
         for clue in blob.clues(kind, i):
@@ -118,9 +118,9 @@ def by_pairs(blob: Filled, kind: str, boosts: Sequence[str]) -> Iterator[list[Hi
             # a clue may be of most words that there are: too many to list them
             pairs = clue.size * sum(other.size for other in later)
             if 0 < pairs <= _MOST_PAIRS:
-                ways.append((pairs * len(places), i, clue, later))
+                starts.append((pairs * len(places), i, clue, later))
     left = _MOST_WORDS
-    for _, i, clue, later in sorted(ways, key=itemgetter(0))[: 2 * _ANCHORS]:
+    for _, i, clue, later in sorted(starts, key=itemgetter(0))[: 2 * _ANCHORS]:
         places = blob.places(kind, boosts, i)
         words = recurrence.words_between(clue.words(), np.concatenate([other.words() for other in later]))
         left -= len(words) * len(places)
@@ -129,13 +129,13 @@ def by_pairs(blob: Filled, kind: str, boosts: Sequence[str]) -> Iterator[list[Hi
         hits = []
         for place in places:
             draw = place + clue.draw
-            right, _ = Seekers([[(draw, clue.turn, clue.ranges)]]).among(recurrence.seeds_between(words, draw))
+            right, _ = Seekers([[(draw, clue.rotation, clue.ranges)]]).among(recurrence.seeds_between(words, draw))
             hits += [Hit(seed, boosts, i, place) for seed in right.tolist()]
         yield hits
 
 
 def by_stream(blob: Filled) -> Iterator[list[Hit]]:
-    """All seeds at once, by many uniform values in a row: once for each stretch of them that this can be told from."""
+    """All seeds at once, by many uniform values in a row: once for each stretch of them that determines it."""
     boosts, count = list(blob.starts), len(blob.values)
     most = 2 * (max(start.stop for start in blob.starts.values()) + count) + 10**6
     for stretch in _STRETCHES:
@@ -155,11 +155,11 @@ def by_stream(blob: Filled) -> Iterator[list[Hit]]:
 
 
 def one_by_one(blob: Filled, seeds: range, threads: int | None) -> tuple[list[str], Iterator[tuple[int, list[Hit]]]]:
-    """Seed by seed: by which distributions the values tell enough; below which all are done, and which may be right."""
-    possible, told = _possibilities(blob)
-    kinds = [kind for kind, boosts in blob.kinds().items() if any(boosts == each for each, _, _ in told)]
+    """Seed by seed: the distributions by which the values show enough, then part by part its end and its hits."""
+    possible, belongs = _possibilities(blob)
+    kinds = [kind for kind, boosts in blob.kinds().items() if any(boosts == each for each, _, _ in belongs)]
     parts = (
-        (end, [Hit(seed, *told[way]) for seed, way in zip(right.tolist(), which.tolist(), strict=True)])
+        (end, [Hit(seed, *belongs[k]) for seed, k in zip(right.tolist(), which.tolist(), strict=True)])
         for end, right, which in _right(possible, seeds, threads)
     )
     return kinds, parts
@@ -169,14 +169,14 @@ _Known = list[tuple[int, int, Any]]
 
 
 def _possibilities(blob: Filled) -> tuple[list[_Known], list[tuple[Sequence[str], int, int]]]:
-    """What the first values tell of which draws, and to which profiles, value and draw each of these belongs."""
+    """What the first values show of which draws, and the profiles, value and draw that each of these belongs to."""
     possible: list[_Known] = []
-    told: list[tuple[Sequence[str], int, int]] = []
+    belongs: list[tuple[Sequence[str], int, int]] = []
     for kind, boosts in blob.kinds().items():
-        step, anchors = spent(kind, blob.values.dtype), 0
+        step, anchors = draws_per_value(kind, blob.values.dtype), 0
         for i in blob.anchors:
             known = blob.clues(kind, i)
-            # of values with few digits more are needed; but between a ziggurat's draws others may lie
+            # values of few digits show little, so more are needed; but between a ziggurat's draws others may lie
             for j in range(i + 1, i + 8):
                 if not known or kind == "ziggurat" or _bits(known) > 24:
                     break
@@ -185,17 +185,17 @@ def _possibilities(blob: Filled) -> tuple[list[_Known], list[tuple[Sequence[str]
                 continue
             places = blob.places(kind, boosts, i)
             for place in places:
-                possible.append([(place + clue.draw, clue.turn, clue.ranges) for clue in known])
-                told.append((boosts, i, place))
+                possible.append([(place + clue.draw, clue.rotation, clue.ranges) for clue in known])
+                belongs.append((boosts, i, place))
             anchors += 1
-            # a second one, in case the first was changed, if it does not cost much
+            # a second one, in case the first was changed, if it costs little
             if anchors == 2 or len(places) > 32:
                 break
-    return possible, told
+    return possible, belongs
 
 
 def _bits(known: list[Clue]) -> float:
-    """How much is told, in bits."""
+    """How much is known, in bits."""
     return sum(32 - math.log2(clue.size) for clue in known)
 
 
@@ -203,15 +203,15 @@ def _right(possible: list[_Known], seeds: range, threads: int | None) -> Iterato
     blocks = max(draw for known in possible for draw, _, _ in known) // recurrence.N
     chunk = max(2048, 2**18 // (1 + 4 * blocks))
     workers = cores(threads)
-    rooms = [Seekers(possible) for _ in range(workers)]
+    idle = [Seekers(possible) for _ in range(workers)]
 
     def look(begin: int) -> tuple[int, _Array, _Array]:
         end = min(begin + chunk, seeds.stop)
-        room = rooms.pop()
+        seekers = idle.pop()
         try:
-            return end, *room.among(np.arange(begin, end, dtype=np.uint32))
+            return end, *seekers.among(np.arange(begin, end, dtype=np.uint32))
         finally:
-            rooms.append(room)
+            idle.append(seekers)
 
     begins = iter(range(seeds.start, seeds.stop, chunk))
     waiting: deque[Future[tuple[int, _Array, _Array]]] = deque()

@@ -1,0 +1,106 @@
+"""Whether a seed that may be right is: held to more values of its blob, then to the whole net."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import fillers
+from .._core import RNG
+from .candidates import Candidate, SeededNet, shaped
+from .result import FoundSeed, SeedSearch
+from .strategies import Hit
+
+__all__ = ["Judge"]
+
+_ENOUGH = 6  # no two seeds give so many values
+_PLACES = 1000  # so many are listed
+
+_Array = npt.NDArray[Any]
+
+
+class Judge:
+    """Compares seeds' fills with the blob's next values, then with the whole net; enters those that agree."""
+
+    def __init__(
+        self, given: dict[str, list[_Array]], seeded: SeededNet, candidate: Candidate, search: SeedSearch
+    ) -> None:
+        self.given, self.seeded, self.candidate, self.search = given, seeded, candidate, search
+        self.agreeing: set[int] = set()
+
+    @property
+    def settled(self) -> bool:
+        """Whether no other seed can give so many values, even where these stand elsewhere in the stream."""
+        return bool(self.agreeing) and self.candidate.filled.count >= _ENOUGH
+
+    def tried(self, what: str) -> None:
+        self.search.blob = self.candidate.name
+        self.search.tried.append(f"{self.candidate.name}: {what}")
+
+    def consider(self, hits: Iterable[Hit]) -> None:
+        for hit in hits:
+            if hit.seed not in self.agreeing and any(self._continues(hit, boost) for boost in hit.boosts):
+                self.agreeing.add(hit.seed)
+                if not self._enter(hit.seed) and self.candidate.filled.count >= _ENOUGH:
+                    self.tried(
+                        f"seed {hit.seed} gives its values {hit.i} on from draw {hit.draw} on, but this net has them "
+                        "elsewhere: what is drawn before is another"
+                    )
+
+    def _continues(self, hit: Hit, boost: str) -> bool:
+        """Whether the draws also give the values that follow; some of those may have been changed."""
+        filled = self.candidate.filled
+        shown = filled.values[hit.i : hit.i + 64]
+        rng = RNG(hit.seed, boost=boost)
+        rng.skip(hit.draw)
+        expected = np.empty_like(shown)
+        fillers.apply(filled.plan._replace(keep=None), expected, rng, 1)
+        counted = np.ones(len(shown), bool) if filled.plan.keep is None else shown != 0
+        equal = int(np.count_nonzero(_same(shown, expected)[counted]))
+        count = int(np.count_nonzero(counted))
+        return equal == count or (equal >= _ENOUGH and self._agree(equal, count))
+
+    def _agree(self, equal: int, count: int) -> bool:
+        """Whether half of the values are equal, those not counted that are so by chance."""
+        chance = self.candidate.filled.commonest * count
+        return (equal - chance) * 2 >= count - chance
+
+    def _enter(self, seed: int) -> bool:
+        """Fill the net from this seed, by every profile; keep the seed if that gives at least half of the blob."""
+        found = [each for boost in self.candidate.filled.starts if (each := self._filled(seed, boost)) is not None]
+        if found:
+            best = max(rank for rank, _ in found)
+            ties = [each for rank, each in found if rank == best]
+            boosts = tuple(boost for each in ties for boost in each.boosts)
+            self.search.blob = self.candidate.name
+            self.search.found.append(replace(ties[0], boosts=boosts))
+            self.search.found.sort(key=lambda each: (len(each.places), -len(each.same), each.seed))
+        return bool(found)
+
+    def _filled(self, seed: int, boost: str) -> tuple[tuple[int, int], FoundSeed] | None:
+        """Which weights are this fill, and its rank among others; None if the blob is not."""
+        from ..weights import compare
+
+        layer, index = self.candidate.name.rsplit("/", 1)
+        net = self.seeded(seed, boost, True)
+        expected = net.params[layer][int(index)].data
+        same = _same(self.candidate.values, expected)
+        drawn = self.candidate.filled.drawn
+        if not self._agree(int(np.count_nonzero(same.reshape(-1) & drawn)), int(np.count_nonzero(drawn))):
+            return None
+        differ = np.flatnonzero(~same)
+        places = list(zip(*(at.tolist() for at in np.unravel_index(differ[:_PLACES], expected.shape)), strict=True))
+        report = compare(shaped(self.given, net), net.params)
+        held = [blob.name for blob in report if blob]
+        changed = {blob.name: blob.count for blob in report if blob.status == "differs"}
+        return (-differ.size, len(held)), FoundSeed(seed, (boost,), held, changed, places)
+
+
+def _same(shown: _Array, expected: _Array) -> npt.NDArray[np.bool_]:
+    bits = f"u{shown.itemsize}"
+    same: npt.NDArray[np.bool_] = shown.view(bits) == expected.view(bits)
+    return same

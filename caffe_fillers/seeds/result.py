@@ -1,0 +1,82 @@
+"""What a search for a seed returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["FoundSeed", "SeedSearch"]
+
+
+@dataclass(frozen=True)
+class FoundSeed:
+    """A seed, and what of the weights is its fill.
+
+    Attributes
+    ----------
+    seed : int
+    boosts : tuple of str
+        Of the versions of Boost that were tried, those whose fills agree best.
+    same : list of str
+        The blobs, ``layer/index``, that hold the fill's bits, constant ones included.
+    changed : dict of str to int
+        The others: how many of their values differ.
+    places : list of tuple of int
+        Where the blob that was searched by differs from the fill: the first thousand places; empty if it does not.
+    """
+
+    seed: int
+    boosts: tuple[str, ...]
+    same: list[str]
+    changed: dict[str, int]
+    places: list[tuple[int, ...]]
+
+
+@dataclass
+class SeedSearch:
+    """What a search found, and what it tried. Its text says so.
+
+    Attributes
+    ----------
+    blob : str
+        The blob, ``layer/index``, that was searched by last.
+    found : list of FoundSeed
+        Every seed that gives this blob, the best first. To a blob of many values belongs one at most.
+    tried : list of str
+        What was tried, in order.
+    fitting : list of str
+        Blobs whose values look like their filler's, so that one of its seeds may have made them.
+    misfits : list of str
+        Blobs whose values can't have come of their filler: trained ones, most likely.
+    """
+
+    blob: str = ""
+    found: list[FoundSeed] = field(default_factory=list)
+    tried: list[str] = field(default_factory=list)
+    fitting: list[str] = field(default_factory=list)
+    misfits: list[str] = field(default_factory=list)
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that was found, or None."""
+        return self.found[0].seed if self.found else None
+
+    def __str__(self) -> str:
+        if not self.found:
+            fitting = [f"{', '.join(self.fitting)}: values look like their filler's"] if self.fitting else []
+            return "\n".join(["no seed found", *self.tried, *fitting, *self.misfits, *_REASONS])
+        best, blob = self.found[0], self.blob
+        lines = [f"seed {best.seed}", f"found by {blob}, with Boost {' or '.join(best.boosts)}"]
+        lines += [f"{blob} differs at [{', '.join(map(str, place))}]" for place in best.places[:8]]
+        if len(best.places) > 8:
+            lines.append(f"{blob} differs at {best.changed[blob] - 8} places more")
+        if len(self.found) > 1:
+            others = [str(each.seed) for each in self.found[1:9]] + ["..."] * (len(self.found) > 9)
+            lines.append(f"{len(self.found) - 1} more seeds give {blob} too: {', '.join(others)}")
+        lines.append(f"{len(best.same)} of {len(best.same) + len(best.changed)} blobs hold their initial bits")
+        return "\n".join(lines)
+
+
+_REASONS = (
+    "likely reasons: the weights were trained; the prototxt, or its phase, stages or inputs, is not that of the run;",
+    "another Boost or revision of Caffe filled them, or a fork of Caffe that fills on the GPU",
+)
