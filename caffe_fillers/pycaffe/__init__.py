@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import common, io, proto
+from .classifier import Classifier
 from .common import (
     NCCL,
     Timer,
@@ -20,6 +21,7 @@ from .common import (
     solver_count,
     solver_rank,
 )
+from .detector import Detector
 from .layer import Layer
 from .net import Net
 from .net_spec import NetSpec, layers, params, to_proto
@@ -41,6 +43,8 @@ __all__ = [
     "AdaDeltaSolver",
     "AdaGradSolver",
     "AdamSolver",
+    "Classifier",
+    "Detector",
     "Layer",
     "NesterovSolver",
     "Net",

@@ -153,7 +153,7 @@ def _taps(new: int, old: int, order: int, corners: bool) -> tuple[Array, Array, 
     return first.clip(0, old - 1), (first + 1).clip(0, old - 1), (before, behind)
 
 
-def oversample(images: Sequence[Array], crop_dims: Sequence[int]) -> Array:
+def oversample(images: Sequence[Array] | Array, crop_dims: Sequence[int] | Array) -> Array:
     """Cut ten crops out of each image: the corners, the middle, and their mirror images.
 
     Parameters
