@@ -72,7 +72,7 @@ class Transform:
         need(width >= self.crop, f"datum_width >= crop_size ({width} vs. {self.crop})")
         return channels, self.crop or height, self.crop or width
 
-    def apply(self, images: Sequence[np.ndarray], out: Array, rng: RNG, mean: Array | None = None) -> None:
+    def apply(self, images: Sequence[np.ndarray] | np.ndarray, out: Array, rng: RNG, mean: Array | None = None) -> None:
         """Write images to a batch.
 
         Parameters
@@ -89,31 +89,44 @@ class Transform:
         CaffeError
             If an image has another shape than the batch or the mean; `out` and `rng` are then untouched.
         """
-        for shape in {image.shape for image in images}:
+        for shape in {images.shape[1:]} if isinstance(images, np.ndarray) else {image.shape for image in images}:
             self._check(shape, out.shape[1:], mean)
-        drawn = rng.random_raw((len(images), self.draws)).tolist() if self.draws else None
-        size = self.crop
-        for i, image in enumerate(images):
-            place, less = out[i], mean
-            if size:
-                free = image.shape[1] - size, image.shape[2] - size
-                if self.random and drawn is not None:
-                    y, x = (draw % (room + 1) for draw, room in zip(drawn[i][-2:], free, strict=True))
-                else:
-                    y, x = free[0] // 2, free[1] // 2
-                image = image[:, y : y + size, x : x + size]
-                less = None if mean is None else mean[:, y : y + size, x : x + size]
-            if self.mirror and drawn is not None and drawn[i][0] % 2:
-                place = place[:, :, ::-1]
-            if less is None:
-                place[...] = image
-            else:
-                np.subtract(image, less, out=place)
+        if isinstance(images, np.ndarray) and not self.draws:
+            self._middle(images, out, mean)
+        else:
+            drawn = rng.random_raw((len(images), self.draws)).tolist()
+            for image, place, draws in zip(images, out, drawn, strict=True):
+                self._one(image, place, mean, draws)
         if self.mean_values:
             values = np.array(self.mean_values, out.dtype)
             out -= values[:, None, None] if len(values) > 1 else values
         if self.scale != 1:
             out *= out.dtype.type(self.scale)
+
+    def _middle(self, images: np.ndarray, out: Array, mean: Array | None) -> None:
+        """Write images of one shape, all cut alike."""
+        rows, columns = (
+            slice((whole - part) // 2, (whole - part) // 2 + part)
+            for whole, part in zip(images.shape[2:], out.shape[2:], strict=True)
+        )
+        if mean is None:
+            out[...] = images[:, :, rows, columns]
+        else:
+            np.subtract(images[:, :, rows, columns], mean[:, rows, columns], out=out)
+
+    def _one(self, image: np.ndarray, place: Array, mean: Array | None, draws: list[int]) -> None:
+        size = self.crop
+        if size:
+            rows, columns = image.shape[1] - size, image.shape[2] - size
+            y, x = (draws[-2] % (rows + 1), draws[-1] % (columns + 1)) if self.random else (rows // 2, columns // 2)
+            image = image[:, y : y + size, x : x + size]
+            mean = None if mean is None else mean[:, y : y + size, x : x + size]
+        if self.mirror and draws[0] % 2:
+            place = place[:, :, ::-1]
+        if mean is None:
+            place[...] = image
+        else:
+            np.subtract(image, mean, out=place)
 
     def _check(self, image: tuple[int, ...], top: tuple[int, ...], mean: Array | None) -> None:
         advice = f"a record is an image of shape {image}, the first of its batch became {tuple(top)}"

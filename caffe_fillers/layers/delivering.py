@@ -45,7 +45,7 @@ class Delivering(Given):
 
 
 class _Reader(Protocol):
-    def read(self, place: int, count: int) -> tuple[list[np.ndarray], list[int]]: ...
+    def read(self, place: int, count: int) -> tuple[Sequence[np.ndarray] | np.ndarray, list[int]]: ...
 
 
 class _Imaging(Delivering):
@@ -81,7 +81,7 @@ class _Imaging(Delivering):
         work.kept["place"] = self.place(work) + self.batch
         del work.kept["ready"]
 
-    def _ready(self, work: Work) -> tuple[list[np.ndarray], list[int]]:
+    def _ready(self, work: Work) -> tuple[Sequence[np.ndarray] | np.ndarray, list[int]]:
         """The batch to come, read once for its shape and its values."""
         reader = work.once("reader", lambda: self.reader(work))
         return work.once("ready", lambda: reader.read(self.place(work), self.batch))

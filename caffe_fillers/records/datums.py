@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -48,15 +49,15 @@ class Datums:
         self._values: Any = iter(())
         self._at = -1
         # how a record begins that is like one before, where its label stands, and the labels met so far
-        self._head, self._tail = b"\0", 0
+        self._head, self._tail = b"", 0
         self._shape: tuple[int, ...] = ()
         self._labels: dict[bytes, int] = {}
 
-    def read(self, place: int, count: int) -> tuple[list[np.ndarray], list[int]]:
+    def read(self, place: int, count: int) -> tuple[Sequence[np.ndarray] | np.ndarray, list[int]]:
         """Return images, each (channels, height, width), and labels of `count` records from the `place`-th on.
 
-        After the last the first comes again. Images are bytes, or float32 where a datum holds floats; they are memory
-        of the database, and last as long as this object.
+        After the last the first comes again. Images are bytes, or float32 where a datum holds floats; those of one
+        shape that are not encoded come as one array.
 
         Raises
         ------
@@ -70,27 +71,32 @@ class Datums:
         while len(values) < count:
             self._seek(0)
             values += islice(self._values, count - len(values))
-        images: list[np.ndarray] = []
-        labels = []
-        head, tail, known = self._head, self._tail, self._labels
-        for value in values:
-            label = known.get(bytes(value[tail:])) if value[: len(head)] == head else None
-            if label is None:
-                image, label = self._read(bytes(value))
-                head, tail, known = self._head, self._tail, self._labels
-            else:
-                image = np.frombuffer(value[len(head) : tail], np.uint8).reshape(self._shape)
-            images.append(image)
-            labels.append(label)
+        images, labels = self._alike(values) or self._each(values)
         self._at = place + count
         return images, labels
+
+    def _alike(self, values: list[Any]) -> tuple[np.ndarray, list[int]] | None:
+        """Read records that all are like one that was met before."""
+        head, tail, known = self._head, self._tail, self._labels
+        begin = len(head)
+        labels = [known.get(bytes(value[tail:])) if bytes(value[:begin]) == head else None for value in values]
+        whole = [label for label in labels if label is not None]
+        if len(whole) < len(values):
+            return None
+        pixels = np.frombuffer(b"".join([value[begin:tail] for value in values]), np.uint8)
+        return pixels.reshape(len(values), *self._shape), whole
+
+    def _each(self, values: list[Any]) -> tuple[list[np.ndarray], list[int]]:
+        images, labels = zip(*map(self._one, values), strict=True) if values else ((), ())
+        return list(images), list(labels)
 
     def _seek(self, place: int) -> None:
         self._cursor.first()
         self._values = self._cursor.iternext(keys=False, values=True)
         next(islice(self._values, place, place), None)
 
-    def _read(self, value: bytes) -> tuple[np.ndarray, int]:
+    def _one(self, record: Any) -> tuple[np.ndarray, int]:
+        value = bytes(record)
         datum = _parse(self._path, value, "a record")
         if datum.encoded:
             need(self._kind != "both", "!(param_.force_color() && param_.force_gray()) cannot set both")

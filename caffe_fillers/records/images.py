@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -196,7 +196,7 @@ class Images:
         self._seed, self._skip = seed, skip
         self._start()
 
-    def read(self, place: int, count: int) -> tuple[list[np.ndarray], list[int]]:
+    def read(self, place: int, count: int) -> tuple[Sequence[np.ndarray], list[int]]:
         """Return images, each (channels, height, width), and labels of `count` records from the `place`-th on.
 
         After the last the first comes again.
