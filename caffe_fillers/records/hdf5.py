@@ -39,8 +39,7 @@ class Rows:
     def __init__(self, path: Path, names: Sequence[str], dtype: Any, shuffle: bool = False) -> None:
         self._path, self._names, self._dtype, self._shuffle = path, names, dtype, shuffle
         self._files = [beside(path, word) for word in _words(path)]
-        self._at = -1
-        self._row = 0
+        self._row = self._at = 0
         self._start()
 
     def read(self, place: int, tops: Sequence[np.ndarray]) -> None:
@@ -116,7 +115,7 @@ class Rows:
         assert self._order is not None
         order = self._order.tolist()
         random_shuffle(order, self._rand)
-        self._order[:] = order
+        self._order = np.array(order)
 
 
 def hdf5_shapes(source: str, tops: Iterable[str]) -> dict[str, tuple[int, ...]]:

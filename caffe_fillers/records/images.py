@@ -145,10 +145,10 @@ def read_list(path: Path) -> Iterator[tuple[str, int]]:
         If the list can't be read.
     """
     for line in lines(path):
-        name, _, label = line.rpartition(" ")
+        name, blank, label = line.rpartition(" ")
         number = _NUMBER.match(label)
         value = int(number[1]) if number else 0
-        yield name or line, (value + 2**31) % 2**32 - 2**31
+        yield name if blank else line, (value + 2**31) % 2**32 - 2**31
 
 
 class Images:
