@@ -13,7 +13,7 @@ from .array import Array
 from .elementwise import sigmoid
 from .operation import Work
 from .softmax import softmax
-from .targets import Labels, Loss, Normalization, in_order, normalizer, picked, whole
+from .targets import LEAST, Labels, Loss, Normalization, in_order, normalizer, picked, whole
 
 __all__ = [
     "InfogainLoss",
@@ -23,8 +23,6 @@ __all__ = [
     "sigmoid_cross_entropy_loss",
     "sigmoid_cross_entropy_loss_backward",
 ]
-
-_LEAST = np.float32(1e-20)  # the smallest probability that counts, float32 in nets of either type
 
 
 def sigmoid_cross_entropy_loss(
@@ -164,7 +162,7 @@ def infogain_loss(
     rows = _square(matrix, x.shape[axis], x.dtype)
     probabilities = softmax(x, axis, out=out)
     number = x.dtype.type
-    logs = np.maximum(probabilities, number(_LEAST))
+    logs = np.maximum(probabilities, number(LEAST))
     np.log(logs, out=logs, dtype=np.float64, casting="same_kind")
     with np.errstate(over="ignore", invalid="ignore"):
         terms = np.moveaxis(logs, axis, -1)[counted.squeeze(axis)] * rows[index[counted]]

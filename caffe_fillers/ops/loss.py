@@ -11,7 +11,7 @@ import numpy as np
 from ..checks import need
 from .array import Array
 from .operation import Work
-from .targets import Labels, Loss, in_order, picked
+from .targets import LEAST, Labels, Loss, in_order, picked
 
 __all__ = [
     "HingeLoss",
@@ -21,8 +21,6 @@ __all__ = [
     "multinomial_logistic_loss",
     "multinomial_logistic_loss_backward",
 ]
-
-_LEAST = np.float32(1e-20)  # the smallest probability that counts, float32 in nets of either type
 
 
 def _classes(x: Array, labels: Labels) -> tuple[Array, Labels]:
@@ -122,7 +120,7 @@ def multinomial_logistic_loss(x: Array, labels: Labels) -> float:
     0.3465735912322998
     """
     rows, index = _classes(x, labels)
-    right = np.maximum(np.take_along_axis(rows, index, 1), x.dtype.type(_LEAST))
+    right = np.maximum(np.take_along_axis(rows, index, 1), x.dtype.type(LEAST))
     np.log(right, out=right, dtype=np.float64, casting="same_kind")
     number = x.dtype.type
     return float(number(-in_order(right)) / number(len(x))) + 0.0
@@ -137,7 +135,7 @@ def multinomial_logistic_loss_backward(
     number = dx.dtype.type
     dx.fill(0)
     scale = -number(loss_weight) / number(len(x))
-    right = np.maximum(np.take_along_axis(rows, index, 1), number(_LEAST))
+    right = np.maximum(np.take_along_axis(rows, index, 1), number(LEAST))
     np.put_along_axis(dx.reshape(rows.shape), index, scale / right, 1)
     return dx
 

@@ -14,10 +14,12 @@ from ..errors import CaffeError
 from .array import Array
 from .operation import Operation
 
-__all__ = ["Labels", "Loss", "Normalization", "in_order", "normalizer", "picked", "whole"]
+__all__ = ["LEAST", "Labels", "Loss", "Normalization", "in_order", "normalizer", "picked", "whole"]
 
 Labels = npt.NDArray[Any]
 Normalization = Literal["VALID", "FULL", "BATCH_SIZE", "NONE"]
+LEAST = np.float32(1e-20)
+"""The smallest probability that counts in the losses that take a logarithm; float32 in nets of either type."""
 _INT_MIN = -(2**31)
 
 
