@@ -16,12 +16,13 @@ import pytest
 from click.testing import CliRunner
 
 import caffe_fillers as cf
-from caffe_fillers.signals import SignalReport, forward
+from caffe_fillers.signals import SignalReport
+from caffe_fillers.signals import measure as forward
 from caffe_fillers.signals.activations import ACTIVATIONS
+from caffe_fillers.signals.fans import true_fans
 from caffe_fillers.signals.meanfield import Values
 from caffe_fillers.signals.plots import signal_plot
 from caffe_fillers.signals.propagation import LayerSignal, Walk
-from caffe_fillers.signals.sums import true_fans
 
 ROOT = Path(__file__).parents[1]
 NETS = runpy.run_path(str(ROOT / "examples" / "signal" / "nets.py"))

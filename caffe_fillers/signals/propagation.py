@@ -16,8 +16,9 @@ import numpy as np
 from ..layers.rule import Layer, Shape
 from ..net import Net
 from .activations import activation
+from .fans import WEIGHTED, Fans, true_fans, values_pooled
 from .meanfield import Values
-from .sums import WEIGHTED, Fans, designed_moments, histogram, measured_moments, true_fans, values_pooled
+from .moments import designed_moments, histogram, measured_moments
 
 __all__ = ["LayerSignal", "Walk"]
 

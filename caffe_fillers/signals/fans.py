@@ -1,21 +1,14 @@
-"""What a layer with weights sums: over how many inputs, and how its weights are distributed."""
+"""What a layer with weights sums: over how many inputs."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from ..blob import Blob
-from ..errors import CaffeError
 from ..layers import spatial
 from ..layers.rule import Layer, Shape, axis
 
-__all__ = ["WEIGHTED", "Fans", "designed_moments", "histogram", "measured_moments", "true_fans", "values_pooled"]
-
-_BINS = 41
+__all__ = ["WEIGHTED", "Fans", "true_fans", "values_pooled"]
 
 WEIGHTED = {
     "Convolution",
@@ -90,56 +83,3 @@ def values_pooled(layer: Layer, bottom: Shape, top: Shape) -> float:
         met = _reached(bottom[2 + i], places, window.kernel[i], window.stride[i], window.pad[i], 1)
         mean *= met / places if places else 1.0
     return mean
-
-
-# --- weights -------------------------------------------------------------------------------------------------------
-
-
-def designed_moments(filler: dict[str, Any], std: float | None) -> tuple[float, float] | None:
-    """Mean and variance that a filler is designed to give, where it is."""
-    kind = filler["type"]
-    if kind == "positive_unitball" or std is None or not math.isfinite(std):
-        return None
-    mean = 0.0
-    if kind == "constant":
-        mean = filler.get("value", 0.0)
-    elif kind == "uniform":
-        mean = (filler.get("min", 0.0) + filler.get("max", 1.0)) / 2
-    elif kind == "gaussian":
-        mean = filler.get("mean", 0.0)
-    elif kind == "bilinear":
-        return None
-    return mean, std**2
-
-
-def measured_moments(blob: Blob) -> tuple[float, float] | None:
-    try:
-        data = blob.data
-    except CaffeError:
-        return None
-    total = square = 0.0
-    flat = data.reshape(-1)
-    for start in range(0, flat.size, 1 << 20):
-        piece = flat[start : start + (1 << 20)].astype(np.float64)
-        total += float(piece.sum())
-        square += float(piece @ piece)
-    if not flat.size:
-        return None
-    mean = total / flat.size
-    return mean, max(square / flat.size - mean**2, 0.0)
-
-
-def histogram(values: np.ndarray) -> dict[str, list[float]]:
-    """Counts of `values` in even bins that reach four deviations, or as far as there are values."""
-    flat = values.reshape(-1)
-    if flat.size > 200_000:
-        flat = flat[:: flat.size // 200_000 + 1]
-    flat = flat[np.isfinite(flat)].astype(np.float64)
-    if not flat.size:
-        return {"edges": [], "counts": []}
-    mean, std = float(flat.mean()), float(flat.std())
-    low, high = max(float(flat.min()), mean - 4 * std), min(float(flat.max()), mean + 4 * std)
-    if not low < high:
-        return {"edges": [low, high], "counts": [int(flat.size)]}
-    counts, edges = np.histogram(flat, _BINS, (low, high))
-    return {"edges": edges.tolist(), "counts": counts.tolist()}

@@ -15,7 +15,8 @@ from ..layers import spatial
 from ..layers.rule import Layer, Shape, axis
 from ..net import Net
 from .activations import activation
-from .sums import WEIGHTED, histogram
+from .fans import WEIGHTED
+from .moments import histogram
 
 __all__ = ["Measured", "measure"]
 

@@ -1,0 +1,240 @@
+"""What the theory says about a net before it is trained: how the variance of its signal grows or shrinks by depth.
+
+`propagation` does the reckoning; here it is read: where the signal dies or blows up, and what would hold it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CaffeError
+from ..net import Net
+
+if TYPE_CHECKING:
+    # only who asks for a report pays for what it needs
+    from .propagation import LayerSignal
+
+__all__ = ["BLOWN_UP", "DIED", "SignalReport", "signal"]
+
+DIED, BLOWN_UP = 1e-3, 1e3
+"""Where a product of gains counts as the end of the signal: its amplitude has changed some thirtyfold."""
+
+
+@dataclass(slots=True)
+class SignalReport:
+    """What `signal` found.
+
+    Attributes
+    ----------
+    name, phase : str
+    layers : list of LayerSignal
+        The layers with weights, in the net's order.
+    findings : list of str
+        Where the signal dies or blows up, and what would hold it.
+    notes : list of str
+        What the theory leaves out in this net.
+    images : int
+        How many images the measurement pushed through; 0 without one.
+    """
+
+    name: str
+    phase: str
+    layers: list[LayerSignal] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    images: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; what is not finite becomes None."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draw it by depth, with a histogram for each layer.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            Ending in ``.png`` (needs matplotlib, the extra `plot`) or ``.html`` (one file, complete in itself).
+
+        Raises
+        ------
+        CaffeError
+            For another suffix, a report without layers, or a file that can't be written.
+        """
+        from .plots import signal_plot
+
+        signal_plot(self, path)
+
+    def __repr__(self) -> str:
+        return f"<SignalReport {self.name!r} {self.phase}: {len(self.layers)} layers with weights>"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# --- findings ------------------------------------------------------------------------------------------------------
+
+
+def _filler_text(filler: dict[str, Any] | None) -> str:
+    if filler is None:
+        return "another one"
+    rest = "".join(
+        f" {key}: {value:g}" if isinstance(value, float) else f" {key}: {value}"
+        for key, value in filler.items()
+        if key != "type"
+    )
+    return f'type: "{filler["type"]}"{rest}'
+
+
+def _product(row: LayerSignal, forward: bool) -> float | None:
+    return row.forward if forward else row.backward
+
+
+def _gain(row: LayerSignal, forward: bool) -> float | None:
+    return row.forward_gain if forward else row.backward_gain
+
+
+def _times(number: int) -> str:
+    return f"in {number} layer{'s' * (number > 1)}"
+
+
+def _holding(rows: Sequence[LayerSignal], forward: bool, died: bool) -> str:
+    """The fillers that would hold what these layers lose or amplify, the most frequent first."""
+    holders: dict[str, int] = {}
+    for row in rows:
+        gain = _gain(row, forward)
+        if gain is None or row.normalised or not (gain < 0.9 if died else gain > 1.1):
+            continue
+        holder = _filler_text(row.holds_forward if forward else row.holds_backward)
+        holders[holder] = holders.get(holder, 0) + 1
+    ordered = sorted(holders.items(), key=lambda item: -item[1])
+    told = ordered[:2]
+    hints = [f"weight_filler {{ {name} }} {_times(number)}" for name, number in told]
+    rest = sum(number for _, number in ordered[2:])
+    if rest:
+        hints.append(f"others {_times(rest)}")
+    return "; what would hold it: " + ", ".join(hints) if hints else ""
+
+
+def _find(rows: Sequence[LayerSignal], forward: bool) -> list[str]:
+    """Say where the signal ends in this direction, walking the way it goes.
+
+    What counts is the change since the first layer: its own scale belongs to the input's, or the loss's. The gradient
+    of the input itself is of no use.
+    """
+    way = [row for row in (rows if forward else reversed(rows)) if _product(row, forward) is not None]
+    if not forward:
+        way = [row for row in way if row.depth > 1]
+    if not way:
+        return []
+    products = [_product(row, forward) or 0.0 for row in way]
+    # 0 from the start is told otherwise
+    changes = [product / products[0] if products[0] else 1.0 for product in products]
+    for died in (True, False):
+        beyond = [change <= DIED if died else change >= BLOWN_UP for change in changes]
+        # a narrow branch dips for a layer or two; the signal has ended where it stays away
+        at = next((i for i in range(len(way)) if all(beyond[i : i + 3])), None)
+        if at is None:
+            continue
+        text = (
+            f"{'forward: the signal' if forward else 'backward: the gradient'} {'dies' if died else 'blows up'} "
+            f"at layer '{way[at].layer}' (layer {way[at].depth} of {max(row.depth for row in rows)}): "
+            f"the product of gains is {products[at]:.2g} there"
+        )
+        if at < len(way) - 1:
+            text += f", {products[-1]:.2g} at the {'end' if forward else 'beginning'}"
+        return [text + _holding(rows, forward, died)]
+    return []
+
+
+def _findings(rows: list[LayerSignal]) -> list[str]:
+    dead = [row for row in rows if row.fan_in is not None and row.forward_gain == 0]
+    if dead:
+        others = f" and {len(dead) - 1} more begin" if len(dead) > 1 else " begins"
+        return [
+            f"layer '{dead[0].layer}'{others} with weights of 0: nothing passes, and all outputs learn alike; "
+            "give them a weight_filler, or copy weights"
+        ]
+    return _find(rows, forward=True) + _find(rows, forward=False)
+
+
+def signal(net: Net, measure: bool = False, *, images: int | None = None) -> SignalReport:
+    """Say what the theory says about a net before it is trained.
+
+    Parameters
+    ----------
+    net : Net
+        Built with ``fill=True``, or without for the theory alone. Its phase counts: Dropout works in TRAIN.
+    measure : bool, optional
+        Push noise of mean 0 and variance 1 through the net in NumPy, as far as its layers allow, and measure.
+    images : int, optional
+        How many images to push through; as many as are quick unless given.
+
+    Returns
+    -------
+    SignalReport
+        `layers` has a row for each layer with weights; `findings` says where the signal dies or blows up.
+
+    Raises
+    ------
+    CaffeError
+        If `net` is no Net, or `measure` is asked of one without values.
+
+    Notes
+    -----
+    *Products.* For a layer with weights the forward gain is ``fan_in Var(W) factor`` (He et al. 2015, equation 9) and
+    the backward gain ``fan_out Var(W) factor`` (equation 13), with the fans that the sums really have. They are
+    multiplied along depth; where ways join, Concat takes the mean by channels, and sums of an Eltwise add. Pooling
+    counts as 1, Dropout in training as ``1 / (1 - ratio)``, LRN as what its formula gives for the predicted mean
+    square, Scale as the square of its scale. BatchNorm (always as it trains, with the batch's own statistics) sets the
+    forward product to 1 and divides the backward one by the predicted variance. Backward products begin with 1 at the
+    losses (with the square of loss_weight), or at the net's outputs where it has none. Padding is not counted.
+
+    *Prediction.* `variance` follows how values are distributed, in the mean-field picture: weights random, inputs
+    independent noise; padding, biases, means that are not 0, and saturation are counted. It leaves out that
+    neighbouring values become alike.
+
+    Layers whose values are not modelled (recurrent ones, Softmax, those of Python ...) let the signal start anew, with
+    variance 1; a note says so where layers with weights follow.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> net = cf.Net("examples/mnist/lenet_train_test.prototxt", rng=1701, inputs={"mnist": (1, 28, 28)})
+    >>> report = cf.signal(net)
+    >>> [(row.layer, row.fan_in, row.activation, row.factor) for row in report.layers]
+    [('conv1', 25, '', 1.0), ('conv2', 500, '', 1.0), ('ip1', 800, 'ReLU', 0.5), ('ip2', 500, '', 1.0)]
+    """
+    if not isinstance(net, Net):
+        raise CaffeError(f"signal reads a Net, got {type(net).__name__}; build one with caffe_fillers.Net(path)")
+    from .propagation import Walk
+
+    walk = Walk(net)
+    rows = [step.row for step in walk.steps if step.row is not None]
+    report = SignalReport(net.name, net.phase, rows, _findings(rows))
+    for step in walk.steps:
+        if not step.modelled and any(walk.blobs[i].matters for i in step.tops):
+            report.notes.append(
+                f"layer '{step.layer.name}' of type {step.layer.type} is not modelled: behind it the signal starts anew"
+            )
+    if measure:
+        from .measure import measure as push
+
+        results = push(net, images)
+        report.images = results.images
+        for i, step in enumerate(walk.steps):
+            if step.row is not None and i in results.variances:
+                step.row.measured, step.row.histogram = results.variances[i], results.histograms[i]
+        if results.stopped:
+            report.notes.append("not measured from here on: " + ", ".join(results.stopped))
+    return report
