@@ -148,6 +148,11 @@ class Blob:
                 f"a blob of shape {self._shape} needs {self.count() * self._dtype.itemsize} bytes, more than there are"
             ) from None
 
+    def release(self) -> None:
+        """Give the memory back; the values are zeros when they are next read."""
+        self._data = self._diff = None
+        Blob.layouts += 1
+
     def without_data(self, why: str) -> Blob:
         """Make reading `data` an error that says `why`; returns the blob."""
         self._absent = why
@@ -249,9 +254,9 @@ class Blob:
             flat = flat * dim + at
         return flat
 
-    def reshape(self, *shape: int) -> None:
+    def reshape(self, *shape: int | Sequence[int]) -> None:
         """Give the blob another shape; what is in memory stays where the count is unchanged, else becomes zero."""
-        dims = check_shape(shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+        dims = check_shape(shape[0] if len(shape) == 1 else shape)  # type: ignore[arg-type]
         if dims == self._shape:
             return
         for part in ("_data", "_diff"):

@@ -60,7 +60,7 @@ def copy_weights(net: Any, weights: Any) -> CopyReport:
         last[layer.name] = layer
     owned = {
         id(blob)
-        for step in net._steps
+        for step in net.steps
         for blob, owner in zip(step.layer.blobs, step.owners, strict=True)
         if owner is None
     }

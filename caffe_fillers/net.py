@@ -180,7 +180,7 @@ class Net:
         self.boost, self.seed = stream.boost, stream.seed
         self.dtype = Blob((), dtype).dtype
         try:
-            self._steps, self.blobs = plan_net(
+            self.steps, self.blobs = plan_net(
                 source,
                 state,
                 stream,
@@ -194,15 +194,15 @@ class Net:
         except CaffeError:
             source.warn()
             raise
-        source.warn(self._steps)
+        source.warn(self.steps)
         needed = sum(
             blob.count() * self.dtype.itemsize
-            for step in self._steps
+            for step in self.steps
             for blob, owner in zip(step.layer.blobs, step.owners, strict=True)
             if owner is None
         )
         # DummyData fills tops, and a recurrent layer has Caffe fill its parameters anew for each time step
-        extra = sum(step.work_besides(self.blobs) for step in self._steps) * self.dtype.itemsize
+        extra = sum(step.work_besides(self.blobs) for step in self.steps) * self.dtype.itemsize
         if max_bytes is not None and needed + extra > max_bytes:
             besides = f", {extra:,} of them for time steps and constant tops" if extra else ""
             raise CaffeError(
@@ -212,7 +212,7 @@ class Net:
         self._tape_made: Tape | None = None
         before = stream.copy()
         try:
-            for step in self._steps:
+            for step in self.steps:
                 carry_out(step, self.blobs, stream, fill, threads)
             self._collect()
             if weights is not None:
@@ -224,7 +224,7 @@ class Net:
             raise
 
     def _collect(self) -> None:
-        self.layers: list[Layer] = [step.layer for step in self._steps if not step.node.inserted]
+        self.layers: list[Layer] = [step.layer for step in self.steps if not step.node.inserted]
         self.params: OrderedDict[str, list[Blob]] = OrderedDict()
         self.report: Any = None
         for layer in self.layers:
@@ -255,7 +255,7 @@ class Net:
     def outputs(self) -> list[str]:
         """The tops that nobody reads, by name as Caffe lists them."""
         free: dict[str, None] = {}
-        for step in self._steps:
+        for step in self.steps:
             for name in step.node.wired:
                 free.pop(name, None)
             free.update(dict.fromkeys(step.layer.tops))
@@ -270,7 +270,7 @@ class Net:
             from .running import Tape
 
             force = self.source.message.force_backward
-            self._tape_made = Tape(self._steps, self.rng, force, self._max_bytes)
+            self._tape_made = Tape(self.steps, self.rng, force, self._max_bytes)
         return self._tape_made
 
     def forward(
@@ -310,8 +310,8 @@ class Net:
         (1, 10)
         """
         tape = self.tape
-        first, last = self._place(start, 0), self._place(end, len(self._steps) - 1)
-        names = [*(self.outputs if end is None else self._steps[last].layer.tops), *(blobs or ())]
+        first, last = self._place(start, 0), self._place(end, len(self.steps) - 1)
+        names = [*(self.outputs if end is None else self.steps[last].layer.tops), *(blobs or ())]
         found = [
             (name, self._blob(name)) for name in dict.fromkeys(names) if name in self.blobs or name in (blobs or ())
         ]
@@ -353,8 +353,8 @@ class Net:
         and a loss before it, or if the net says `force_backward: true`.
         """
         tape = self.tape
-        first, last = self._place(start, len(self._steps) - 1), self._place(end, 0)
-        names = [*(self.inputs if end is None else self._steps[last].layer.bottoms), *(diffs or ())]
+        first, last = self._place(start, len(self.steps) - 1), self._place(end, 0)
+        names = [*(self.inputs if end is None else self.steps[last].layer.bottoms), *(diffs or ())]
         found = [(name, self._blob(name)) for name in dict.fromkeys(names)]
         self._give(tops, "diff")
         tape.backward(first, last - 1)
@@ -362,9 +362,9 @@ class Net:
 
     def forward_backward(self) -> float:
         """Run forward, then backward, and return the loss: each top with a loss_weight times it, added up."""
-        self.tape.forward(0, len(self._steps))
+        self.tape.forward(0, len(self.steps))
         loss = self.tape.loss()
-        self.tape.backward(len(self._steps) - 1, -1)
+        self.tape.backward(len(self.steps) - 1, -1)
         return loss
 
     def forward_all(self, blobs: Iterable[str] | None = None, **inputs: Any) -> OrderedDict[str, np.ndarray]:
@@ -402,7 +402,7 @@ class Net:
                 part = values[begin : begin + batch]
                 rest = batch - len(part)
                 piece[name] = np.concatenate([part, np.zeros((rest, *part.shape[1:]), part.dtype)]) if rest else part
-            for name, values in self.forward(blobs, **piece).items():
+            for name, values in self.forward(blobs, None, None, **piece).items():
                 parts.setdefault(name, []).append(np.atleast_1d(values).copy())
         return OrderedDict(
             (name, np.concatenate([np.atleast_1d(v) for v in made])[:items]) for name, made in parts.items()
@@ -436,7 +436,7 @@ class Net:
         for name in self.inputs:
             if not self.blobs[name].written:
                 self.blobs[name].data[...] = noise.standard_normal(self.blobs[name].shape)
-        rows = zip(self._steps, self.tape.time(iterations), strict=True)
+        rows = zip(self.steps, self.tape.time(iterations), strict=True)
         return [
             {"layer": step.layer.name, "type": step.layer.type, "forward": 1e3 * ahead, "backward": 1e3 * back}
             for step, (ahead, back) in rows
@@ -495,23 +495,26 @@ class Net:
     @property
     def loss_weights(self) -> dict[str, float]:
         """By name, the tops that are part of the loss, and with what weight."""
-        return {step.layer.tops[i]: weight for step in self._steps for i, weight in step.losses().items()}
+        return {step.layer.tops[i]: weight for step in self.steps for i, weight in step.losses().items()}
 
     def _learnable(self) -> list[tuple[Blob, float, float]]:
         found: dict[int, tuple[Blob, list[float | None]]] = {}
-        for step in self._steps:
+        for step in self.steps:
             for i, (blob, owner) in enumerate(zip(step.layer.blobs, step.owners, strict=True)):
                 said = found.setdefault(id(owner or blob), (owner or blob, [None, None]))[1]
                 for k, kind in enumerate(("lr_mult", "decay_mult")):
                     # of those who share, the first that says something
                     if said[k] is None:
                         said[k] = step.multiplier(kind, i)
-        return [(blob, *(1.0 if value is None else value for value in said)) for blob, said in found.values()]
+        return [
+            (blob, 1.0 if rate is None else rate, 1.0 if decay is None else decay)
+            for blob, (rate, decay) in found.values()
+        ]
 
     def _place(self, layer: str | None, default: int) -> int:
         if layer is None:
             return default
-        for i, step in enumerate(self._steps):
+        for i, step in enumerate(self.steps):
             if step.layer.name == layer:
                 return i
         raise CaffeError(f"no layer is named {layer!r}; there are {', '.join(self.layer_dict) or 'none'}")
@@ -551,7 +554,7 @@ class Net:
         """
         rows = []
         places: dict[int, str] = {}
-        for step in self._steps:
+        for step in self.steps:
             layer = step.layer
             spent = {draw.what: draw for draw in layer.draws}
             for i, (blob, owner) in enumerate(zip(layer.blobs, step.owners, strict=True)):
@@ -623,7 +626,7 @@ class Net:
                 [owner is None for owner in step.owners],
                 diffs=[blob.diff for blob in step.layer.blobs] if diffs else None,
             )
-            for step in self._steps
+            for step in self.steps
         ]
         return WeightSet(layers, self.name, self.provenance())
 

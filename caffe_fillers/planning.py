@@ -94,10 +94,15 @@ class Step:
     owners: list[Blob | None] = field(default_factory=list)
     top_plans: list[fillers.Plan | None] = field(default_factory=list)
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether the layer's type is a loss, whose top counts unless the text says otherwise."""
+        return self.rule is not None and self.rule.automatic_top
+
     def loss_weights(self) -> list[float]:
         """What the text gives the tops for a loss_weight, or a loss gives itself."""
         weights = [] if self.node.loss_moved else list(self.layer.message.loss_weight)
-        return weights or [1.0] * (self.rule is not None and self.rule.automatic_top)
+        return weights or [1.0] * self.is_loss
 
     def losses(self) -> dict[int, float]:
         """Which tops are part of the loss, and with what weight."""

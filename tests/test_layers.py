@@ -214,7 +214,7 @@ def test_a_split_top_can_carry_a_loss_weight_of_its_own(net):
         (2, 4),
     )
     # the weight moves to the Split, so the layer's own count of them is no longer wrong
-    assert [entry.layer.type for entry in built._steps] == ["Input", "Slice", "Split", "ReLU"]
+    assert [entry.layer.type for entry in built.steps] == ["Input", "Slice", "Split", "ReLU"]
 
 
 def test_blobs_written_in_the_text_are_used_and_nothing_is_drawn(net):

@@ -120,7 +120,7 @@ class Net:
 
     def _wrap(self, net: nets.Net) -> None:
         self.wrapped = net
-        self._steps: list[Step] = net._steps
+        self._steps: list[Step] = net.steps
         self._layer_names = [step.layer.name for step in self._steps]
         self.blobs: OrderedDict[str, BlobView] = OrderedDict()
         self.blob_loss_weights: OrderedDict[str, float] = OrderedDict()

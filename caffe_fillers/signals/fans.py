@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from ..layers import spatial
-from ..layers.rule import Layer, Shape, axis
+from .. import ops
+from ..layers.rule import Shape
+from ..ops import Window
 
-__all__ = ["WEIGHTED", "Fans", "true_fans", "values_pooled"]
-
-WEIGHTED = {
-    "Convolution",
-    "ConvolutionDepthwise",
-    "Deconvolution",
-    "DepthwiseConvolution",
-    "Embed",
-    "InnerProduct",
-    "MarginInnerProduct",
-}
-
-
-# --- fans ----------------------------------------------------------------------------------------------------------
+__all__ = ["Fans", "true_fans", "values_pooled"]
 
 
 @dataclass(slots=True)
@@ -33,53 +22,48 @@ class Fans:
     inside: float = 1.0
 
 
-def _reached(size: int, places: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
+def _reached(window: Window, size: Shape, places: Shape) -> int:
     """How many pairs of a place and an offset of the kernel meet a pixel that exists."""
-    met = 0
-    for tap in range(kernel):
-        offset = tap * dilation - pad
-        first = max(0, -(offset // stride))
-        last = min(places - 1, (size - 1 - offset) // stride)
-        met += max(0, last - first + 1)
+    met = 1
+    for n, o, k, s, p, d in zip(size, places, window.kernel, window.stride, window.pad, window.dilation, strict=True):
+        pairs = 0
+        for tap in range(k):
+            offset = tap * d - p
+            first, last = max(0, -(offset // s)), min(o - 1, (n - 1 - offset) // s)
+            pairs += max(0, last - first + 1)
+        met *= pairs
     return met
 
 
-def true_fans(layer: Layer, weight: Shape, bottom: Shape, top: Shape) -> Fans:
-    if layer.type in ("InnerProduct", "MarginInnerProduct"):
-        transposed = layer.type == "InnerProduct" and layer.message.inner_product_param.transpose
-        # up to rc2 a matrix had two axes of 1 before it
-        outputs, inputs = weight[:-3:-1] if transposed else weight[-2:]
-        return Fans(inputs, outputs)
-    if layer.type == "Embed":
+def true_fans(operation: Any, weight: Shape, bottom: Shape, top: Shape) -> Fans | None:
+    """The fans of the sums that an operation makes with a weight of that shape; None where it makes none."""
+    if isinstance(operation, ops.Embed):
         # one row is looked up: nothing is summed
         return Fans(1, weight[1])
-    param = layer.message.convolution_param
-    first = axis(bottom, param.axis) + 1
-    axes = len(bottom) - first
-    window = spatial.convolution_window(param, axes)
-    kernel, stride, pad, dilation = window.kernel, window.stride, window.pad, window.dilation
-    taps, steps = math.prod(kernel), math.prod(stride)
-    transposed = layer.type == "Deconvolution"
-    met = 1
-    for i in range(axes):
-        small, large = (bottom, top) if transposed else (top, bottom)
-        met *= _reached(large[first + i], small[first + i], kernel[i], stride[i], pad[i], dilation[i])
+    if isinstance(operation, (ops.Convolution, ops.Deconvolution)):
+        return _convolved(operation, weight, bottom, top)
+    # up to rc2 a matrix had two axes of 1 before it
+    matrix = weight[:-3:-1] if isinstance(operation, ops.InnerProduct) and operation.transpose else weight[-2:]
+    # a fork's layer that multiplies with a matrix as an inner product does
+    alike = operation is None and top and matrix == (top[-1], math.prod(bottom[1:]))
+    return Fans(matrix[1], matrix[0]) if isinstance(operation, ops.InnerProduct) or alike else None
+
+
+def _convolved(operation: ops.Convolution | ops.Deconvolution, weight: Shape, bottom: Shape, top: Shape) -> Fans:
+    window, axes = operation.window, len(operation.window.kernel)
+    taps, steps = math.prod(window.kernel), math.prod(window.stride)
+    transposed = isinstance(operation, ops.Deconvolution)
+    small, large = (bottom, top) if transposed else (top, bottom)
+    met = _reached(window, large[-axes:], small[-axes:])
     # the mean number of taps that reach an output, against that away from borders
-    places, full = math.prod(top[first:]), taps / steps if transposed else taps
+    places, full = math.prod(top[-axes:]), taps / steps if transposed else taps
     inside = met / (places * full) if places else 0.0
     if transposed:
-        per_group = bottom[first - 1] / (1 if layer.type == "ConvolutionDepthwise" else param.group)
-        return Fans(per_group * taps / steps, weight[1] * taps, inside)
-    outputs = 1 if layer.type == "ConvolutionDepthwise" else weight[0] / param.group
-    return Fans(weight[1] * taps, outputs * taps / steps, inside)
+        return Fans(weight[0] / operation.group * taps / steps, weight[1] * taps, inside)
+    return Fans(weight[1] * taps, weight[0] / operation.group * taps / steps, inside)
 
 
-def values_pooled(layer: Layer, bottom: Shape, top: Shape) -> float:
+def values_pooled(window: Window, bottom: Shape, top: Shape) -> float:
     """How many values a pooling looks at, on average."""
-    window = spatial.pooling_window(layer.message.pooling_param, bottom[2:])
-    mean = 1.0
-    for i in range(2):
-        places = top[2 + i]
-        met = _reached(bottom[2 + i], places, window.kernel[i], window.stride[i], window.pad[i], 1)
-        mean *= met / places if places else 1.0
-    return mean
+    places = math.prod(top[2:])
+    return _reached(window, bottom[2:], top[2:]) / places if places else 1.0

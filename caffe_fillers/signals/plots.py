@@ -10,8 +10,8 @@ from typing import Any
 
 from ..errors import CaffeError
 from ..files import as_path, replacing
-from .propagation import LayerSignal
 from .report import BLOWN_UP, DIED, SignalReport
+from .rows import LayerSignal
 
 __all__ = ["signal_plot"]
 

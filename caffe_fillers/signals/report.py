@@ -16,7 +16,7 @@ from ..net import Net
 
 if TYPE_CHECKING:
     # only who asks for a report pays for what it needs
-    from .propagation import LayerSignal
+    from .rows import LayerSignal
 
 __all__ = ["BLOWN_UP", "DIED", "SignalReport", "signal"]
 
@@ -217,22 +217,23 @@ def signal(net: Net, measure: bool = False, *, images: int | None = None) -> Sig
     """
     if not isinstance(net, Net):
         raise CaffeError(f"signal reads a Net, got {type(net).__name__}; build one with caffe_fillers.Net(path)")
-    from .propagation import Walk
+    from .propagation import Propagation
 
-    walk = Walk(net)
-    rows = [step.row for step in walk.steps if step.row is not None]
+    way = Propagation(net)
+    rows = [step.row for step in way.steps if step.row is not None]
     report = SignalReport(net.name, net.phase, rows, _findings(rows))
-    for step in walk.steps:
-        if not step.modelled and any(walk.blobs[i].matters for i in step.tops):
+    for step in way.steps:
+        if not step.modelled and any(way.blobs[i].matters for i in step.tops):
             report.notes.append(
                 f"layer '{step.layer.name}' of type {step.layer.type} is not modelled: behind it the signal starts anew"
             )
     if measure:
         from .measure import measure as push
 
-        results = push(net, images)
+        places = {i for i, step in enumerate(way.steps) if step.row is not None and step.row.fan_in is not None}
+        results = push(net, places, images)
         report.images = results.images
-        for i, step in enumerate(walk.steps):
+        for i, step in enumerate(way.steps):
             if step.row is not None and i in results.variances:
                 step.row.measured, step.row.histogram = results.variances[i], results.histograms[i]
         if results.stopped:

@@ -23,15 +23,10 @@ def parameters(net: cf.Net) -> None:
             k += 1
             shape = blob.shape
             if layer.type == "BatchNorm":
-                values = (
-                    0.1 * r.standard_normal(shape)
-                    if i == 0
-                    else 0.5 + r.uniform(0, 1, shape)
-                    if i == 1
-                    else np.full(shape, 2.0)
-                )
+                # all three were drawn each time, one of them was taken
+                values = (0.1 * r.standard_normal(shape), 0.5 + r.uniform(0, 1, shape), np.full(shape, 2.0))[i]
             elif layer.type == "Scale":
-                values = 0.5 + r.uniform(0, 1, shape) if i == 0 else 0.1 * r.standard_normal(shape)
+                values = (0.5 + r.uniform(0, 1, shape), 0.1 * r.standard_normal(shape))[i]
             elif layer.type == "PReLU":
                 values = 0.25 * (0.5 + r.uniform(0, 1, shape))
             elif i == 0 and len(shape) >= 2:
@@ -46,10 +41,8 @@ def test_nets(name, corpus):
     case = NETS[name]
     path = corpus / name if name.startswith("caffe/") else corpus / "files" / name
     net = cf.Net(path, "TEST", rng=1, fill=True)
-    for name_of in net.inputs:
-        shape = net.blobs[name_of].shape
-        if shape[0] > 2:
-            net.blobs[name_of].reshape(2, *shape[1:])
+    for blob, shape in case["inputs"].items():
+        net.blobs[blob].reshape(*shape)
     net.reshape()
     parameters(net)
     for j, blob in enumerate(net.inputs):
