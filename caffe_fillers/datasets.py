@@ -7,6 +7,7 @@ not at all.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ import numpy as np
 
 from . import schema
 from ._core import RNG
-from .errors import CaffeError
+from .checks import need_equal
+from .errors import CaffeError, CaffeWarning
 from .files import as_path
 from .fillers import as_rng
 
-__all__ = ["digits", "mnist", "siamese"]
+__all__ = ["digits", "images", "mnist", "siamese"]
 
 _Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 _TRAIN = 4000  # of the 5,000 digits
@@ -151,6 +153,82 @@ def siamese(
     return _write(databases)
 
 
+def images(
+    out: str | os.PathLike[str],
+    source: str | os.PathLike[str],
+    *,
+    root_folder: str = "",
+    resize: tuple[int, int] | None = None,
+    gray: bool = False,
+    encode: str | None = None,
+    shuffle: bool = False,
+    rng: RNG | int | None = None,
+    check_size: bool = False,
+) -> dict[str, int]:
+    """Make an LMDB of the images that a list names, as Caffe's convert_imageset does.
+
+    Parameters
+    ----------
+    out : str or PathLike
+        The database to make.
+    source : str or PathLike
+        The list: ``path label`` in each line.
+    root_folder : str, optional
+        What stands before each path, as it is: end it with a slash.
+    resize : tuple of int, optional
+        Height and width to bring the images to.
+    gray : bool, optional
+        One channel instead of three.
+    encode : str, optional
+        Store images encoded: "png", "jpg" and so on, or "" for what each file's suffix says. A file of that kind is
+        stored as it is unless it is resized, also with `gray`.
+    shuffle : bool, optional
+    rng : RNG, int or None, optional
+        What shuffles: the stream, Caffe's seed, or None for fresh entropy, as Caffe's tool has it.
+    check_size : bool, optional
+        Refuse images of several sizes.
+
+    Returns
+    -------
+    dict of str to int
+        The path of the database, and how many records it holds.
+
+    Raises
+    ------
+    CaffeError
+        If the list can't be read, names no image that can, or the database is there already.
+
+    Warns
+    -----
+    CaffeWarning
+        Where images can't be read: they are left out, as Caffe leaves them out.
+
+    Notes
+    -----
+    A key is the image's place in the list in eight digits, an underscore and its path. From Caffe's
+    tools/convert_imageset.cpp. Pixels are Caffe's but for JPEG, which may differ by a level or two with the decoder's
+    version; an image that is encoded anew holds the same pixels in other bytes.
+    """
+    from . import records
+
+    target, listed = as_path(out), as_path(source)
+    lines = list(records.read_list(listed))
+    if not lines:
+        raise CaffeError(f"{listed}: the list names no image: lines of 'path label' are needed")
+    if shuffle:
+        records.shuffle(lines, as_rng(rng))
+    lost: list[str] = []
+    datums = _images(listed, lines, root_folder, resize or (0, 0), not gray, encode, lost)
+    made = _write({target: _serialized(datums, check_size)})
+    if lost:
+        warnings.warn(
+            f"{len(lost)} of {len(lines)} images of {listed} can't be read and are left out, first {lost[0]}",
+            CaffeWarning,
+            stacklevel=2,
+        )
+    return made
+
+
 def _read(images: Any, labels: Any) -> tuple[_Bytes, _Bytes]:
     if images is None or labels is None:
         raise CaffeError("images and labels go together: give both files, or none")
@@ -202,3 +280,49 @@ def _records(images: _Bytes, labels: Any, first: int = 0) -> Iterator[tuple[byte
     for index, (image, label) in enumerate(zip(images, labels.tolist(), strict=True), first):
         datum.data, datum.label = image.tobytes(), int(label)
         yield b"%08d" % index, datum.SerializeToString()
+
+
+def _images(
+    listed: Path,
+    lines: list[tuple[str, int]],
+    root_folder: str,
+    size: tuple[int, int],
+    color: bool,
+    encode: str | None,
+    lost: list[str],
+) -> Iterator[tuple[bytes, Any]]:
+    from . import records
+
+    datum: Any = schema.Datum()  # one for all: what a record does not say is as the one before said, as there
+    for index, (name, label) in enumerate(lines):
+        file = records.beside(listed, root_folder + name)
+        try:
+            image = records.read_image(file, *size, color=color)
+        except CaffeError as error:
+            lost.append(str(error))
+            continue
+        suffix = name.rpartition(".")[2].lower()
+        kind = suffix if encode == "" else (encode or "").lower()
+        datum.label, datum.encoded = label, kind != ""
+        if not kind:
+            pixels = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+            datum.channels, datum.height, datum.width = pixels.shape
+            datum.data = pixels.tobytes()
+        elif not all(size) and (suffix == kind or (suffix, kind) == ("jpeg", "jpg")):
+            datum.data = file.read_bytes()
+        else:
+            datum.data = records.encode(image, kind)
+        yield b"%08d_" % index + os.fsencode(name), datum
+    if len(lost) == len(lines):
+        raise CaffeError(f"{listed}: none of its {len(lines)} images can be read, first {lost[0]}")
+
+
+def _serialized(datums: Iterator[tuple[bytes, Any]], check_size: bool) -> Iterator[tuple[bytes, bytes]]:
+    size = None
+    for key, datum in datums:
+        if check_size:
+            size = datum.channels * datum.height * datum.width if size is None else size
+            need_equal(
+                len(datum.data), size, "data.size() == data_size", f"image {os.fsdecode(key[9:])} has another size"
+            )
+        yield key, datum.SerializeToString()

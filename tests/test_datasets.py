@@ -6,12 +6,13 @@ import gzip
 import os
 import struct
 
+import cv2
 import lmdb
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from caffe_fillers import RNG, CaffeError, datasets, records, schema
+from caffe_fillers import RNG, CaffeError, CaffeWarning, datasets, records, schema
 from caffe_fillers.cli import main
 
 
@@ -180,3 +181,108 @@ def test_the_commands(tmp_path, idx):
     assert run(main, ["dataset", "mnist", str(image_file), str(label_file), str(tmp_path / "a")]).exit_code == 1
     assert run(main, ["dataset", "mnist", "a", "b"]).exit_code == 2
     assert run(main, ["dataset", "mnist"]).exit_code == 2
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """Five images and a list that names them, and one more that is none."""
+    monkeypatch.chdir(tmp_path)
+    rs = np.random.RandomState(0)
+    names = ["a b.png", "sub/c.PNG", "d.jpeg", "e.jpg", "f.bmp"]
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    for i, name in enumerate(names):
+        small = rs.randint(0, 256, (4, 5, 3)[: 2 if i == 1 else 3]).astype(np.uint8)
+        cv2.imwrite(f"in/{name}", cv2.resize(small, (20 + i, 16)))
+    (tmp_path / "list").write_text("".join(f"{name} {i - 1}\n" for i, name in enumerate([*names, "none.png"])))
+    return names
+
+
+def raw(key, image, label):
+    pixels = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+    shape = b"".join(tag + varint(dim) for tag, dim in zip((b"\x08", b"\x10", b"\x18"), pixels.shape, strict=True))
+    data = b"\x22" + varint(pixels.size) + pixels.tobytes()
+    return key, shape + data + b"\x28" + varint(label) + b"\x38\0"
+
+
+def encoded(key, content, label):
+    return key, b"\x22" + varint(len(content)) + content + b"\x28" + varint(label) + b"\x38\1"
+
+
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize("size", [None, (6, 9)])
+def test_images_as_pixels(pictures, tmp_path, gray, size):
+    with pytest.warns(CaffeWarning, match=r"1 of 6 images of list can't be read and are left out, first in/none\.png"):
+        datasets.images("db", "list", root_folder="in/", gray=gray, resize=size)
+    expected = []
+    for i, name in enumerate(pictures):
+        image = cv2.imread(f"in/{name}", cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR)
+        image = cv2.resize(image, size[::-1]) if size else image
+        expected.append(raw(b"%08d_" % i + name.encode(), image, i - 1))
+    for ours, theirs in zip(contents("db"), expected, strict=True):
+        if not theirs[0].endswith((b"jpg", b"jpeg")):
+            assert ours == theirs
+        assert (ours[0], len(ours[1])) == (theirs[0], len(theirs[1]))
+        pixels = [np.frombuffer(schema.Datum.FromString(each[1]).data, np.uint8).astype(int) for each in (ours, theirs)]
+        assert np.abs(pixels[0] - pixels[1]).max() <= 2
+
+
+@pytest.mark.filterwarnings("ignore:1 of 6 images")
+def test_images_as_files(pictures, tmp_path):
+    datasets.images("same", "list", root_folder="in/", encode="", gray=True)
+    files = [(tmp_path / "in" / name).read_bytes() for name in pictures]
+    keys = [b"%08d_" % i + name.encode() for i, name in enumerate(pictures)]
+    assert contents("same") == [
+        encoded(key, data, i - 1) for i, (key, data) in enumerate(zip(keys, files, strict=True))
+    ]
+    datasets.images("jpg", "list", root_folder="in/", encode="jpg")
+    for i, (ours, name) in enumerate(zip(contents("jpg"), pictures, strict=True)):
+        # OpenCV's own bytes; a .jpeg is one already
+        anew = cv2.imencode(".jpg", cv2.imread(f"in/{name}"))[1].tobytes()
+        assert ours == encoded(keys[i], files[i] if name.startswith(("d", "e")) else anew, i - 1)
+    datasets.images("png", "list", root_folder="in/", encode="png", resize=(6, 9))
+    for i, (_, value) in enumerate(contents("png")):
+        datum = schema.Datum.FromString(value)
+        assert (datum.encoded, datum.label, datum.HasField("channels")) == (True, i - 1, False)
+        theirs = cv2.resize(cv2.imread(f"in/{pictures[i]}"), (9, 6)).astype(int)
+        assert np.abs(cv2.imdecode(np.frombuffer(datum.data, np.uint8), -1) - theirs).max() <= 2
+
+
+@pytest.mark.filterwarnings("ignore:1 of 6 images")
+def test_images_shuffled(pictures):
+    datasets.images("db", "list", root_folder="in/", shuffle=True, rng=8, encode="")
+    order = list(range(6))
+    records.shuffle(order, RNG(8))
+    names = [*pictures, "none.png"]
+    assert [key for key, _ in contents("db")] == [
+        b"%08d_" % i + names[k].encode() for i, k in enumerate(order) if k != 5
+    ]
+
+
+def test_images_that_are_refused(pictures, tmp_path):
+    with pytest.raises(CaffeError, match=r"data.size\(\) == data_size \(1008 vs. 960\)\nimage sub/c\.PNG"):
+        datasets.images("db", "list", root_folder="in/", check_size=True)
+    with pytest.raises(CaffeError, match="'xyz' is no kind of image"):
+        datasets.images("db", "list", root_folder="in/", encode="xyz")
+    with pytest.raises(CaffeError, match=r"list: none of its 6 images can be read, first out/a b\.png"):
+        datasets.images("db", "list", root_folder="out/")
+    (tmp_path / "list").write_text("")
+    with pytest.raises(CaffeError, match="names no image"):
+        datasets.images("db", "list")
+    assert not (tmp_path / "db").exists()
+
+
+def test_the_command_for_images(pictures):
+    run = CliRunner().invoke
+    sizes = ["--resize-height", "6", "--resize-width", "9"]
+    result = run(main, ["dataset", "images", "list", "a", "--root", "in/", "--gray", *sizes])
+    assert result.exit_code == 0
+    assert result.output.startswith("warning: 1 of 6 images")
+    assert result.output.endswith("wrote a: 5 records\n")
+    with pytest.warns(CaffeWarning):
+        datasets.images("b", "list", root_folder="in/", gray=True, resize=(6, 9))
+    assert contents("a") == contents("b")
+    assert run(main, ["dataset", "images", "list", "c", "--resize-width", "9"]).exit_code == 2
+    assert run(main, ["dataset", "images", "none", "c"]).exit_code == 1

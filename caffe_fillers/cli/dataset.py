@@ -54,6 +54,44 @@ def siamese(paths: tuple[str, ...], seed: int | None, as_json: bool) -> None:
     _tell(made, as_json)
 
 
+@command.command("images")
+@click.argument("listed", metavar="LIST", type=click.Path())
+@click.argument("out", type=click.Path())
+@click.option("--root", default="", help="What stands before each path in LIST; end it with a slash.")
+@click.option("--resize-height", type=click.IntRange(0), default=0, help="Bring images to this height;")
+@click.option("--resize-width", type=click.IntRange(0), default=0, help="the two go together.")
+@click.option("--gray", is_flag=True, help="One channel instead of three.")
+@click.option("--encoded", is_flag=True, help="Store images encoded, as each file's suffix says.")
+@click.option("--encode-type", metavar="TYPE", help="Store images encoded as png, jpg ...")
+@click.option("--shuffle", is_flag=True, help="Shuffle the list first.")
+@seed_option
+@click.option("--check-size", is_flag=True, help="Refuse images of several sizes.")
+@as_json_option
+def images(listed: str, out: str, root: str, seed: int | None, as_json: bool, **options: Any) -> None:
+    """Make the LMDB OUT of the images in LIST, lines of a path and a label, as convert_imageset does.
+
+    Images that can't be read are left out.
+
+    Example: caffe-fillers dataset images train.txt train_lmdb --root train/ --resize-height 256 --resize-width 256
+    """
+    size = options["resize_height"], options["resize_width"]
+    if (size[0] > 0) != (size[1] > 0):
+        raise click.UsageError("--resize-height and --resize-width go together")
+    with progress(f"making {out}"):
+        made = cf.datasets.images(
+            out,
+            listed,
+            root_folder=root,
+            resize=size if all(size) else None,
+            gray=options["gray"],
+            encode=options["encode_type"] or ("" if options["encoded"] else None),
+            shuffle=options["shuffle"],
+            rng=checked_seed(seed),
+            check_size=options["check_size"],
+        )
+    _tell(made, as_json)
+
+
 def _paths(paths: tuple[str, ...]) -> tuple[str | None, str | None, str]:
     if len(paths) == 1:
         return None, None, paths[0]
@@ -62,9 +100,9 @@ def _paths(paths: tuple[str, ...]) -> tuple[str | None, str | None, str]:
     raise click.UsageError("give IMAGES LABELS OUT, or OUT alone")
 
 
-def _tell(made: dict[str, int], as_json: bool, **more: Any) -> None:
+def _tell(made: dict[str, int], as_json: bool) -> None:
     if as_json:
-        print_json({"databases": made, **more})
+        print_json({"databases": made})
         return
     for path, count in made.items():
         click.echo(f"wrote {path}: {count:,} records")

@@ -10,8 +10,9 @@ from .databases import Database, open_database, write_database
 from .datums import Datums, datum_shape, is_leveldb, is_lmdb
 from .hdf5 import Rows, hdf5_shapes
 from .idx import read_idx
-from .images import Images, image_shape, read_image, read_list
+from .images import Images, encode, image_shape, read_image, read_list
 from .resizing import resize
+from .shuffling import shuffle
 from .sources import beside, existing
 from .windows import Window, Windows, window_shape
 
@@ -24,6 +25,7 @@ __all__ = [
     "Windows",
     "beside",
     "datum_shape",
+    "encode",
     "existing",
     "hdf5_shapes",
     "image_shape",
@@ -34,6 +36,7 @@ __all__ = [
     "read_image",
     "read_list",
     "resize",
+    "shuffle",
     "window_shape",
     "write_database",
 ]

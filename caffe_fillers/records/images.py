@@ -19,7 +19,7 @@ from .resizing import resize
 from .shuffling import shuffle
 from .sources import ASK, beside, existing, lines
 
-__all__ = ["Images", "decode", "encoded_shape", "image_shape", "read_image", "read_list"]
+__all__ = ["Images", "decode", "encode", "encoded_shape", "image_shape", "read_image", "read_list"]
 
 _Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 _ORIENTATION = 0x0112
@@ -106,6 +106,27 @@ def _channels(image: Any) -> int:
     if image.mode in ("1", "L") or image.mode.startswith("I"):
         return 1
     return 4 if image.mode in ("RGBA", "LA", "PA") or (image.format == "PNG" and "transparency" in image.info) else 3
+
+
+def encode(image: _Bytes, kind: str) -> bytes:
+    """Encode an image, (height, width, 3) or (height, width), as the suffix `kind` says; a JPEG of quality 95.
+
+    Raises
+    ------
+    CaffeError
+        If no such kind is known, or Pillow is missing.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        raise CaffeError("to encode images: pip install 'caffe_fillers[images]'") from None
+    form = Image.registered_extensions().get(f".{kind}")
+    if form not in Image.SAVE:
+        raise CaffeError(f"{kind!r} is no kind of image that can be written: png, jpg and bmp are some")
+    stream = io.BytesIO()
+    picture = Image.fromarray(np.ascontiguousarray(image if image.ndim == 2 else image[..., ::-1]))
+    picture.save(stream, form, **({"quality": 95, "subsampling": 2} if form == "JPEG" else {}))
+    return stream.getvalue()
 
 
 def encoded_shape(path: Path, data: bytes, color: bool, gray: bool) -> tuple[int, int, int]:

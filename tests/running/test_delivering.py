@@ -78,7 +78,7 @@ def read_cv(name, height=0, width=0, flag=cv2.IMREAD_COLOR):
 
 @pytest.mark.parametrize(("force", "flag"), [("", -1), ("force_color: true", 1), ("force_gray: true", 0)])
 def test_encoded_datums(pictures, here, force, flag):
-    files = [pictures[i] for i in (0, 3, 2, 5)]
+    files = [pictures[i] for i in (0, 3, 2, 6)]
     make_db(
         here / "db", [schema.Datum(data=(here / f).read_bytes(), encoded=True, label=i) for i, f in enumerate(files)]
     )
