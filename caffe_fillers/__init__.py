@@ -12,6 +12,7 @@ from ._core import RNG, simd
 from ._version import __version__
 from .blob import Blob
 from .copying import CopyReport
+from .drawing import draw
 from .errors import CaffeError, CaffeWarning
 from .fillers import fans, fill
 from .initializers import (
@@ -55,6 +56,7 @@ __all__ = [
     "compare_blobs",
     "constant",
     "datasets",
+    "draw",
     "fans",
     "fill",
     "find_seed",

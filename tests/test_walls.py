@@ -15,7 +15,7 @@ ROOMS = (
     *("encoding", "errors", "_version", "_interpreter", "_checkout", "checks", "revisions", "files", "_core", "schema"),
     *("tokens", "carried", "blob", "ops", "records", "transform", "prototxt", "upgrading", "reading", "sources"),
     *("weights", "fillers", "initializers", "layers", "graph", "planning", "running", "copying", "net", "porting"),
-    *("datasets", "training", "signals", "export", "seeds", "pycaffe", "__init__", "cli", "__main__"),
+    *("drawing", "datasets", "training", "signals", "export", "seeds", "pycaffe", "__init__", "cli", "__main__"),
 )
 # what a room may use of the world without an extra
 LIBRARIES = {"numpy", "google", "caffe_fillers"}

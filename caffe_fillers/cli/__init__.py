@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 # in the order in which --help lists them; each is imported when it is asked for
 COMMANDS = (
-    *("init", "show", "signal", "convert", "compare", "upgrade", "seed"),
+    *("init", "show", "signal", "convert", "compare", "upgrade", "draw", "seed"),
     *("dataset", "train", "test", "curves", "time"),
 )
 

@@ -1,0 +1,114 @@
+"""What is drawn of a net: a box for each layer and each blob, and arrows between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import graph, schema
+from ..errors import CaffeError
+from ..net import Net, read_source
+
+__all__ = ["RANKDIRS", "Box", "Diagram", "diagram", "edge_label", "layer_lines", "lr_mults"]
+
+RANKDIRS = ("TB", "BT", "LR", "RL")
+
+LAYER, NEURON, BLOB = "#6495ED", "#90EE90", "#E0E0E0"
+COLORS = {"Convolution": "#FF5050", "Deconvolution": "#FF5050", "Pooling": "#FF9900", "InnerProduct": "#CC33FF"}
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A layer or a blob: its lines of text, its colour, and whether it is a blob."""
+
+    lines: tuple[str, ...]
+    color: str
+    blob: bool = False
+
+
+@dataclass(slots=True)
+class Diagram:
+    """Boxes by a name that is theirs alone, and arrows: from, to, label."""
+
+    name: str
+    rankdir: str
+    boxes: dict[str, Box] = field(default_factory=dict)
+    arrows: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def diagram(net: Any, rankdir: str = "TB", phase: str | None = None, lr_mult: bool = False) -> Diagram:
+    """What `draw` draws of a net."""
+    if rankdir not in RANKDIRS:
+        raise CaffeError(f"rankdir is one of {', '.join(RANKDIRS)}, got {rankdir!r}")
+    if phase not in (None, "TRAIN", "TEST"):
+        raise CaffeError(f'phase is "TRAIN" or "TEST", or None for all layers, got {phase!r}')
+    message = net.source.message if isinstance(net, Net) else read_source(net).message
+    layers = list(message.layer)
+    if phase is not None:
+        state = graph.net_state(message.state, phase, 0, ())
+        layers = [layer for _, layer in graph.kept(layers, state)]
+    made = Diagram(message.name or "Net", rankdir)
+    for layer in layers:
+        _add(made, layer, lr_mult)
+    return made
+
+
+def _add(made: Diagram, layer: Any, lr_mult: bool) -> None:
+    name = f"{layer.name}_{layer.type}"
+    while name in made.boxes:
+        # the data layers of two phases often have one name
+        name += "'"
+    in_place = list(layer.bottom) == list(layer.top) and len(layer.top) == 1
+    color = NEURON if in_place else COLORS.get(layer.type, LAYER)
+    made.boxes[name] = Box(tuple(layer_lines(layer, lr_mult)), color)
+    for blob in (*layer.bottom, *layer.top):
+        made.boxes.setdefault(f"{blob}_blob", Box((blob,), BLOB, blob=True))
+    made.arrows += [(f"{blob}_blob", name, "") for blob in layer.bottom]
+    made.arrows += [(name, f"{blob}_blob", edge_label(layer)) for blob in layer.top]
+
+
+def edge_label(layer: Any) -> str:
+    """What stands at the arrows out of a layer: outputs, or the batch."""
+    if layer.type == "Data":
+        return f"Batch {layer.data_param.batch_size}"
+    if layer.type in ("Convolution", "Deconvolution"):
+        return str(layer.convolution_param.num_output)
+    return str(layer.inner_product_param.num_output) if layer.type == "InnerProduct" else ""
+
+
+def layer_lines(layer: Any, lr_mult: bool = False) -> list[str]:
+    """What stands in the box of a layer: name, type, windows, multipliers."""
+    lines = [layer.name]
+    if layer.type == "Pooling":
+        methods = {number: name for name, number in schema.enum("PoolingParameter.PoolMethod").items()}
+        lines.append(f"({layer.type} {methods[layer.pooling_param.pool]})")
+    else:
+        lines.append(f"({layer.type})")
+    if layer.type in ("Convolution", "Deconvolution", "Pooling"):
+        param = layer.pooling_param if layer.type == "Pooling" else layer.convolution_param
+        lines += [
+            f"kernel size: {_size(param, 'kernel', 'kernel_size', 1)}",
+            f"stride: {_size(param, 'stride', 'stride', 1)}",
+            f"pad: {_size(param, 'pad', 'pad', 0)}",
+        ]
+    if lr_mult and layer.type in ("Convolution", "Deconvolution", "InnerProduct"):
+        first, second = lr_mults(layer)
+        if first or second:
+            lines.append(f"lr mult: {first:.1f}, {second:.1f}")
+    return lines
+
+
+def lr_mults(layer: Any) -> tuple[float, float]:
+    """The learning rate multipliers of weights and biases, 1 where the text gives none."""
+    first, second, *_ = [spec.lr_mult for spec in layer.param] + [1.0, 1.0]
+    return first, second
+
+
+def _size(param: Any, short: str, long: str, absent: int) -> str:
+    """A window's size: one number, or height x width where they differ."""
+    if param.HasField(f"{short}_h") or param.HasField(f"{short}_w"):
+        sizes = [getattr(param, f"{short}_h"), getattr(param, f"{short}_w")]
+    else:
+        given = getattr(param, long)
+        sizes = [given] if isinstance(given, int) else list(given) or [absent]
+    return str(sizes[0]) if len(set(sizes)) == 1 else "x".join(map(str, sizes))
