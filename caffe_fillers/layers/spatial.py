@@ -280,7 +280,10 @@ def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
         up = Fields.of(layer, "pooling_param").flag("ceil_mode", True)
     window = Window(kernel, stride, pad, (1, 1))
     method = methods.Name(param.pool)
-    return Setup([pooled(bottom, window, up)] * len(layer.tops), operation=ops.Pooling(window, method, up))
+    # a method that BVLC Caffe doesn't know, such as synopsys-caffe's AVE_EXC_PAD
+    known = "pool" not in Fields.of(layer, "pooling_param")
+    operation = ops.Pooling(window, method, up) if known else None
+    return Setup([pooled(bottom, window, up)] * len(layer.tops), operation=operation)
 
 
 @layer_type("SPP", bottoms=ONE, tops=ONE)

@@ -85,13 +85,24 @@ def max_pool(
             pixels = _clipped(window, size, place)
             largest(x[..., *pixels], index[pixels], out[..., *place], None if mask is None else mask[..., *place])
         return out
-    for _, at, pixels in overlaps(window, size, out.shape[2:]):
-        values = x[pixels]
-        larger = values > out[at]
-        np.copyto(out[at], values, where=larger)
-        if mask is not None:
-            np.copyto(mask[at], index[pixels], where=larger, casting="unsafe")
+    many = at_once(len(x), 4 * math.prod(out.shape[1:]))
+    for i in range(0, len(x), many):
+        image, y, where = x[i : i + many], out[i : i + many], None if mask is None else mask[i : i + many]
+        for _, at, pixels in overlaps(window, size, out.shape[2:]):
+            larger = image[pixels] > y[at]
+            _take(image[pixels], y[at], larger)
+            if where is not None:
+                _take(index[pixels].astype(where.dtype), where[at], larger)
     return out
+
+
+def _take(values: Array | Mask, into: Array | Mask, where: Mask) -> None:
+    """Copy `values` where `where` holds: the bits are chosen, to branch at each takes four times as long."""
+    whole = np.dtype(f"i{into.itemsize}")
+    bits = into.view(whole)
+    change = values.view(whole) ^ bits
+    change &= np.multiply(where, whole.type(-1))
+    bits ^= change
 
 
 def largest(values: Array, index: Mask, out: Array, mask: Mask | None) -> None:
