@@ -283,6 +283,12 @@ def test_hinge(images, classes, seed, norm):
     check_gradient(ops.HingeLoss(norm), [x, labels], [], [()], by=[0], tolerance=1e-5)
 
 
+def test_a_score_that_is_no_number_costs_nothing_in_a_hinge_loss():
+    (loss,), (dx,) = run(ops.HingeLoss(), [[np.nan, 1]], [1])
+    assert loss == 0
+    np.testing.assert_array_equal(dx, [[0, 0]])
+
+
 @FEW
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 99))
 def test_multinomial(images, classes, seed):

@@ -171,3 +171,8 @@ def test_one_step_of_an_lstm(streams, outputs, seed):
 def test_a_cell_that_is_no_number_is_not_forgotten_as_in_caffe():
     cell, _ = ops.lstm_unit(np.float32([[np.nan]]), np.zeros((1, 4), np.float32), np.float32([0]))
     assert np.isnan(cell)
+
+
+def test_where_a_sequence_begins_the_forget_gate_does_not_count_even_if_it_is_no_number():
+    cell, _ = ops.lstm_unit(np.float32([[1]]), np.float32([[0, np.nan, 0, 0]]), np.float32([0]))
+    assert cell == 0
