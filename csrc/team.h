@@ -9,7 +9,7 @@
    The locks. Every member has two, `turn` and `ended`; the invariant is that of a token:
 
        At any time at most one turn is free, or was acquired by its member and not passed on yet. Whoever has that one
-       has the token, and only who has the token touches `reached`, `filled`, `done` and `returned`.
+       has the token, and only the member with the token touches `reached`, `filled`, `done` and `returned`.
 
    - Between rounds every turn and every `ended` is held, and the caller has the token.
    - The caller begins a round by releasing the turn of member 0, which is the caller itself.
