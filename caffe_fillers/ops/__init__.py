@@ -66,11 +66,11 @@ from .norm import MVN, Normalize, mean_variance_norm, normalize
 from .operation import Given, Operation, Work
 from .pool import Pooling, average_pool, average_pool_backward, max_pool, max_pool_backward, unpool
 from .powers import Exp, Log, Power, exp, exp_backward, log, log_backward, power, power_backward
+from .prelu import PReLU, prelu, prelu_backward, prelu_slope_backward
 from .rectifiers import (
     AbsVal,
     Clip,
     HardSwish,
-    PReLU,
     ReLU,
     ReLU6,
     Threshold,
@@ -80,9 +80,6 @@ from .rectifiers import (
     clip_backward,
     hard_swish,
     hard_swish_backward,
-    prelu,
-    prelu_backward,
-    prelu_slope_backward,
     relu,
     relu6,
     relu6_backward,

@@ -8,33 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from .array import Array
 from .elementwise import Elementwise
-from .operation import Operation, Work
-from .pieces import accumulate, blank, pieces, rows
+from .operation import Work
+from .pieces import blank, pieces
 
 __all__ = [
     "AbsVal",
     "Clip",
     "HardSwish",
-    "PReLU",
     "ReLU",
     "ReLU6",
     "Threshold",
     "absolute",
     "absolute_backward",
+    "bend",
     "clip",
     "clip_backward",
     "hard_swish",
     "hard_swish_backward",
-    "prelu",
-    "prelu_backward",
-    "prelu_slope_backward",
     "relu",
     "relu6",
     "relu6_backward",
@@ -43,7 +39,7 @@ __all__ = [
 ]
 
 
-def _bend(x: Array, slope: Any, out: Array) -> None:
+def bend(x: Array, slope: Any, out: Array) -> None:
     """``max(x, 0) + slope * min(x, 0)`` into `out`, with Caffe's zeros: of equal ones `std::max` takes the first."""
     zero = x == 0
     # NumPy's may take either: -0.0 gets its sign back, the only bit that it has
@@ -68,7 +64,7 @@ def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Arr
     """
     y, slope = blank(x, out), x.dtype.type(negative_slope)
     for a, b in pieces(x, y):
-        _bend(a, slope, b)
+        bend(a, slope, b)
     return y
 
 
@@ -110,7 +106,7 @@ def relu6(x: Array, out: Array | None = None) -> Array:
     """
     y = blank(x, out)
     for a, b in pieces(x, y):
-        _bend(a, a.dtype.type(0), b)
+        bend(a, a.dtype.type(0), b)
         np.minimum(b, 6, out=b)
     return y
 
@@ -285,87 +281,3 @@ class HardSwish(Elementwise):
     ) -> None:
         if dbottoms[0] is not None:
             hard_swish_backward(dtops[0], work.kept_input(bottoms[0], tops[0]), dbottoms[0])
-
-
-def _channels(x: Array) -> Array:
-    """The array with a row for each image and channel."""
-    return x.reshape(prod(x.shape[:2]), prod(x.shape[2:]))
-
-
-def _slopes(x: Array, slope: Array) -> Array:
-    """The slope of each image and channel, as a column."""
-    return np.resize(slope, (prod(x.shape[:2]), 1))
-
-
-@np.errstate(all="ignore")
-def prelu(x: Array, slope: Array, out: Array | None = None) -> Array:
-    """``max(x, 0) + slope * min(x, 0)`` with a slope of each channel. Source: prelu_layer.cpp; He et al. 2015.
-
-    Parameters
-    ----------
-    x : (images, channels, ...)
-    slope : (channels,), or a single number in any shape
-
-    Examples
-    --------
-    >>> prelu(np.float32([[-2, -2], [3, 3]]), np.float32([0.5, 0.25]))
-    array([[-1. , -0.5],
-           [ 3. ,  3. ]], dtype=float32)
-    """
-    y = blank(x, out)
-    for a, s, b in rows(_channels(x), _slopes(x, slope), _channels(y)):
-        _bend(a, s, b)
-    return y
-
-
-@np.errstate(all="ignore")
-def prelu_backward(dy: Array, x: Array, slope: Array, out: Array | None = None) -> Array:
-    """Gradient of `prelu` by `x`."""
-    dx = blank(x, out)
-    for d, a, s, result in rows(_channels(dy), _channels(x), _slopes(x, slope), _channels(dx)):
-        each = (a <= 0) * s
-        each += a > 0
-        np.multiply(d, each, out=result)
-    return dx
-
-
-@np.errstate(all="ignore")
-def prelu_slope_backward(dy: Array, x: Array, total: Array) -> Array:
-    """Add the gradient of `prelu` by `slope` to `total`, one term after another as Caffe does, and return it."""
-    sums = total.reshape(-1)
-    if sums.size == 1:
-        for d, a in pieces(dy, x):
-            accumulate((d * a * (a <= 0))[None], sums)
-        return total
-    channels = (len(x), len(sums), prod(x.shape[2:]))
-    for ds, xs in rows(dy.reshape(channels), x.reshape(channels)):
-        # some images at a time, or some channels of one
-        for d, a, some in rows(ds.swapaxes(0, 1), xs.swapaxes(0, 1), sums):
-            accumulate((d * a * (a <= 0)).reshape(len(some), -1), some)
-    return total
-
-
-@dataclass(frozen=True, slots=True)
-class PReLU(Operation):
-    """`prelu` with the slopes in blob 0; in place the input is kept for the gradient."""
-
-    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
-        work.keep_input(bottoms[0], tops[0])
-        prelu(bottoms[0], blobs[0], tops[0])
-
-    def backward(
-        self,
-        dtops: Sequence[Array],
-        bottoms: Sequence[Array],
-        tops: Sequence[Array],
-        blobs: Sequence[Array],
-        dbottoms: Sequence[Array | None],
-        dblobs: Sequence[Array | None],
-        work: Work,
-    ) -> None:
-        x = work.kept_input(bottoms[0], tops[0])
-        # the slopes first: in place the gradient of the bottom takes the place of the top's
-        if dblobs[0] is not None:
-            prelu_slope_backward(dtops[0], x, dblobs[0])
-        if dbottoms[0] is not None:
-            prelu_backward(dtops[0], x, blobs[0], dbottoms[0])

@@ -144,6 +144,18 @@ def test_nan_where_caffe_lets_it_through():
     assert ops.absolute_backward(np.float32([3]), nan) == 0
 
 
+def test_the_corners_belong_to_the_side_that_caffe_gives_them():
+    one = np.ones(1, np.float32)
+    assert ops.relu_backward(one, 0 * one, 0.25) == 0.25
+    assert ops.prelu_backward(one[None], 0 * one[None], np.float32([0.25])) == 0.25
+    assert ops.elu_backward(one, 0 * one, 0 * one, 0.25) == 0.25
+    assert ops.relu6_backward(one, 6 * one) == 0
+    np.testing.assert_array_equal(ops.clip_backward(np.ones(2, np.float32), np.float32([-1, 2]), -1, 2), 1)
+    assert ops.threshold(one, 1) == 0
+    assert ops.hard_swish_backward(one, 3 * one) == 1.5
+    assert ops.hard_swish_backward(one, -3 * one) == -0.5
+
+
 def test_constants_of_double_are_computed_in_double():
     x = np.linspace(-20, 20, 4001, dtype=np.float32)
     expected = 0.5 * np.tanh(0.5 * x.astype(np.float64)) + 0.5
