@@ -106,7 +106,8 @@ def connect(layers: list[tuple[int, Any]]) -> list[Node]:
                 raise Misplaced(
                     node.origin,
                     f"Unknown bottom blob '{name}' (layer '{node.message.name}', bottom index {j})\n"
-                    "no layer before it, kept in this phase, level and stage, has a top of this name",
+                    "no layer before it, kept in this phase, level and stage, has a top of this name; if it is an "
+                    f"input of this part of a net, give its shape: --input {name}=DIMS or inputs={{{name!r}: (...)}}",
                 )
             reads[i].append(source[name])
             readers[source[name]] = readers.get(source[name], 0) + 1

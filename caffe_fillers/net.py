@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,14 +15,14 @@ from . import fillers, graph, schema
 from ._core import RNG
 from ._version import __version__
 from .blob import Blob
-from .errors import CaffeError
-from .layers.rule import Layer
-from .planning import Skipped, Source, carry_out, header, plan_net, purpose
+from .errors import CaffeError, CaffeWarning
+from .layers.rule import Inputs, Layer
+from .planning import Allowed, Skipped, Source, carry_out, header, plan_net, purpose, with_inputs
 
 if TYPE_CHECKING:
     from .running import Tape
 
-__all__ = ["Net", "read_source"]
+__all__ = ["Net", "as_names", "read_source", "warn_of_unused"]
 
 
 def read_source(source: Any, strict: bool = False, upgrade: bool = True) -> Source:
@@ -44,6 +45,30 @@ def read_source(source: Any, strict: bool = False, upgrade: bool = True) -> Sour
     message = schema.NetParameter()
     message.MergeFromString(source.SerializePartialToString())
     return Source(upgrade_net(message).message if upgrade else message)
+
+
+def as_names(given: Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def warn_of_unused(given: Inputs, nets: Sequence[Net]) -> None:
+    """Warn of shapes from the caller that none of these nets asked for."""
+    unused = given.unused({net.phase for net in nets})
+    # in the file, be it that this phase or stage leaves the layer out
+    layers = [layer for net in nets for layer in net.source.message.layer]
+    known = {name for layer in layers for name in (layer.name, *layer.top)}
+    for key in unused:
+        name = key.rpartition("@")[0] if key.endswith(("@TRAIN", "@TEST")) else key
+        if name in known:
+            continue
+        tops = [top for net in nets for layer in net.layers if not layer.bottoms for top in layer.tops]
+        where = f"{nets[0].source.name}: " if nets[0].source.name else ""
+        warnings.warn(
+            f"{where}the shape given for {name!r} counts for nothing: no layer and no top is called so\n"
+            f"inputs of the net are {', '.join(dict.fromkeys(tops)) or 'none'}",
+            CaffeWarning,
+            stacklevel=4,
+        )
 
 
 def _skipped(text: Any, origin: Iterable[Any]) -> list[Skipped]:
@@ -78,6 +103,10 @@ class Net:
         The Boost and the revision of Caffe to follow.
     strict : bool, optional
         Refuse what BVLC Caffe refuses; otherwise what forks added is skipped with one warning.
+    weightless : sequence of str, optional
+        Layers, by name or by type, of which nothing is known, and that hold no parameters and draw nothing.
+    ignore : sequence of str, optional
+        Fields of forks that are known to change shapes and are to count for nothing all the same.
     fill : bool, optional
         With False shapes and ledger only; no weight is allocated.
     max_bytes : int, optional
@@ -133,6 +162,8 @@ class Net:
         boost: str | None = None,
         caffe: str = "master",
         strict: bool = False,
+        weightless: Iterable[str] = (),
+        ignore: Iterable[str] = (),
         fill: bool = True,
         max_bytes: int | None = None,
         threads: int | None = None,
@@ -143,11 +174,12 @@ class Net:
         if phase not in ("TRAIN", "TEST"):
             raise CaffeError(f'phase is "TRAIN" or "TEST", got {phase!r}')
         origin = read_source(source, strict)
+        allowed = Allowed(strict, as_names(weightless), as_names(ignore))
         stages = [stages] if isinstance(stages, str) else list(stages)
         state = graph.net_state(origin.message.state, phase, level, stages)
         stream = fillers.as_rng(rng, boost)
         self._build(
-            origin, state, stream, inputs, dtype, caffe, strict, fill, max_bytes, threads, weights, set(), python
+            origin, state, stream, inputs, dtype, caffe, allowed, fill, max_bytes, threads, weights, set(), python
         )
 
     @classmethod
@@ -165,7 +197,7 @@ class Net:
         inputs: Mapping[str, Any] | None,
         dtype: Any,
         caffe: str,
-        strict: bool,
+        allowed: Allowed,
         fill: bool,
         max_bytes: int | None,
         threads: int | None,
@@ -173,6 +205,8 @@ class Net:
         readers: set[str],
         python: Mapping[str, Any] | None,
     ) -> None:
+        given = inputs if isinstance(inputs, Inputs) else Inputs(inputs)
+        source = with_inputs(source, state, given)
         self.source, self.state = source, state
         self.name: str = source.message.name
         self.phase = "TRAIN" if state.phase == schema.enum("Phase")["TRAIN"] else "TEST"
@@ -186,8 +220,8 @@ class Net:
                 stream,
                 self.dtype,
                 self.caffe,
-                dict(inputs or {}),
-                strict,
+                given,
+                allowed,
                 readers,
                 {} if python is None else python,
             )
@@ -215,6 +249,8 @@ class Net:
             for step in self.steps:
                 carry_out(step, self.blobs, stream, fill, threads)
             self._collect()
+            if given is not inputs:
+                warn_of_unused(given, [self])
             if weights is not None:
                 self.copy_from(weights)
         except BaseException as error:

@@ -7,8 +7,8 @@ allocated or drawn. Then the plans are carried out in order, on one stream.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,24 @@ from .blob import Blob, check_shape, describe
 from .carried import carries
 from .checks import need
 from .errors import CaffeError
+from .layers.extras import check_followed, check_unknown
 from .layers.losses import given_tops
-from .layers.rule import RULES, UNSET, Layer, Rule, Setup, Shape, check_counts, count
+from .layers.rule import RULES, UNSET, Inputs, Layer, Rule, Setup, Shape, check_counts, count
 
-__all__ = ["Draw", "Skipped", "Source", "Step", "carry_out", "header", "plan_net", "purpose", "reshaped", "situate"]
+__all__ = [
+    "Allowed",
+    "Draw",
+    "Skipped",
+    "Source",
+    "Step",
+    "carry_out",
+    "header",
+    "plan_net",
+    "purpose",
+    "reshaped",
+    "situate",
+    "with_inputs",
+]
 
 
 @dataclass(slots=True, frozen=True)
@@ -139,7 +153,27 @@ def situate(error: CaffeError, where: str) -> CaffeError:
 # --- planning --------------------------------------------------------------------------------------------------------
 
 
-def _rule_of(layer: Layer, strict: bool) -> Rule | None:
+@dataclass(slots=True, frozen=True)
+class Allowed:
+    """How far a net may stray from BVLC Caffe.
+
+    Attributes
+    ----------
+    strict : bool
+        Not at all.
+    weightless : collection of str
+        Layers, or types, of which nothing is known, and that are to be taken for layers without parameters.
+    ignore : collection of str
+        Fields of forks that are to count for nothing, although they are known to change shapes.
+    """
+
+    strict: bool = False
+    weightless: Collection[str] = ()
+    ignore: Collection[str] = ()
+
+
+def _rule_of(layer: Layer, allowed: Allowed) -> Rule | None:
+    strict = allowed.strict
     rule = RULES.get(layer.type)
     if rule is not None and rule.fork not in ("", "user") and strict:
         rule = None
@@ -147,6 +181,8 @@ def _rule_of(layer: Layer, strict: bool) -> Rule | None:
         unknown = f"Check failed: registry.count(type) == 1 (0 vs. 1) Unknown layer type: {layer.type}"
         if strict or not layer.type:
             raise CaffeError(f"{unknown}\ntypes are matched to the letter; without strict, forks' types can be read")
+        if not {layer.name, layer.type} & set(allowed.weightless):
+            check_unknown(layer, unknown)
         if not layer.tops or any(layer.given(name) is None for name in layer.tops):
             missing = " ".join(f"--input {name}=DIMS" for name in layer.tops if layer.given(name) is None)
             raise CaffeError(
@@ -262,7 +298,7 @@ def _share(step: Step, owners: _Owners) -> None:
     layer = step.layer
     given, made = len(layer.message.param), len(layer.blobs)
     need(
-        given <= made,
+        given <= made or step.rule is None,
         f"param_size <= num_param_blobs ({given} vs. {made}) Too many params specified for layer {layer.name}",
         f"the layer has {made} parameter blobs; remove the `param` entries beyond that",
     )
@@ -303,8 +339,8 @@ def plan_net(
     stream: RNG,
     dtype: np.dtype[Any],
     caffe: str,
-    inputs: Mapping[str, Any],
-    strict: bool,
+    inputs: Inputs,
+    allowed: Allowed,
     readers: set[str],
     python: Mapping[str, Any],
 ) -> tuple[list[Step], OrderedDict[str, Blob]]:
@@ -321,6 +357,7 @@ def plan_net(
         raise situate(error, _where(source, source.message.layer[error.origin], line)) from None
     steps: list[Step] = []
     places: list[tuple[list[int], list[int]]] = []
+    consumers = _consumers(nodes)
     wiring, owners, extras = _Wiring(), _Owners(), source.extras()
     for node in nodes:
         message = node.message
@@ -337,13 +374,15 @@ def plan_net(
             extras={} if node.inserted else extras[node.origin],
             line=line,
             inputs=inputs,
+            consumers=consumers,
             readers=readers,
             dtype=dtype,
             python=python,
         )
         where = _where(source, layer, line)
         try:
-            step, *ends = _plan_layer(layer, node, wiring, strict)
+            step, *ends = _plan_layer(layer, node, wiring, allowed)
+            check_followed(layer, allowed.ignore)
             step.top_plans = _plan_tops(step, dtype)
             _parameters(step, stream, dtype)
             _check_losses(step)
@@ -362,7 +401,40 @@ def plan_net(
     return steps, OrderedDict((name, blobs[i]) for name, i in wiring.names.items() if name not in inserted)
 
 
-def _plan_layer(layer: Layer, node: graph.Node, wiring: _Wiring, strict: bool) -> tuple[Step, list[int], list[int]]:
+def with_inputs(source: Source, state: Any, inputs: Inputs) -> Source:
+    """The source with an Input layer before the others for bottoms that no layer makes, and whose shapes are given."""
+    phase = "TRAIN" if state.phase == schema.enum("Phase")["TRAIN"] else "TEST"
+    made: set[str] = set()
+    missing: dict[str, Any] = {}
+    try:
+        kept = graph.kept(source.message.layer, state)
+    except graph.Misplaced:
+        return source  # which is refused where the layers are connected
+    for _, layer in kept:
+        for name in layer.bottom:
+            key = next((key for key in (f"{name}@{phase}", name) if key in inputs), None)
+            if name not in made and key is not None:
+                missing.setdefault(name, inputs[key])
+        made.update(layer.top)
+    if not missing:
+        return source
+    message = schema.NetParameter()
+    message.layer.add(name="input", type="Input", top=list(missing))
+    message.MergeFrom(source.message)
+    skipped = [replace(each, layer=each.layer if each.layer is None else each.layer + 1) for each in source.skipped]
+    return replace(source, message=message, lines=[None, *source.lines] if source.lines else [], skipped=skipped)
+
+
+def _consumers(nodes: Iterable[graph.Node]) -> dict[str, set[str]]:
+    """The types of the layers that read each top."""
+    found: dict[str, set[str]] = {name: set() for node in nodes for name in node.message.top}
+    for node in nodes:
+        for name in node.message.bottom:
+            found[name].add(node.message.type)
+    return found
+
+
+def _plan_layer(layer: Layer, node: graph.Node, wiring: _Wiring, allowed: Allowed) -> tuple[Step, list[int], list[int]]:
     """The layer's set-up, and which blobs its bottoms and tops are."""
     backward = len(layer.message.propagate_down)
     need(
@@ -370,7 +442,7 @@ def _plan_layer(layer: Layer, node: graph.Node, wiring: _Wiring, strict: bool) -
         f"layer_param.propagate_down_size() == layer_param.bottom_size() ({backward} vs. "
         f"{len(layer.bottoms)}) propagate_down param must be specified either 0 or bottom_size times",
     )
-    rule = _rule_of(layer, strict)
+    rule = _rule_of(layer, allowed)
     bottoms = [wiring.names[name] for name in node.wired]
     tops = wiring.tops_of(layer, node, bottoms)
     shapes = [wiring.shapes[i] for i in bottoms]

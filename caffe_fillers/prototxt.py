@@ -650,6 +650,10 @@ class _Reader:
             mend = (
                 "this is a binary file or UTF-16, no prototxt: weights are read as .caffemodel, text is saved as UTF-8"
             )
+        elif re.match(rb"\s*<(?:!|\?|[A-Za-z])", data):
+            mend = "this is a web page or XML, not a prototxt: download the file itself"
+        elif data[start : start + 2] in (b"//", b"/*"):
+            mend = "comments begin with #"
         elif here.startswith((b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")):
             mend = "a merge conflict was left in the file: keep one of the two sides"
         elif len(data) < 1000 and re.fullmatch(rb"[\w./-]+\.prototxt\s*", data):

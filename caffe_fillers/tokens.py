@@ -6,6 +6,7 @@ Words are in bytes throughout. A file that mixes encodings still has places, and
 from __future__ import annotations
 
 import re
+import unicodedata
 
 __all__ = ["BAD", "END", "FLOAT", "IDENTIFIER", "INTEGER", "STRING", "TOKEN", "integer", "lexical_error", "unquoted"]
 
@@ -63,7 +64,7 @@ def lexical_error(data: bytes, start: int) -> tuple[str, str, int]:
     if first in b"\"'":
         return _string_error(data, start)
     if first >= 128:
-        return f"Interpreting non ascii codepoint {first}.", "only text in quotes and comments may hold it", start
+        return f"Interpreting non ascii codepoint {first}.", _not_ascii(data[start:]), start
     if first < 32:
         return "Invalid control characters encountered in text.", "remove them", start
     if first == ord(".") and re.compile(rb"\w").match(data, start - 1):
@@ -84,6 +85,34 @@ def lexical_error(data: bytes, start: int) -> tuple[str, str, int]:
     if match[1] or match[2]:
         return "Hex and octal numbers must be integers.", "write a decimal number", end
     return "Already saw decimal point or exponent; can't have another one.", "a number has one decimal point", end
+
+
+# what word processors and input methods of East Asia put in the place of plain characters
+_PLAIN = {
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u300c\u300d\u2033", '"'),
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4", "'"),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+    **dict.fromkeys("\u3001", ","),
+    **dict.fromkeys("\u3002", "."),
+    **dict.fromkeys("\u3010\u3014", "["),
+    **dict.fromkeys("\u3011\u3015", "]"),
+}
+
+
+def _not_ascii(data: bytes) -> str:
+    """Show the character that begins there, and the plain one that was meant."""
+    character = data[:4].decode("utf-8", "ignore")[:1]
+    if not character or not data.startswith(character.encode()):
+        return "only text in quotes and comments may hold bytes beyond ASCII"
+    name = f"{character} (U+{ord(character):04X})"
+    folded = unicodedata.normalize("NFKC", character)
+    plain = _PLAIN.get(character, folded if len(folded) == 1 and folded.isascii() else "")
+    if plain:
+        what = "a space" if plain.isspace() else plain
+        return f"{name} stands where {what} is meant: write the plain character"
+    if unicodedata.category(character) in ("Cf", "Zs", "Zl", "Zp"):
+        return f"an invisible character, U+{ord(character):04X}, stands here: remove it, or write a space"
+    return f"{name} can stand only in text in quotes and in comments"
 
 
 def _string_error(data: bytes, start: int) -> tuple[str, str, int]:

@@ -100,3 +100,262 @@ def test_names_keep_their_bytes_through_every_format(tmp_path: Path) -> None:
     assert b'name: "' + layer + b'"' in (tmp_path / "new.prototxt").read_bytes()
     # people are shown the bytes
     assert r"\xbe\xed" in run("show", last).stdout
+
+
+# --- names of inputs -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", ["h5name", "pyname", "dummyfork"])
+def test_a_name_that_is_a_top_means_that_top(case: str) -> None:
+    path, shapes = CASES / f"{case}.prototxt", {"data": (2000, 1, 28, 28), "label": (2000,)}
+    net = quiet(path, inputs=shapes)
+    rows = 100 if case == "h5name" else 2000
+    assert [net.blobs[name].shape for name in ("data", "label")] == [(rows, 1, 28, 28), (rows,)]
+    run("init", path, "--input", "data=2000x1x28x28", "--input", "label=2000")
+    # a dict of tops can only be meant for the layer
+    if case == "h5name":
+        assert quiet(path, inputs={"data": shapes}).blobs["label"].shape == (100,)
+
+
+def test_a_layer_s_name_counts_where_no_top_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text('layer { name: "a" type: "Input" top: "b" } layer { name: "b" type: "Input" top: "c" }')
+    net = cf.Net(path, inputs={"a": (1, 2), "b": (3, 4)})
+    assert (net.blobs["b"].shape, net.blobs["c"].shape) == ((1, 2), ())
+    net = cf.Net(path, inputs={"b": (3, 4), "c": (5, 6)})
+    assert (net.blobs["b"].shape, net.blobs["c"].shape) == ((3, 4), (5, 6))
+
+
+def test_a_name_that_matches_nothing_is_told(tmp_path: Path) -> None:
+    text = "the shape given for 'dta' counts for nothing: no layer and no top is called so\ninputs of the net are data"
+    path = CASES / "interp.prototxt"
+    with pytest.warns(cf.CaffeWarning, match=text):
+        cf.Net(path, inputs={"dta": (1, 3, 20, 20)})
+    assert text in run("init", path, "--input", "dta=1x3x20x20").stderr
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cf.Net(path, inputs={"data": (1, 3, 20, 20), "data@TEST": (2, 3, 20, 20), "mean@TEST": (1,)})
+
+
+def test_a_fragment_s_bottoms_are_inputs(tmp_path: Path) -> None:
+    path = CASES / "frag.prototxt"
+    run("init", path, "--input", "data=1x1x28x28")
+    net = cf.Net(path, rng=7, inputs={"data": (1, 1, 28, 28)})
+    assert (net.inputs, net.blobs["c"].shape) == (["data"], (1, 2, 26, 26))
+    assert "--input data=DIMS" in run("init", path, code=1).stderr
+    # lines stay those of the file, and what BVLC Caffe does not know is still found
+    more = tmp_path / "more.prototxt"
+    more.write_text(
+        path.read_text()
+        + 'layer { name: "p" type: "Pooling" bottom: "c" top: "p"\n'
+        + "  pooling_param { kernel_size: 3 stride: 2 ceil_mode: false frozen: 1 } }"
+    )
+    with pytest.warns(cf.CaffeWarning, match=r"know: field frozen of PoolingParameter \(line 3\)$"):
+        net = cf.Net(more, rng=7, inputs={"data": (1, 1, 28, 28)})
+    assert net.blobs["p"].shape == (1, 2, 12, 12)
+
+
+def test_inputs_left_open_are_asked_for_by_name() -> None:
+    path = CASES / "trt211.prototxt"
+    assert "--input data=DIMS" in run("init", path, code=1).stderr
+    run("init", path, "--input", "data=1x1x32x32")
+
+
+def test_one_image_s_shape_is_a_batch_of_one(tmp_path: Path) -> None:
+    path = CASES / "interp.prototxt"
+    for dims in ("3x20x20", "3X20X20", "3,20,20"):
+        told = run("init", path, "--input", f"data={dims}").stderr
+        assert "but this is an input of a whole batch: 1x3x20x20 is taken" in told
+    net = quiet(CASES / "frag.prototxt", inputs={"data": (1, 28, 28)})
+    assert net.blobs["data"].shape == (1, 1, 28, 28)
+    sequences = tmp_path / "sequences.prototxt"
+    sequences.write_text('layer { name: "x" type: "Input" top: "x" } layer { name: "s" type: "Silence" bottom: "x" }')
+    assert cf.Net(sequences, inputs={"x": (5, 1, 4)}).blobs["x"].shape == (5, 1, 4)
+
+
+# --- layers that nobody knows ----------------------------------------------------------------------------------------
+
+
+def layers(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'input: "x" input_shape { dim: 1 dim: 3 dim: 8 dim: 8 }\n'
+        f"{text}\n"
+        'layer { name: "ip" type: "InnerProduct" bottom: "y" top: "ip"\n'
+        '  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }'
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "told"),
+    [
+        ("Gated", "gated_param { weight_filler { type: 'xavier' } }", "it has a weight_filler"),
+        ("Gated", "gated_param { inner { gate_filler { } } }", "it has a gate_filler"),
+        ("Gated", "convolution_param { num_output: 3 weight_filler { } }", "it has a weight_filler"),
+        ("Gated", "param { lr_mult: 1 }", "it has `param` entries"),
+        ("Gated", "blobs { shape { dim: 1 } data: 1 }", "it has `blobs`"),
+        ("Convolutoin", "", "did you mean Convolution?"),
+        ("Relu", "", "did you mean ReLU?"),
+        ("CONVOLUTION", "", "did you mean Convolution?"),
+        ("INNER_PRODUCT", "", "did you mean InnerProduct?"),
+        ("Batchnorm", "", "did you mean BatchNorm?"),
+    ],
+)
+def test_an_unknown_layer_that_holds_weights_or_is_misspelt_is_refused(
+    tmp_path: Path, kind: str, text: str, told: str
+) -> None:
+    path = layers(tmp_path, f'layer {{ name: "it" type: "{kind}" bottom: "x" top: "y" {text} }}')
+    error = run("init", path, "--input", "y=1x4", code=1).stderr
+    for each in (told, f"--weightless {kind}", "register"):
+        assert each in error
+    for name in (kind, "it"):
+        run("init", path, "--input", "y=1x4", "--weightless", name)
+        net = quiet(path, inputs={"y": (1, 4)}, weightless=name)
+        assert net.params["ip"][0].shape == (2, 4)
+
+
+@pytest.mark.parametrize("kind", ["SoftmaxFocal", "ReLUQuantized", "Pooling9D", "L9Norm"])
+def test_an_unknown_layer_without_a_sign_of_weights_needs_its_tops_only(tmp_path: Path, kind: str) -> None:
+    path = layers(tmp_path, f'layer {{ name: "it" type: "{kind}" bottom: "x" top: "y" it_param {{ axis: 1 }} }}')
+    assert quiet(path, inputs={"y": (1, 4)}).params["ip"][0].shape == (2, 4)
+    assert "--input y=DIMS" in run("init", path, code=1).stderr
+
+
+# --- fields that change shapes ---------------------------------------------------------------------------------------
+
+
+def test_round_below_is_floor() -> None:
+    assert quiet(CASES / "ief6.prototxt").params["ip"][0].shape == (3, 196)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "field"),
+    [
+        ("Pooling", "pooling_param { kernel_size: 2 round_up: false }", "round_up"),
+        ("Pooling", "pooling_param { kernel_size: 2 temporal_stride: 2 }", "temporal_stride"),
+        ("Convolution", "convolution_param { num_output: 1 kernel_size: 2 output_padding: 1 }", "output_padding"),
+        ("Convolution", "convolution_param { num_output: 1 kernel_size: 2 pad_type: 1 }", "pad_type"),
+        ("InnerProduct", "inner_product_param { num_output: 1 enable_noise: true }", "enable_noise"),
+        ("Reshape", "reshape_param { shape { dim: 0 dim: -1 } pixelshuffler: 2 }", "pixelshuffler"),
+    ],
+)
+def test_a_field_that_changes_shapes_and_is_not_followed(tmp_path: Path, kind: str, text: str, field: str) -> None:
+    path = layers(tmp_path, f'layer {{ name: "it" type: "{kind}" bottom: "x" top: "y" {text} }}')
+    error = run("init", path, code=1).stderr
+    assert f".{field} is no field of BVLC Caffe's" in error
+    assert f"--ignore {field}" in error
+    run("init", path, "--ignore", field)
+    assert quiet(path, ignore=[field]).params["ip"]
+
+
+def test_names_that_dilation_and_rounding_had_in_forks(tmp_path: Path) -> None:
+    def top(text: str, kind: str = "Convolution") -> Any:
+        layer = f'layer {{ name: "it" type: "{kind}" bottom: "x" top: "y" {text} }}'
+        return quiet(layers(tmp_path, layer)).blobs["y"].shape
+
+    same = top("convolution_param { num_output: 1 kernel_size: 2 dilation: 3 }")
+    assert top("convolution_param { num_output: 1 kernel_size: 2 hole: 3 }") == same == (1, 1, 5, 5)
+    assert top("convolution_param { num_output: 1 kernel_size: 2 kstride: 3 }") == same
+    assert top("convolution_param { num_output: 1 kernel_size: 2 hole_h: 3 hole_w: 1 }") == (1, 1, 5, 7)
+    uneven = "pooling_param { kernel_size: 3 stride: 2 pad_t: 0 pad_b: 1 pad_l: 0 pad_r: 0 ceil_mode: %s }"
+    assert top(uneven % "false", "Pooling") == (1, 3, 4, 3)
+    assert top(uneven % "true", "Pooling") == (1, 3, 4, 4)
+    assert top("pooling_param { kernel_size: 3 stride: 3 pad_type: 1 }", "Pooling") == (1, 3, 3, 3)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".h5"])
+def test_only_layers_with_weights_need_names_of_their_own(suffix: str, tmp_path: Path) -> None:
+    path = CASES / "dup_relu.prototxt"
+    run("init", path, "--seed", 1, "-o", tmp_path / f"w{suffix}")
+    run("init", path, "--seed", 1, "-o", tmp_path / "w.caffemodel")
+    run("convert", tmp_path / "w.caffemodel", tmp_path / f"v{suffix}")
+    run("compare", tmp_path / f"v{suffix}", tmp_path / f"w{suffix}")
+    twice = tmp_path / "twice.prototxt"
+    twice.write_text(path.read_text().replace('"conv2" type', '"conv1" type'))
+    error = run("init", twice, "-o", tmp_path / f"x{suffix}", code=1).stderr
+    assert "two layers are named 'conv1' and hold weights" in error
+    assert "name one of them otherwise" in error
+
+
+def test_the_net_of_a_solver_that_was_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = CASES / "beside_solver"
+    monkeypatch.chdir(tmp_path)
+    told = run("init", folder / "solver.prototxt").stderr
+    assert str(folder / "train_val.prototxt") in told
+    assert "--net FILE" in told
+    with pytest.warns(cf.CaffeWarning, match="is taken for it"):
+        solver = cf.Solver(folder / "solver.prototxt", rng=1)
+    assert list(solver.net.params) == ["conv1", "conv2"]
+    # the longest end of the path, beside the solver or above it
+    deep = tmp_path / "mine" / "examples" / "solvers"
+    deep.mkdir(parents=True)
+    net = (folder / "train_val.prototxt").read_text()
+    for place, name in (("mine/nets", "right"), ("mine/examples/solvers", "wrong")):
+        (tmp_path / place).mkdir(exist_ok=True)
+        (tmp_path / place / "train_val.prototxt").write_text(net.replace('"dup"', f'"{name}"'))
+    (deep / "solver.prototxt").write_text(r'net: "D:\\caffe\\nets\\train_val.prototxt"')
+    with pytest.warns(cf.CaffeWarning, match="is taken for it"):
+        assert cf.Solver(deep / "solver.prototxt", rng=1).net.name == "right"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        other = folder / "train_val.prototxt"
+        assert cf.Solver(deep / "solver.prototxt", rng=1, net=other).net.name == "dup"
+        assert cf.Solver(deep / "solver.prototxt", rng=1, net=cf.read_net(other)).net.name == "dup"
+        assert run("init", deep / "solver.prototxt", "--net", other).stderr == ""
+    (deep / "solver.prototxt").write_text('net: "/nowhere/other.prototxt"')
+    assert "--net FILE" in run("init", deep / "solver.prototxt", code=1).stderr
+
+
+def test_hdf5_data_had_four_axes(tmp_path: Path) -> None:
+    path, inputs = CASES / "rc2_h5_1769.prototxt", ("--input", "data=2000x9216", "--input", "label=2000")
+    assert "height >= 0 (-3 vs. 0)" in run("init", path, "--caffe", "rc2", *inputs, code=1).stderr
+    padded = tmp_path / "padded.prototxt"
+    padded.write_text(path.read_text().replace("kernel_size: 5", "kernel_size: 5 pad: 2"))
+    for caffe in ("v0.9999", "rc", "rc2"):
+        net = quiet(padded, caffe=caffe, inputs={"data": (2000, 9216), "label": (2000,)})
+        assert net.params["conv1"][0].shape == (4, 9216, 5, 5)
+        assert net.blobs["label"].shape == (100, 1, 1, 1)
+    assert quiet(path, inputs={"data": (2000, 3, 32, 32), "label": (2000,)}, caffe="rc3").blobs["label"].shape == (100,)
+
+
+@pytest.mark.parametrize(
+    ("case", "told"),
+    [
+        ("deploy_html", "a web page or XML"),
+        ("digits1488", '“ (U+201C) stands where " is meant'),
+        ("fw", "\uff1a (U+FF1A) stands where : is meant"),
+        ("slashes", "comments begin with #"),
+    ],
+)
+def test_what_is_no_prototxt_is_named(case: str, told: str) -> None:
+    assert told in run("init", CASES / f"{case}.prototxt", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("character", "told"),
+    [
+        ("\u2018", "stands where ' is meant"),
+        ("\uff5b", "stands where { is meant"),
+        ("\uff10", "stands where 0 is meant"),
+        ("\u2013", "stands where - is meant"),
+        ("\u3000", "stands where a space is meant"),
+        ("\u200b", "an invisible character, U+200B"),
+        ("é", "é (U+00E9) can stand only in text in quotes"),
+    ],
+)
+def test_a_character_of_another_alphabet_is_shown(tmp_path: Path, character: str, told: str) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(f'name: "a"\nlayer {character} }}', encoding="utf-8")
+    assert told in run("init", path, code=1).stderr
+
+
+@pytest.mark.parametrize("page", ["<html>", "\r\n <?xml version='1.0'?>", "\n<!doctype html>"])
+def test_web_pages(tmp_path: Path, page: str) -> None:
+    (tmp_path / "page.prototxt").write_text(page)
+    for command in ("init", "upgrade -o x.prototxt", "signal"):
+        name, *rest = command.split()
+        assert "a web page or XML" in run(name, tmp_path / "page.prototxt", *rest, code=1).stderr

@@ -194,10 +194,14 @@ def test_odd_names_come_back(tmp_path, suffix, name):
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5", ".safetensors"])
 def test_formats_keyed_by_name_refuse_two_layers_of_one_name(tmp_path, suffix):
-    twice = WeightSet([LayerBlobs("a", [np.ones(1)]), LayerBlobs("a", [])])
+    twice = WeightSet([LayerBlobs("a", [np.ones(1)]), LayerBlobs("a", [np.ones(1)])])
     with pytest.raises(CaffeError, match="two layers are named 'a'"):
         save_weights(tmp_path / f"w{suffix}", twice)
     assert os.listdir(tmp_path) == []
+    # which none but that with weights needs to keep
+    once = WeightSet([LayerBlobs("a", []), LayerBlobs("b", []), LayerBlobs("a", [np.ones(1)]), LayerBlobs("b", [])])
+    save_weights(tmp_path / f"w{suffix}", once)
+    assert [(layer.name, len(layer.arrays)) for layer in read(tmp_path / f"w{suffix}").layers] == [("b", 0), ("a", 1)]
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5", ".safetensors"])

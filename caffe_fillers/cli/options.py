@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -38,7 +39,7 @@ class Dims(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, tuple[int, ...]]:
         name, equals, dims = value.rpartition("=")
         try:
-            shape = tuple(int(dim) for dim in dims.split("x")) if dims else ()
+            shape = tuple(int(dim) for dim in re.split("[xX,]", dims)) if dims else ()
         except ValueError:
             self.fail(f"{value!r}: DIMS is whole numbers with x between them, such as 1x28x28", param, ctx)
         if not equals or not name:
@@ -58,6 +59,10 @@ boost_option = click.option(
 caffe_option = click.option(
     "--caffe", default="master", show_default=True, help="The Caffe to follow: v0.9999, rc, rc2, rc3, 1.0 or master."
 )
+allowed_options = [
+    click.option("--weightless", multiple=True, help="An unknown layer, by name or type, that holds no parameters."),
+    click.option("--ignore", multiple=True, help="A fork's field that changes shapes, and is to count for nothing."),
+]
 net_options = [
     click.option("--seed", type=int, help="Caffe's random_seed, 0 to 4294967295. Without it a solver's own counts."),
     inputs_option,
@@ -69,6 +74,8 @@ net_options = [
     caffe_option,
     click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True),
     click.option("--strict", is_flag=True, help="Refuse what BVLC Caffe refuses."),
+    click.option("--net", "other_net", type=click.Path(), help="The net to take for those that a solver names."),
+    *allowed_options,
     click.option("--threads", type=click.IntRange(1), help="Threads to fill with; the values are the same."),
 ]
 blas_option = click.option(
@@ -122,15 +129,19 @@ def build(path: str, options: dict[str, Any], fill: bool = True) -> tuple[Any, l
         "caffe": options["caffe"],
         "dtype": np.dtype(options["dtype"]),
         "strict": options["strict"],
+        "weightless": options["weightless"],
+        "ignore": options["ignore"],
         "threads": options["threads"],
         "rng": checked_seed(options["seed"]),
         "fill": fill,
     }
     if not prototxt.is_solver(path):
+        if options["other_net"]:
+            raise click.BadParameter("it is for a solver, and this is a net", param_hint="--net")
         return cf.Net(path, options["phase"], level=options["level"], stages=options["stages"], **common), []
     message = cf.read_solver(path, strict=options["strict"])
     # as `caffe train` does before it builds the solver
     message.train_state.level = options["level"]
     message.train_state.stage.extend(options["stages"])
-    solver = cf.Solver(message, beside=path, **common)
+    solver = cf.Solver(message, beside=path, net=options["other_net"], **common)
     return solver.net, solver.test_nets

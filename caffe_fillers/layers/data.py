@@ -6,7 +6,7 @@ where they lie on the disk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from ..errors import CaffeError
 from ..fillers import Spec, as_spec, fill
 from ..ops.array import Array
 from ..ops.operation import Given, Operation, Work
-from ..revisions import RC
+from ..revisions import RC, RC2
 from .rule import Layer, Setup, Shape, count, layer_type
 from .transforming import check_mean, draws_of, transform_draws, transform_of
 
@@ -27,7 +27,8 @@ NONE, ONE, ONE_OR_TWO, TWO = (0, 0), (1, 1), (1, 2), (2, 2)
 
 def _asked(layer: Layer, what: str, source: str) -> CaffeError:
     top = layer.tops[0] if layer.tops else layer.name
-    name = layer.name if "=" not in layer.name and " " not in layer.name else top
+    by_layer = layer.name not in layer.consumers and "=" not in layer.name and " " not in layer.name
+    name = layer.name if by_layer else top
     return CaffeError(
         f"the shape of {what} is unknown: {source or 'its source'} is not here\n"
         f"give it as channels, height and width: inputs={{{name!r}: (C, H, W)}} or --input {name}=CxHxW"
@@ -72,7 +73,7 @@ def data(layer: Layer, bottoms: list[Shape]) -> Setup:
     check_mean(layer)
     param = layer.message.data_param
     batch = c_int(param.batch_size)
-    given = layer.given(*layer.tops)
+    given = layer.given(*layer.tops[:1])
     if given is None:
         transform = layer.message.transform_param
         given = records.datum_shape(
@@ -115,7 +116,7 @@ def image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     if height:
         datum = (channels, height, width)
     else:
-        given = layer.given(*layer.tops)
+        given = layer.given(*layer.tops[:1])
         if given is None:
             given = records.image_shape(param.source, param.root_folder)
         datum = (channels, *_datum(layer, given, "an image", param.source)[1:])
@@ -139,7 +140,7 @@ def window_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     check_mean(layer)
     param = layer.message.window_data_param
     batch, crop = c_int(param.batch_size), c_int(layer.message.transform_param.crop_size)
-    given = layer.given(*layer.tops)
+    given = layer.given(*layer.tops[:1])
     if given is None:
         given = records.window_shape(param.source)
     channels = _datum(layer, given, "an image", param.source)[0]
@@ -207,10 +208,10 @@ def hdf5_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     )
     batch = c_int(param.batch_size)
     by_layer = layer.given()
-    shapes = dict(by_layer) if isinstance(by_layer, dict) else {}
+    shapes = dict(by_layer) if isinstance(by_layer, Mapping) else {}
     for name in layer.tops:
         top = layer.given(name)
-        if name not in shapes and top is not None and not isinstance(top, dict):
+        if name not in shapes and top is not None and not isinstance(top, Mapping):
             shapes[name] = top
     if any(name not in shapes for name in layer.tops):
         shapes = {**records.hdf5_shapes(param.source, layer.tops), **shapes}
@@ -232,7 +233,8 @@ def hdf5_data(layer: Layer, bottoms: list[Shape]) -> Setup:
             f"dataset {name!r} has another length than {layer.tops[0]!r}",
         )
         need(count(shape) > 0, "data_", f"dataset {name!r}, {shape}, is empty")
-        tops.append((batch, *shape[1:]))
+        # blobs had four axes then, whatever the file has
+        tops.append((batch, *shape[1:], *([1] * (4 - len(shape)) if layer.age <= RC2 else ())))
     operation: Operation = Given()
     if records.existing(param.source) is not None:
         from .delivering import HDF5Data

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import re
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,9 @@ import numpy as np
 from .. import schema
 from ..errors import CaffeError
 from ..fillers import Spec, as_spec
-from .rule import Layer
+from .rule import RULES, Layer
 
-__all__ = ["Fields"]
+__all__ = ["Fields", "check_followed", "check_unknown"]
 
 
 _KNOWN = {field.name for field in schema.LayerParameter.DESCRIPTOR.fields}
@@ -84,3 +86,90 @@ class Fields:
 
 def _plain(value: Any) -> Any:
     return float(value) if value in ("inf", "infinity", "nan", "-inf", "-nan") else value
+
+
+# --- what may not be passed over in silence --------------------------------------------------------------------------
+
+# fields by which forks change the shapes that a layer of BVLC Caffe makes, in the message that they stand in
+_SIZES = re.compile(
+    r"(kernel|stride|kstride|pad|hole|dilat|crop|temporal|output|resize)(ding|_.*)?|.*_(padding|output)|pad_?type"
+    r"|(ceil|floor|round|rounding)(_.*)?|.*_(ceil|floor)|.*_below|round_(up|down)|pixelshuffler|num_layers|enable_noise"
+    r"|normalize_weight|direction|bidirectional|new_length|slice_points?|axes|keep_?dims?"
+)
+_SHAPED = {
+    "convolution_param", "pooling_param", "inner_product_param", "reshape_param", "recurrent_param", "flatten_param",
+    "concat_param", "slice_param", "crop_param", "tile_param", "reduction_param", "argmax_param", "spp_param",
+    "embed_param", "scale_param", "bias_param", "prelu_param", "transform_param",
+}  # fmt: skip
+_DATA = ("Data", "ImageData", "WindowData", "MemoryData", "HDF5Data")
+
+
+def check_followed(layer: Layer, ignore: Collection[str]) -> None:
+    """Refuse a field of a fork that changes shapes and that the layer's rule did not go by, unless it is ignored."""
+    rule = RULES.get(layer.type)
+    if rule is None or rule.fork:
+        return
+    for message, values in layer.extras.items():
+        if message not in _SHAPED or not isinstance(values[-1], Mapping):
+            continue
+        if message == "transform_param" and layer.type not in _DATA:
+            continue
+        for name in values[-1]:
+            if name in ignore or layer.follows(f"{message}.{name}") or not _SIZES.fullmatch(name):
+                continue
+            raise CaffeError(
+                f"{message}.{name} is no field of BVLC Caffe's, and would give this layer other shapes than it has "
+                f"without\nleave it out, or let it count for nothing: --ignore {name} or ignore=[{name!r}]"
+            )
+
+
+def check_unknown(layer: Layer, unknown: str) -> None:
+    """Refuse a layer of an unknown type that probably holds parameters, or whose type is probably misspelt."""
+    close = _meant(layer.type)
+    if close:
+        hint = f"did you mean {close}? types are matched to the letter; if it is another layer: "
+    elif found := next(_weighty(layer), None):
+        hint = f"it has {found}, so it holds parameters, and all draws after it depend on them: "
+    else:
+        return
+    raise CaffeError(
+        f"{unknown}\n{hint}teach it with caffe_fillers.layers.register, or, if it holds none and draws nothing, say "
+        f"--weightless {layer.type} or weightless=[{layer.type!r}], with the shapes of its tops"
+    )
+
+
+def _meant(kind: str) -> str:
+    """The known type that this one is, but for its case, an underscore or a letter or two; else nothing."""
+    plain = {name.lower(): name for name, rule in RULES.items() if rule.fork != "user"}
+    word = kind.replace("_", "").lower()
+    if word in plain:
+        return plain[word]
+    letters = re.sub(r"\d", "", word)
+    names = [name for name in plain if re.sub(r"\D", "", name) == re.sub(r"\D", "", word)]
+    close = difflib.get_close_matches(word, names, 1, 0.84) if len(letters) > 3 else []
+    # what goes on after a known name is a type of its own: ReLUQuantized, SoftmaxFocal
+    return plain[close[0]] if close and abs(len(close[0]) - len(word)) < 3 else ""
+
+
+def _weighty(layer: Layer) -> Iterator[str]:
+    """What in the text of a layer says that it holds parameters."""
+    if layer.message.param:
+        yield "`param` entries"
+    if layer.message.blobs:
+        yield "`blobs`"
+    for name in _names_in(layer.extras):
+        if name.endswith("filler"):
+            yield f"a {name}"
+    for field, value in layer.message.ListFields():
+        if field.message_type is not None and field.name.endswith("_param") and field.name != "dummy_data_param":
+            for inner, _ in value.ListFields():
+                if inner.name.endswith("filler") and inner.name != "data_filler":
+                    yield f"a {inner.name}"
+
+
+def _names_in(values: Mapping[str, Any]) -> Iterator[str]:
+    for name, given in values.items():
+        yield name
+        for each in given:
+            if isinstance(each, Mapping):
+                yield from _names_in(each)

@@ -518,7 +518,7 @@ def dense_image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     channels = 3 if fields.flag("is_color", True) else 1
     size = (crop, crop) if crop > 0 else next((pair for pair in reversed(sizes) if pair[0]), None)
     if size is None:
-        size = _datum(layer, layer.given(*layer.tops), "an image", fields.text("source"))[1:]
+        size = _datum(layer, layer.given(*layer.tops[:1]), "an image", fields.text("source"))[1:]
     batch = fields.integer("batch_size")
     need(batch > 0, f"batch_size > 0 ({batch} vs. 0)", "dense_image_data_param needs a batch_size")
     draws = draws_of(layer, shuffle=fields.flag("shuffle"), skip=fields.integer("rand_skip") > 0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from itertools import accumulate
 
 from .. import ops
 from ..blob import describe
 from ..checks import c_int, need, need_equal
+from ..errors import CaffeError, CaffeWarning
 from .rule import UNSET, Layer, Setup, Shape, axis, count, layer_type
 
 ONE = (1, 1)
@@ -319,6 +321,24 @@ def filter_(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([(items[0][0], *item[1:]) for item in items], operation=ops.Filter())
 
 
+# whose bottoms have four axes, unless the prototxt says otherwise
+_OF_IMAGES = {"Convolution", "Deconvolution", "Pooling", "LRN"}
+
+
+def _with_batch(layer: Layer, top: str, given: Shape, declared: Shape) -> Shape:
+    """The shape that the caller gave an input, which is a batch: with a batch of 1 where he gave one image's."""
+    images = len(declared) == 4 or (declared is UNSET and layer.consumers.get(top, set()) & _OF_IMAGES)
+    if len(given) != 3 or not images:
+        return given
+    shape = "x".join(map(str, given))
+    warnings.warn(
+        f"--input {top}={shape} is one image's shape, but this is an input of a whole batch: 1x{shape} is taken",
+        CaffeWarning,
+        stacklevel=8,
+    )
+    return (1, *given)
+
+
 @layer_type("Input", bottoms=(0, 0), tops=(1, None))
 def input_(layer: Layer, bottoms: list[Shape]) -> Setup:
     shapes = [tuple(shape.dim) for shape in layer.message.input_param.shape]
@@ -333,5 +353,10 @@ def input_(layer: Layer, bottoms: list[Shape]) -> Setup:
         given = layer.given() if tops == 1 else None
         given = layer.given(name) if given is None else given
         if given is not None:
-            filled[i] = tuple(given)
+            filled[i] = _with_batch(layer, name, tuple(given), filled[i])
+        elif min(filled[i], default=0) < 0:
+            raise CaffeError(
+                f"Check failed: shape[i] >= 0 ({min(filled[i])} vs. 0)\n"
+                f"the file leaves a dim of {name!r} open: give them all with --input {name}=DIMS or inputs"
+            )
     return Setup(filled, operation=ops.Given())

@@ -7,7 +7,7 @@ nothing and allocates nothing, and raises `CaffeError` for what Caffe's own set-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -24,6 +24,7 @@ from ..revisions import REVISIONS, age_of
 __all__ = [
     "RULES",
     "UNSET",
+    "Inputs",
     "Layer",
     "Param",
     "Rule",
@@ -98,6 +99,18 @@ class Setup:
     operation: Operation | None = None
 
 
+class Inputs(dict[str, Any]):
+    """Shapes from the caller, by layer or top, and those of them that a layer asked for."""
+
+    def __init__(self, given: Mapping[str, Any] | None = None) -> None:
+        super().__init__(given or {})
+        self.used: set[str] = set()
+
+    def unused(self, phases: Iterable[str]) -> list[str]:
+        """Those for one of these phases, or for any, that no layer asked for."""
+        return [key for key in self if key not in self.used and key.rpartition("@")[2] in (key, *phases)]
+
+
 @dataclass(slots=True)
 class Layer:
     """One layer of a net: what a rule may look at, and what a caller finds in ``net.layers``.
@@ -132,7 +145,8 @@ class Layer:
     caffe: str = "master"
     extras: Mapping[str, Any] = field(default_factory=dict)
     line: int | None = None
-    inputs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Inputs = field(default_factory=lambda: Inputs())
+    consumers: Mapping[str, set[str]] = field(default_factory=dict)
     readers: set[str] = field(default_factory=set)
     dtype: Any = np.float32
     python: Mapping[str, Any] = field(default_factory=dict)
@@ -155,11 +169,18 @@ class Layer:
         return any(".".join(parts[:i]) in self.followed for i in range(1, len(parts) + 1))
 
     def given(self, *names: str) -> Any:
-        """What the caller's `inputs` say of this layer: by its name, else by one of `names`, its phase first."""
+        """What the caller's `inputs` say of this layer: by its name, else by one of `names`, its phase first.
+
+        Its name counts only where no top of the net has it, or where what it names is a dict of tops.
+        """
         for name in (self.name, *names):
             for key in (f"{name}@{self.net_phase}", name):
-                if key in self.inputs:
-                    return self.inputs[key]
+                if key not in self.inputs:
+                    continue
+                shape = self.inputs[key]
+                if name in names or name not in self.consumers or isinstance(shape, Mapping):
+                    self.inputs.used.add(key)
+                    return shape
         return None
 
 

@@ -85,16 +85,32 @@ def exact_blobs(params: Sequence[Param]) -> Any:
     return check
 
 
-def padded(layer: Layer, window: Window) -> Window:
+def padded(layer: Layer, window: Window, message: str = "convolution_param") -> Window:
     """The window with another padding on each side, where a fork (synopsys-caffe) gives each a number of its own."""
-    if "convolution_param" not in layer.extras:
+    if message not in layer.extras:
         return window
-    fields = Fields.of(layer, "convolution_param")
-    if not any(f"pad_{side}" in fields for side in "tblr"):
+    fields = Fields.of(layer, message)
+    before, behind = (tuple(fields.integer(f"pad_{side}") for side in sides) for sides in ("tl", "br"))
+    if not any(before + behind):
         return window
     need_equal(2, len(window.pad), "num_spatial_axes_ == 2", "pad_t, pad_b, pad_l and pad_r are for two spatial axes")
-    before, behind = (tuple(fields.integer(f"pad_{side}") for side in sides) for sides in ("tl", "br"))
     return replace(window, pad=before, behind=behind)
+
+
+def dilated(layer: Layer, window: Window) -> Window:
+    """The window with the dilation that forks had before BVLC Caffe, by other names: DeepLab, naibaf7/caffe."""
+    if "convolution_param" not in layer.extras:
+        return window
+    fields, axes = Fields.of(layer, "convolution_param"), len(window.kernel)
+    for name in ("hole", "kstride"):
+        pair = (f"{name}_h", f"{name}_w")
+        if all(each in fields for each in pair) and axes == 2:
+            return replace(window, dilation=tuple(fields.integer(each) for each in pair))
+        given = fields.integers(name)
+        if given:
+            need(len(given) in (1, axes), f"{name} is given once, or once per spatial axis ({len(given)} vs. {axes})")
+            return replace(window, dilation=tuple(given if len(given) == axes else given * axes))
+    return window
 
 
 def convolved(
@@ -119,6 +135,9 @@ def convolved(
             )
             out.append(c_div(size + padding[i] - extent, stride[i]) + 1)
     top = (*bottoms[0][:inputs_axis], outputs, *out)
+    if layer.age <= RC2:
+        for size, name in zip(out, ("height", "width"), strict=False):
+            need(size >= 0, f"{name} >= 0 ({size} vs. 0)", f"the kernel does not fit a bottom of {bottoms[0]}")
     check_shape(top)
     return [top] * len(layer.tops)
 
@@ -126,7 +145,8 @@ def convolved(
 def _convolution(layer: Layer, bottoms: list[Shape], transposed: bool) -> Setup:
     param = layer.message.convolution_param
     channel_axis = axis(bottoms[0], param.axis)
-    window = padded(layer, convolution_window(param, len(bottoms[0]) - channel_axis - 1))
+    window = convolution_window(param, len(bottoms[0]) - channel_axis - 1)
+    window = padded(layer, dilated(layer, window))
     channels, outputs, group = bottoms[0][channel_axis], c_int(param.num_output), c_int(param.group)
     need(outputs > 0, f"num_output_ > 0 ({outputs} vs. 0)", "give num_output")
     need(group != 0, f"group_ > 0 ({group} vs. 0)", "group: 0 crashes Caffe; leave it out for one group")
@@ -275,13 +295,20 @@ def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
             )
     need_equal(4, len(bottom), "4 == bottom[0]->num_axes()", "Pooling takes (num, channels, height, width)")
     up = param.round_mode == type(param).RoundMode.Value("CEIL")
-    if not param.HasField("round_mode"):
-        # the name that it had in forks (caffe-rfcn) before BVLC Caffe had it
-        up = Fields.of(layer, "pooling_param").flag("ceil_mode", True)
-    window = Window(kernel, stride, pad, (1, 1))
+    fields = Fields.of(layer, "pooling_param")
+    rounded = "ceil_mode" in fields, "round_below" in fields
+    if not param.HasField("round_mode") and any(rounded):
+        # the names that it had in forks (caffe-rfcn) before BVLC Caffe had it
+        up = fields.flag("ceil_mode", True) and not fields.flag("round_below")
+    window = padded(layer, Window(kernel, stride, pad, (1, 1)), "pooling_param")
     method = methods.Name(param.pool)
+    if fields.integer("pad_type") == 1:
+        # synopsys-caffe: the size that TensorFlow calls SAME
+        need(min(stride) > 0, f"stride > 0 ({min(stride)} vs. 0)")
+        same = [-(-size // step) for size, step in zip(bottom[2:], stride, strict=True)]
+        return Setup([(*bottom[:2], *same)] * len(layer.tops))
     # a method that BVLC Caffe doesn't know, such as synopsys-caffe's AVE_EXC_PAD
-    known = "pool" not in Fields.of(layer, "pooling_param")
+    known = "pool" not in fields and window.behind is None
     operation = ops.Pooling(window, method, up) if known else None
     return Setup([pooled(bottom, window, up)] * len(layer.tops), operation=operation)
 

@@ -62,12 +62,12 @@ class Window:
     def pooled(self, size: Sequence[int], *, ceil: bool = True) -> tuple[int, ...]:
         """Spatial size of a pooling's result: rounded up, the last window clipped at the border."""
         sizes = []
-        for n, k, s, p in zip(size, self.kernel, self.stride, self.pad, strict=True):
+        for n, k, s, p in zip(size, self.kernel, self.stride, self.padding, strict=True):
             need(s != 0, "shape[i] >= 0 (-2147483647 vs. 0)", "stride: 0 is no stride; leave it out for 1")
             # Caffe divides in float32 here and rounds it, so that large sizes are rounded twice
-            steps = np.float32(n + 2 * p - k) / np.float32(s)
+            steps = np.float32(n + p - k) / np.float32(s)
             sizes.append(int(np.ceil(steps) if ceil else np.floor(steps)) + 1)
-        if any(self.pad):
+        if any(self.padding):
             for i, (n, s, p) in enumerate(zip(size, self.stride, self.pad, strict=True)):
                 if (sizes[i] - 1) * s >= n + p:
                     sizes[i] -= 1

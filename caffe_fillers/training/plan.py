@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
 from .. import schema
 from ..checks import need
-from ..errors import CaffeError
+from ..errors import CaffeError, CaffeWarning
 
-__all__ = ["TYPES", "check_class", "find", "planned_nets", "read"]
+__all__ = ["TYPES", "check_class", "find", "give_net", "planned_nets", "read"]
 
 TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 
@@ -30,13 +32,49 @@ def read(source: Any, strict: bool) -> tuple[Any, str | None]:
 
 
 def find(name: str, solver: str | None) -> str:
-    beside = Path(solver).parent / name if solver else None
-    if not Path(name).exists() and beside is not None and beside.exists():
-        return str(beside)
-    if not Path(name).exists():
-        places = f"in the working directory, {Path.cwd()}" + (f", and beside {solver}" if solver else "")
-        raise CaffeError(f"{solver or 'the solver'} names {name!r}, which is not there: looked {places}")
-    return name
+    """The file of a net that a solver names: from the working directory, beside the solver, or where it was moved to.
+
+    Solvers come with paths of the machine that they were written on. So the longest end of the path that exists beside
+    the solver, or in a folder above it, is taken, and told of.
+    """
+    if Path(name).exists():
+        return name
+    if solver:
+        beside = Path(solver).parent / name
+        if beside.exists():
+            return str(beside)
+        parts = [part for part in re.split(r"[\\/]+", name) if part not in ("", ".", "..") and not part.endswith(":")]
+        folder = Path(solver).absolute().parent
+        for start in range(len(parts)):
+            for base in (folder, *folder.parents):
+                found = base.joinpath(*parts[start:])
+                if found.is_file():
+                    warnings.warn(
+                        f"{solver} names the net {name!r}, which is not there: {found} is taken for it\n"
+                        "say another with --net FILE or Solver(net=)",
+                        CaffeWarning,
+                        stacklevel=5,
+                    )
+                    return str(found)
+    places = f"in the working directory, {Path.cwd()}" + (f", beside {solver} and above it" if solver else "")
+    raise CaffeError(
+        f"{solver or 'the solver'} names the net {name!r}, which is not there: looked {places}\n"
+        "say where it is with --net FILE or Solver(net=)"
+    )
+
+
+def give_net(message: Any, net: Any) -> None:
+    """Let a solver train and test `net`, in place of all nets that it names."""
+    from ..upgrading import upgrade_net
+
+    for name in ("net", "net_param", "train_net", "train_net_param", "test_net", "test_net_param"):
+        message.ClearField(name)
+    if isinstance(net, (str, os.PathLike)):
+        message.net = os.fspath(net)
+    elif getattr(getattr(net, "DESCRIPTOR", None), "name", None) == "NetParameter":
+        message.net_param.CopyFrom(upgrade_net(net).message)
+    else:
+        raise CaffeError(f"net is the path of a prototxt or a NetParameter, got {type(net).__name__}")
 
 
 def planned_nets(message: Any) -> tuple[list[Any], list[Any]]:

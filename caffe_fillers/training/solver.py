@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,14 @@ from .. import fillers, schema
 from .._core import RNG
 from ..checks import need
 from ..errors import CaffeError, CaffeWarning
-from ..net import Net, read_source
-from ..planning import Source
+from ..layers.rule import Inputs
+from ..net import Net, as_names, read_source, warn_of_unused
+from ..planning import Allowed, Source
 from .average import Average
 from .curves import Curves
 from .log import number
 from .loop import finish, test, train
-from .plan import TYPES, check_class, find, planned_nets, read
+from .plan import TYPES, check_class, find, give_net, planned_nets, read
 from .rates import Rate
 from .updates import UPDATES, Update
 
@@ -33,14 +34,17 @@ class Solver:
     Parameters
     ----------
     source : str, PathLike or SolverParameter
-        The solver's prototxt. Nets that it names are looked for from the working directory, then beside it.
+        The solver's prototxt. Nets that it names are looked for from the working directory, beside it, and then, with
+        a warning, by the end of their paths beside it and above it.
     rng : RNG, int or None, optional
         Wins over the file's random_seed. With None that seed counts, and without one fresh entropy.
     weights : str, PathLike or sequence of them, optional
         Files to copy into the nets; wins over the solver's own `weights`.
     beside : str or PathLike, optional
         The file that a message was read from, for the nets that it names.
-    inputs, dtype, boost, caffe, strict, fill, max_bytes, threads, python : optional
+    net : str, PathLike or NetParameter, optional
+        The net to train and to test, in place of all that the solver names.
+    inputs, dtype, boost, caffe, strict, weightless, ignore, fill, max_bytes, threads, python : optional
         As for `Net`; `inputs` may tell the phases apart with ``NAME@TEST``.
 
     Attributes
@@ -92,16 +96,22 @@ class Solver:
         boost: str | None = None,
         caffe: str = "master",
         strict: bool = False,
+        weightless: Iterable[str] = (),
+        ignore: Iterable[str] = (),
         fill: bool = True,
         max_bytes: int | None = None,
         threads: int | None = None,
         beside: str | os.PathLike[str] | None = None,
+        net: str | os.PathLike[str] | fillers.Message | None = None,
         python: Mapping[str, Any] | None = None,
     ) -> None:
         self.message, self.path = read(source, strict)
         if beside is not None:
             self.path = os.fspath(beside)
         message = self.message
+        self.net_given = net is not None
+        if net is not None:
+            give_net(message, net)
         where = f"{self.path}: " if self.path else ""
         try:
             if message.type not in TYPES:
@@ -119,11 +129,12 @@ class Solver:
             raise CaffeError(f"{where}{error}") from None
         stream = self._stream(rng, boost)
         self.seed, before = stream.seed, stream.copy()
+        given = Inputs(inputs)
         options = {
-            "inputs": inputs,
+            "inputs": given,
             "dtype": dtype,
             "caffe": caffe,
-            "strict": strict,
+            "allowed": Allowed(strict, as_names(weightless), as_names(ignore)),
             "fill": fill,
             "max_bytes": max_bytes,
             "threads": threads,
@@ -137,6 +148,7 @@ class Solver:
             for i, test in enumerate(tests):
                 state = message.test_state[i] if message.test_state else schema.NetState()
                 self.test_nets.append(self._build(test, "TEST", state, stream, options))
+            warn_of_unused(given, [self.net, *self.test_nets])
             try:
                 check_class(message)
             except CaffeError as error:
@@ -168,7 +180,7 @@ class Solver:
 
     def _build(self, given: Any, phase: str, own: Any, stream: RNG, options: dict[str, Any]) -> Net:
         if isinstance(given, str):
-            source = read_source(find(given, self.path), options["strict"])
+            source = read_source(given if self.net_given else find(given, self.path), options["allowed"].strict)
         else:
             # a net written inside the solver is never upgraded
             source = Source(given, self.path or "")

@@ -188,15 +188,21 @@ def _dims(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape)) or "()"
 
 
-def unique_names(path: Path, weights: WeightSet, holds: str) -> None:
-    """Refuse names that a format which keys its arrays by name cannot hold."""
-    seen = set()
+def unique_names(path: Path, weights: WeightSet, holds: str) -> WeightSet:
+    """Return the set as a format which keys its arrays by name can hold it, or refuse it.
+
+    Of several layers of one name only the one with weights is kept, else the first.
+    """
+    holding = {layer.name for layer in weights.layers if layer.arrays}
+    kept: dict[str, LayerBlobs] = {}
     for layer in weights.layers:
-        if layer.name in seen:
+        if layer.arrays and layer.name in kept:
             raise CaffeError(
-                f"{path}: two layers are named '{layer.name}', and {holds} holds a name once: save as .caffemodel"
+                f"{path}: two layers are named '{layer.name}' and hold weights, and {holds} holds a name once\n"
+                "name one of them otherwise in the prototxt, or save as .caffemodel, which holds both"
             )
-        seen.add(layer.name)
+        if layer.arrays or layer.name not in holding:
+            kept.setdefault(layer.name, layer)
         try:
             size = len(layer.name.encode())
         except UnicodeEncodeError:
@@ -206,6 +212,7 @@ def unique_names(path: Path, weights: WeightSet, holds: str) -> None:
                 f"{path}: the layer name {layer.name[:60]!a} cannot stand in {holds} "
                 "(NUL, broken Unicode or over 60,000 bytes): rename the layer, or save as .caffemodel"
             )
+    return WeightSet(list(kept.values()), weights.name, weights.provenance, weights.format)
 
 
 def from_keys(path: Path, arrays: Mapping[str, Array], record: dict[str, Any] | None) -> WeightSet:

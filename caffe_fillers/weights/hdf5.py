@@ -140,7 +140,7 @@ def write(path: Path, weights: WeightSet) -> None:
     CaffeWarning
         For layer names with ``/``, which become nested groups: read back here, but Caffe itself cannot.
     """
-    unique_names(path, weights, "HDF5")
+    weights = unique_names(path, weights, "HDF5")
     _check_names(path, weights)
     size = sum(array.nbytes for layer in weights.layers for array in layer.arrays if array is not None)
     record = describe(weights)

@@ -32,7 +32,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Runti
 
 def write(path: Path, weights: WeightSet) -> None:
     """Write the arrays, and the provenance as the entry ``provenance.json``."""
-    unique_names(path, weights, "an .npz")
+    weights = unique_names(path, weights, "an .npz")
     arrays = {
         f"{layer.name}/{index}": stored(path, layer.name, index, array)
         for layer in weights.layers

@@ -31,7 +31,7 @@ def _library(path: Path) -> Any:
 
 def write(path: Path, weights: WeightSet) -> None:
     """Write the arrays, and the provenance as the metadata ``caffe_fillers``, in JSON."""
-    unique_names(path, weights, ".safetensors")
+    weights = unique_names(path, weights, ".safetensors")
     arrays = {
         f"{layer.name}/{index}": stored(path, layer.name, index, array)
         for layer in weights.layers
