@@ -226,3 +226,22 @@ def test_hdf5_datasets_that_caffe_cannot_load(tmp_path, monkeypatch):
             Net("net.prototxt", rng=1)
     Path("net.prototxt").write_text(text.format("counts"))
     assert Net("net.prototxt", rng=1).blobs["counts"].shape == (4, 2)
+
+
+def test_hdf5_output_writes_one_batch_and_nothing_over(tmp_path):
+    target = tmp_path / "out.h5"
+    text = f"""
+    layer {{ name: "in" type: "Input" top: "x" top: "y"
+      input_param {{ shape {{ dim: 3 dim: 2 }} shape {{ dim: 3 }} }} }}
+    layer {{ name: "out" type: "HDF5Output" bottom: "x" bottom: "y" hdf5_output_param {{ file_name: "{target}" }} }}"""
+    (tmp_path / "net.prototxt").write_text(text)
+    net = Net(tmp_path / "net.prototxt", "TEST", rng=1)
+    x = np.arange(6, dtype=np.float32).reshape(3, 2)
+    net.forward(x=x, y=[1, 2, 3])
+    with h5py.File(target) as file:
+        np.testing.assert_array_equal(file["data"], x.reshape(3, 2, 1, 1))
+        assert file["label"].shape == (3, 1, 1, 1)
+    before = target.read_bytes()
+    with pytest.raises(CaffeError, match="is there already"):
+        net.forward()
+    assert target.read_bytes() == before

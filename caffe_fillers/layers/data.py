@@ -16,7 +16,7 @@ from ..fillers import Spec, as_spec, fill
 from ..ops.array import Array
 from ..ops.operation import Given, Operation, Work
 from ..revisions import RC, RC2
-from .rule import Layer, Setup, Shape, count, layer_type
+from .rule import Layer, Setup, Shape, count, layer_type, legacy
 from .transforming import check_mean, draws_of, transform_draws, transform_of
 
 if TYPE_CHECKING:
@@ -312,3 +312,11 @@ class DummyData(Source):
         for spec, top in zip(self.fillers, tops, strict=True):
             if spec.type != "constant":
                 fill(top, spec, rng=work.rng, caffe=self.caffe)
+
+
+@layer_type("HDF5Output", bottoms=TWO, tops=NONE)
+def hdf5_output(layer: Layer, bottoms: list[Shape]) -> Setup:
+    from .delivering import HDF5Output
+
+    shapes = [legacy(bottom) for bottom in bottoms]
+    return Setup([], operation=HDF5Output(layer.message.hdf5_output_param.file_name, shapes[0], shapes[1]))

@@ -14,13 +14,13 @@ import numpy as np
 
 from .. import records
 from .._core import RNG
-from ..checks import need
+from ..checks import need, need_equal
 from ..errors import CaffeError
 from ..ops.array import Array
-from ..ops.operation import Given, Work
+from ..ops.operation import Given, Operation, Work
 from ..transform import Transform, read_mean
 
-__all__ = ["Data", "Delivering", "HDF5Data", "ImageData", "MemoryData", "here"]
+__all__ = ["Data", "Delivering", "HDF5Data", "HDF5Output", "ImageData", "MemoryData", "here"]
 
 Shape = tuple[int, ...]
 
@@ -231,3 +231,32 @@ def here(source: str) -> Any:
     if path is None:
         raise CaffeError(f"{source}: is not here any more")
     return path
+
+
+@dataclass(frozen=True, slots=True)
+class HDF5Output(Operation):
+    """Writes its two bottoms as the datasets `data` and `label` of a file, with four axes each.
+
+    As in Caffe a file takes one batch. What is there already is not written over: a prototxt may be a stranger's.
+    """
+
+    file: str
+    data: Shape
+    label: Shape
+
+    def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        need_equal(len(bottoms[0]), len(bottoms[1]), "bottom[0]->num() == bottom[1]->num()")
+        datasets = {"data": bottoms[0].reshape(self.data), "label": bottoms[1].reshape(self.label)}
+        records.write_rows(self.file, datasets)
+
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        pass

@@ -218,11 +218,6 @@ def contrastive(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([SCALAR], operation=ops.ContrastiveLoss(param.margin, param.legacy_version))
 
 
-@layer_type("HDF5Output", bottoms=TWO, tops=(0, 0))
-def hdf5_output(layer: Layer, bottoms: list[Shape]) -> Setup:
-    return Setup([])
-
-
 def given_tops(layer: Layer) -> Setup:
     """For layers of which only the caller knows the tops: their shapes, from `inputs`."""
     tops: list[Shape] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .databases import Database, open_database, write_database
 from .datums import Datums, datum_shape, is_leveldb, is_lmdb
-from .hdf5 import Rows, hdf5_shapes
+from .hdf5 import Rows, hdf5_shapes, write_rows
 from .idx import read_idx
 from .images import Images, encode, image_shape, read_image, read_list
 from .resizing import resize
@@ -39,4 +39,5 @@ __all__ = [
     "shuffle",
     "window_shape",
     "write_database",
+    "write_rows",
 ]

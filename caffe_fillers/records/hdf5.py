@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import CaffeError
+from ..files import as_path, replacing
 from .shuffling import Rand, random_shuffle
 from .sources import beside, existing, lines
 
-__all__ = ["Rows", "hdf5_shapes"]
+__all__ = ["Rows", "hdf5_shapes", "write_rows"]
 
 
 class Rows:
@@ -134,6 +135,26 @@ def hdf5_shapes(source: str, tops: Iterable[str]) -> dict[str, tuple[int, ...]]:
     name = beside(path, _words(path)[0])
     with _datasets(name, tops, path) as found:
         return {top: tuple(int(dim) for dim in dataset.shape) for top, dataset in found.items()}
+
+
+def write_rows(path: str, datasets: Mapping[str, np.ndarray]) -> None:
+    """Write datasets to an HDF5 file that is not there yet.
+
+    Raises
+    ------
+    CaffeError
+        If the file exists or can't be written, or h5py is missing.
+    """
+    target = as_path(path)
+    if target.exists():
+        raise CaffeError(f"{target}: is there already; one batch goes into a file, and nothing is written over")
+    try:
+        import h5py
+    except ImportError:
+        raise CaffeError(f"{target}: to write HDF5: pip install 'caffe_fillers[hdf5]'") from None
+    with replacing(target) as made, h5py.File(made, "w") as file:
+        for name, values in datasets.items():
+            file.create_dataset(name, data=values)
 
 
 def _words(path: Path) -> list[str]:
