@@ -67,15 +67,16 @@ def command(solver: str, snapshot: str | None, iterations: int | None, **options
         work = _prepared(solver, snapshot, options)
         began = time.perf_counter()
         stopped = _run(work, log, snapshot, iterations)
+        if stopped and (work.saved is None or work.saved[0] != work.iter):
+            work.snapshot()
     if options["json_file"]:
         with replacing(options["json_file"]) as made:
             made.write_text(json.dumps(work.curves.to_dict()))
     if draw is not None:
         draw({work.net.name or Path(solver).stem: work.curves})
         click.echo(f"wrote {options['plot']}")
-    if stopped:
-        state = work.saved[1] if work.saved is not None and work.saved[0] == work.iter else work.snapshot()
-        again = ["caffe-fillers", "train", solver, "--snapshot", state]
+    if stopped and work.saved is not None:
+        again = ["caffe-fillers", "train", solver, "--snapshot", work.saved[1]]
         click.echo(f"stopped after iteration {work.iter}; go on with: {shlex.join(again)}", err=True)
         sys.exit(STOPPED)
     click.echo(f"{work.iter} iterations, {time.perf_counter() - began:.1f} s", err=True)

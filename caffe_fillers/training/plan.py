@@ -17,7 +17,8 @@ __all__ = ["TYPES", "check_class", "find", "give_net", "planned_nets", "read"]
 TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 
 
-def read(source: Any, strict: bool) -> tuple[Any, str | None]:
+def read(source: Any, strict: bool, beside: str | os.PathLike[str] | None = None) -> tuple[Any, str | None]:
+    """The message in today's form, and the path of its file: `beside` where the message was read by the caller."""
     from .. import prototxt
     from ..upgrading import upgrade_solver
 
@@ -28,7 +29,7 @@ def read(source: Any, strict: bool) -> tuple[Any, str | None]:
         raise CaffeError(f"a solver is the path of a prototxt or a SolverParameter, got {type(source).__name__}")
     message = schema.SolverParameter()
     message.MergeFromString(source.SerializePartialToString())
-    return upgrade_solver(message), None
+    return upgrade_solver(message, beside), None if beside is None else os.fspath(beside)
 
 
 def find(name: str, solver: str | None) -> str:

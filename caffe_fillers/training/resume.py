@@ -16,6 +16,7 @@ from ..files import as_path
 from ..layers.delivering import Delivering
 from ..net import Net
 from ..weights import save_weights
+from .average import Average
 from .debug import param_name
 from .snapshots import (
     State,
@@ -95,11 +96,15 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
     state = read_state(source)
     check_history(source, state, _names(solver.net), update.history, solver.message.type)
     model, side = model_of(source, state), read_side(side_of(source))
+    if side is not None:
+        _check_side(solver, side_of(source), side)
     if model is not None:
         report = solver.net.copy_from(model)
         if report.filled:
             names = ", ".join(report.filled)
-            warnings.warn(f"{model}: holds nothing for {names}: they keep their fill", CaffeWarning, stacklevel=3)
+            text = f"holds nothing for {names}: they keep their fill; the random stream and the data begin anew"
+            warnings.warn(f"{model}: {text}", CaffeWarning, stacklevel=3)
+            side = None
     for own, array in zip(update.history, state.history, strict=True):
         own[...] = array.reshape(own.shape)
     solver.iter, rate.current_step = state.iteration, state.current_step
@@ -108,29 +113,43 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
         _restore_side(solver, source, side)
 
 
-def _restore_side(solver: Solver, source: Path, side: dict[str, Any]) -> None:
-    path = side_of(source)
+def _check_side(solver: Solver, path: Path, side: dict[str, Any]) -> None:
+    """Refuse what `_restore_side` would stumble over, before anything is changed."""
     try:
-        if side["iteration"] != solver.iter or side["checksum"] != _checksum(solver):
-            text = "is not of this snapshot: the random stream and the data begin anew, as in Caffe"
-            warnings.warn(f"{path}: {text}", CaffeWarning, stacklevel=4)
-            return
-        if side["type"] != solver.message.type:
-            text = f"{source}: was written by a solver of type {side['type']}, and goes on under {solver.message.type}"
-            warnings.warn(text, CaffeWarning, stacklevel=4)
-        nets = (solver.net, *solver.test_nets)
-        stream = np.array(side["stream"]["key"], np.uint32), int(side["stream"]["pos"])
-        for net, places in zip(nets, side["places"], strict=True):
-            _go_to(net, places)
-        state = solver.net.rng.state
-        state["state"]["key"], state["state"]["pos"] = stream
-        solver.net.rng.state = state
-        solver.average.restore(side["average"])
-        solver.resumed = True
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        if isinstance(error, CaffeError):
-            raise
+        key = np.array(side["stream"]["key"], np.uint32)
+        if key.shape != (624,) or not 0 <= int(side["stream"]["pos"]) <= 624:
+            raise ValueError("the stream has another size")
+        Average(solver.message.average_loss, solver.net.dtype.type).restore(side["average"])
+        int(side["iteration"]), int(side["checksum"]), str(side["type"])
+        for net, places in zip((solver.net, *solver.test_nets), side["places"], strict=True):
+            for i, place in places.items():
+                _seeds(place), net.tape.entries[int(i)], int(place.get("delivered", 0))
+                for shape, values in place.get("carried", {}).values():
+                    np.array(values, net.dtype).reshape(shape)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise CaffeError(f"{path}: is damaged ({error}): remove it to go on as Caffe would") from None
+
+
+def _seeds(place: dict[str, Any]) -> dict[str, list[int]]:
+    return {what: list(map(int, seeds)) for what, seeds in place["seeds"].items()}
+
+
+def _restore_side(solver: Solver, source: Path, side: dict[str, Any]) -> None:
+    if side["iteration"] != solver.iter or side["checksum"] != _checksum(solver):
+        text = "is not of this snapshot: the random stream and the data begin anew, as in Caffe"
+        warnings.warn(f"{side_of(source)}: {text}", CaffeWarning, stacklevel=4)
+        return
+    if side["type"] != solver.message.type:
+        text = f"{source}: was written by a solver of type {side['type']}, and goes on under {solver.message.type}"
+        warnings.warn(text, CaffeWarning, stacklevel=4)
+    for net, places in zip((solver.net, *solver.test_nets), side["places"], strict=True):
+        _go_to(net, places)
+    state = solver.net.rng.state
+    state["state"]["key"] = np.array(side["stream"]["key"], np.uint32)
+    state["state"]["pos"] = int(side["stream"]["pos"])
+    solver.net.rng.state = state
+    solver.average.restore(side["average"])
+    solver.resumed = True
 
 
 def _checksum(solver: Solver) -> int:
@@ -174,8 +193,8 @@ def _go_to(net: Net, places: dict[str, Any]) -> None:
         entry = net.tape.entries[int(i)]
         operation, work = entry.operation, entry.work
         # without a random_seed the layers of a new process drew others
-        work.seeds = {what: list(map(int, seeds)) for what, seeds in place["seeds"].items()}
-        if isinstance(operation, Delivering):
+        work.seeds = _seeds(place)
+        if isinstance(operation, Delivering) and "delivered" in place:
             operation.go_to(int(place["delivered"]), work)
         for name, (shape, values) in place.get("carried", {}).items():
             array = np.array(values, net.dtype).reshape(shape)

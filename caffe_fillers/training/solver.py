@@ -105,9 +105,7 @@ class Solver:
         net: str | os.PathLike[str] | fillers.Message | None = None,
         python: Mapping[str, Any] | None = None,
     ) -> None:
-        self.message, self.path = read(source, strict)
-        if beside is not None:
-            self.path = os.fspath(beside)
+        self.message, self.path = read(source, strict, beside)
         message = self.message
         self.net_given = net is not None
         if net is not None:

@@ -1,0 +1,82 @@
+"""What tests of trainings share: the databases that Caffe's own runs were measured on, and its six digits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from threadpoolctl import threadpool_limits
+
+import caffe_fillers as cf
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "run"
+TRAININGS = GOLDEN / "trainings"
+
+# two inner products on inputs that are drawn anew in each pass: all that a training needs, in half a millisecond
+NET = """
+name: "small"
+layer { name: "data" type: "DummyData" top: "x" top: "t" dummy_data_param {
+  shape { dim: 6 dim: 4 } shape { dim: 6 dim: 3 }
+  data_filler { type: "gaussian" std: 1 } data_filler { type: "uniform" min: -1 max: 1 } } }
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "b" type: "InnerProduct" bottom: "a" top: "b"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "b" bottom: "t" top: "loss" }
+"""
+SETTINGS = {"base_lr": "0.05", "lr_policy": '"fixed"', "max_iter": "10", "random_seed": "3"}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with threadpool_limits(1, "blas"):
+        yield
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def small(here):
+    """Make a solver of the small net: settings as text, beside the usual ones; `net` replaces the net's."""
+
+    def make(settings: str = "", net: str = NET, **options):
+        (here / "net.prototxt").write_text(net)
+        usual = " ".join(f"{name}: {value}" for name, value in SETTINGS.items() if f"{name}:" not in settings)
+        (here / "solver.prototxt").write_text(f'net: "net.prototxt" {usual} {settings}')
+        return cf.Solver("solver.prototxt", **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory) -> Path:
+    """The databases of the trainings, as their README says."""
+    folder = tmp_path_factory.mktemp("databases")
+    cf.datasets.mnist(folder)
+    cf.datasets.siamese(folder)
+    x, y = make_classification(
+        n_samples=10000,
+        n_features=4,
+        n_redundant=0,
+        n_informative=2,
+        n_clusters_per_class=2,
+        hypercube=False,
+        random_state=0,
+    )
+    for name, rows in (("train", slice(7500)), ("test", slice(7500, None))):
+        with h5py.File(folder / f"{name}.h5", "w") as file:
+            file["data"], file["label"] = x[rows].astype(np.float32), y[rows].astype(np.float32)
+        (folder / f"{name}.txt").write_text(f"{name}.h5\n")
+    return folder
+
+
+def cases() -> dict[str, dict]:
+    return json.loads((GOLDEN / "solvers.json").read_text())

@@ -1,0 +1,316 @@
+"""Snapshots: what they hold, whose they are, and that a training which was killed goes on as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import caffe_fillers as cf
+from caffe_fillers.training.snapshots import read_state
+
+from .conftest import NET
+
+FORMATS = ("BINARYPROTO", "HDF5")
+KILLS = int(os.environ.get("CAFFE_FILLERS_TRAINING_KILLS", "2"))
+
+# what goes on from pass to pass: records with crops and mirrors, Dropout, inputs that are drawn, a recurrent state
+LIVELY = """
+name: "lively"
+layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN }
+  transform_param { scale: 0.00390625 crop_size: 8 mirror: true }
+  data_param { source: "mnist_train_lmdb" batch_size: 7 backend: LMDB } }
+layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TEST }
+  transform_param { scale: 0.00390625 crop_size: 8 }
+  data_param { source: "mnist_test_lmdb" batch_size: 9 backend: LMDB } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" param { name: "w" } param { lr_mult: 2 decay_mult: 0 }
+  inner_product_param { num_output: 12 weight_filler { type: "xavier" } } }
+layer { name: "relu" type: "ReLU" bottom: "ip" top: "ip" }
+layer { name: "drop" type: "Dropout" bottom: "ip" top: "ip" }
+layer { name: "noise" type: "DummyData" top: "noise" include { phase: TRAIN }
+  dummy_data_param { shape { dim: 3 } data_filler { type: "gaussian" } } }
+layer { name: "silence" type: "Silence" bottom: "noise" include { phase: TRAIN } }
+layer { name: "out" type: "InnerProduct" bottom: "ip" top: "out"
+  inner_product_param { num_output: 10 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "out" bottom: "label" top: "loss" }
+"""
+LIVELY_SOLVER = """
+net: "lively.prototxt" type: "Adam" base_lr: 0.002 momentum: 0.9 momentum2: 0.99 lr_policy: "multistep" gamma: 0.5
+stepvalue: 37 stepvalue: 90 max_iter: 200 snapshot: 10 snapshot_prefix: "run" average_loss: 4 random_seed: 8
+test_iter: 2 test_interval: 25 display: 1
+"""
+
+
+@pytest.fixture
+def lively(databases, here):
+    for name in ("mnist_train_lmdb", "mnist_test_lmdb"):
+        (here / name).symlink_to(databases / name)
+    (here / "lively.prototxt").write_text(LIVELY)
+    (here / "lively_solver.prototxt").write_text(LIVELY_SOLVER)
+    return lambda **options: cf.Solver("lively_solver.prototxt", **options)
+
+
+def values(solver: cf.Solver) -> list[bytes]:
+    _, update = solver.prepare()
+    return [blob.data.tobytes() for blob in update.blobs] + [array.tobytes() for array in update.history]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_going_on_gives_the_numbers_of_a_run_without_a_stop(lively, form):
+    whole, first = lively(), lively()
+    whole.step(45)
+    first.message.snapshot_format = cf.schema.enum("SolverParameter.SnapshotFormat")[form]
+    first.message.snapshot = 0
+    first.step(23)
+    state = first.snapshot()
+    # of another seed, in a state of its own
+    second = lively(rng=99)
+    second.step(2)
+    second.restore(state)
+    assert second.iter == 23
+    second.step(22)
+    assert values(second) == values(whole)
+    assert {i: second.curves.loss[i] for i in range(23, 45)} == {i: whole.curves.loss[i] for i in range(23, 45)}
+    assert second.curves.test[25] == whole.curves.test[25]
+
+
+def test_without_the_side_file_data_and_stream_begin_anew(lively, here):
+    solver = lively()
+    solver.step(10)
+    (here / "run_iter_10.solverstate.json").unlink()
+    second = lively()
+    second.restore("run_iter_10.solverstate")
+    fresh = lively()
+    assert values(second) == values(solver)
+    second.net.forward()
+    fresh.net.forward()
+    assert second.net.blobs["data"].data.tobytes() == fresh.net.blobs["data"].data.tobytes()
+
+
+def test_a_side_file_of_another_snapshot_is_not_taken(lively, here):
+    solver = lively()
+    solver.step(20)
+    shutil.copy("run_iter_10.solverstate.json", "run_iter_20.solverstate.json")
+    with pytest.warns(cf.CaffeWarning, match="is not of this snapshot"):
+        lively().restore("run_iter_20.solverstate")
+
+
+def test_states_of_recurrent_layers_go_on(small):
+    net = NET.replace("dim: 6 dim: 4", "dim: 2 dim: 3 dim: 4").replace(
+        'layer { name: "b"',
+        'layer { name: "cont" type: "DummyData" top: "c" '
+        'dummy_data_param { shape { dim: 2 dim: 3 } data_filler { type: "constant" value: 1 } } }'
+        'layer { name: "lstm" type: "LSTM" bottom: "x" bottom: "c" top: "l" recurrent_param { num_output: 4 '
+        'weight_filler { type: "xavier" } } } layer { name: "b"',
+    )
+    net = net.replace('layer { name: "a" type: "InnerProduct" bottom: "x"', 'layer { name: "a" type: "InnerProduct"')
+    net = net.replace('type: "InnerProduct" top: "a"', 'type: "InnerProduct" bottom: "x" top: "a"')
+    net = net.replace('bottom: "a" top: "b"', 'bottom: "l" top: "b"').replace(
+        "inner_product_param { num_output: 3", "inner_product_param { axis: 2 num_output: 3"
+    )
+    net = net.replace("shape { dim: 6 dim: 3 }", "shape { dim: 2 dim: 3 dim: 3 }")
+    net += 'layer { name: "quiet" type: "Silence" bottom: "a" }'
+    whole, first = small("", net), small("", net)
+    whole.step(8)
+    first.step(4)
+    second = small("", net)
+    second.restore(first.snapshot())
+    second.step(4)
+    assert values(second) == values(whole)
+
+
+# --- kills -----------------------------------------------------------------------------------------------------------
+
+
+def newest() -> str | None:
+    states = sorted(Path().glob("run_iter_*.solverstate"), key=lambda path: int(path.stem.rpartition("_")[2]))
+    return str(states[-1]) if states else None
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_ends_with_the_weights_of_one_that_is_not(lively, here):
+    whole = lively()
+    whole.solve()
+    expected = Path("run_iter_200.caffemodel").read_bytes(), Path("run_iter_200.solverstate").read_bytes()
+    for path in here.glob("run_iter_*"):
+        path.unlink()
+    chance = random.Random(4)
+    command = [sys.executable, "-m", "caffe_fillers", "train", "lively_solver.prototxt"]
+    marks = sorted(chance.sample(range(10, 190, 10), min(KILLS, 18)))
+    for mark in marks:
+        state = newest()
+        process = subprocess.Popen(command + (["--snapshot", state] if state else []), stdout=subprocess.DEVNULL)
+        while process.poll() is None and not Path(f"run_iter_{mark}.solverstate").exists():
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, 0.03))
+        process.kill()
+        process.wait()
+    state = newest()
+    assert state is not None
+    subprocess.run([*command, "--snapshot", state], check=True, stdout=subprocess.DEVNULL)
+    ended = Path("run_iter_200.caffemodel").read_bytes(), Path("run_iter_200.solverstate").read_bytes()
+    assert ended == expected
+    assert not [path for path in here.iterdir() if path.name.endswith(".tmp")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of files are POSIX")
+def test_a_full_disk_leaves_the_last_snapshot_whole(small, here):
+    solver = small('snapshot: 2 snapshot_prefix: "run"')
+    solver.step(2)
+    held = {path.name: path.read_bytes() for path in here.glob("run_iter_2*")}
+    assert len(held) == 3
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        with pytest.raises(cf.CaffeError, match="run_iter_4"):
+            solver.step(2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert {path.name: path.read_bytes() for path in here.glob("run_iter_2*")} == held
+    assert not [*here.glob("run_iter_4*")]
+
+
+# --- what is no snapshot of this solver -------------------------------------------------------------------------------
+
+
+def refusal(solver: cf.Solver, path) -> str:
+    """What `restore` says, having left the solver as it was."""
+    before = values(solver), solver.iter
+    with pytest.raises(cf.CaffeError) as caught:
+        solver.restore(path)
+    assert (values(solver), solver.iter) == before
+    return str(caught.value)
+
+
+@pytest.fixture(params=FORMATS)
+def saved(request, small):
+    solver = small(f'snapshot_format: {request.param} type: "Adam" momentum: 0.9')
+    solver.step(3)
+    return solver.snapshot()
+
+
+def test_a_state_of_another_kind_of_solver(saved, small):
+    text = refusal(small(), saved)
+    assert "Check failed: state.history_size() == history_.size() (8 vs. 4) Incorrect length of history blobs." in text
+    assert "Adam or AdaDelta" in text
+
+
+def test_a_state_of_another_kind_with_as_much_history_is_said(small):
+    solver = small('type: "Nesterov" momentum: 0.5')
+    solver.step(1)
+    state = solver.snapshot()
+    with pytest.warns(cf.CaffeWarning, match="written by a solver of type Nesterov, and goes on under SGD"):
+        small("momentum: 0.5").restore(state)
+
+
+def test_a_state_of_another_net(saved, small):
+    net = NET.replace("num_output: 5", "num_output: 6")
+    text = refusal(small('type: "Adam" momentum: 0.9', net), saved)
+    assert "blob a/0 has shape (5, 4) in the file, (6, 4) in this net" in text
+
+
+def test_a_model_of_another_net(small, here):
+    solver = small()
+    solver.step(1)
+    state = solver.snapshot()
+    other = small("", NET.replace('name: "a"', 'name: "other"'))
+    with pytest.warns(cf.CaffeWarning, match="holds nothing for other: they keep their fill"):
+        other.restore(state)
+
+
+def test_a_model_that_is_gone_or_lies_beside_the_state(saved, small, here):
+    model = next(path for path in here.iterdir() if ".caffemodel" in path.name)
+    (here / "moved").mkdir()
+    for path in (model, here / saved):
+        path.rename(here / "moved" / path.name)
+    small('type: "Adam" momentum: 0.9').restore(f"moved/{saved}")
+    (here / "moved" / model.name).unlink()
+    assert "names the weights" in refusal(small('type: "Adam" momentum: 0.9'), f"moved/{saved}")
+
+
+def test_files_that_are_cut_off(saved, small, here):
+    solver = small('type: "Adam" momentum: 0.9')
+    data = (here / saved).read_bytes()
+    for end in (0, 1, 7, len(data) // 2, len(data) - 1):
+        (here / saved).write_bytes(data[:end])
+        if end == len(data) - 1 and saved.endswith(".solverstate"):
+            # the last byte is the value of current_step
+            assert "truncated" in refusal(solver, saved)
+        else:
+            assert saved in refusal(solver, saved)
+
+
+def test_files_of_another_sort(saved, small, here):
+    solver = small('type: "Adam" momentum: 0.9')
+    model = next(path.name for path in here.iterdir() if ".caffemodel" in path.name)
+    for path in (model, "net.prototxt"):
+        assert "is no solver state" in refusal(solver, path)
+    assert "nowhere" in refusal(solver, "nowhere.solverstate")
+
+
+def test_a_damaged_side_file(small, here):
+    solver = small()
+    solver.step(1)
+    state = solver.snapshot()
+    side = here / f"{state}.json"
+    content = json.loads(side.read_text())
+    for damaged in ("", "[]", '{"caffe_fillers_resume": 99}', json.dumps({**content, "places": None})):
+        side.write_text(damaged)
+        assert "remove it to go on as Caffe would" in refusal(small(), state)
+
+
+def test_hdf5_states_are_laid_out_as_caffes(small, here):
+    solver = small("snapshot_format: HDF5 snapshot_diff: true momentum: 0.9")
+    solver.step(2)
+    state = solver.snapshot()
+    assert state == "solver_iter_2.solverstate.h5"
+    with h5py.File(state) as file:
+        assert file["iter"].shape == (1,)
+        assert file["iter"].dtype == np.int32
+        assert file["learned_net"][()] == b"solver_iter_2.caffemodel.h5"
+        assert sorted(file["history"]) == ["0", "1", "2", "3"]
+        assert file["history/0"].shape == (5, 4)
+    with h5py.File("solver_iter_2.caffemodel.h5") as file:
+        np.testing.assert_array_equal(file["diff/a/0"], solver.net.params["a"][0].diff)
+    assert read_state(here / state).learned_net == "solver_iter_2.caffemodel.h5"
+
+
+def test_an_old_state_pads_its_shapes(small, here):
+    solver = small("momentum: 0.9")
+    solver.step(2)
+    state = solver.snapshot()
+    message = cf.schema.SolverState()
+    message.ParseFromString((here / state).read_bytes())
+    for blob in message.history:
+        dims = [1] * (4 - len(blob.shape.dim)) + list(blob.shape.dim)
+        blob.ClearField("shape")
+        blob.num, blob.channels, blob.height, blob.width = dims
+    (here / state).write_bytes(message.SerializeToString())
+    second = small("momentum: 0.9")
+    second.restore(state)
+    assert values(second) == values(solver)
+
+
+def test_diffs_go_into_a_binary_model(small, here):
+    solver = small("snapshot_diff: true")
+    solver.step(1)
+    solver.snapshot()
+    message = cf.schema.NetParameter()
+    message.ParseFromString((here / "solver_iter_1.caffemodel").read_bytes())
+    layer = next(each for each in message.layer if each.name == "a")
+    np.testing.assert_array_equal(np.float32(layer.blobs[0].diff), solver.net.params["a"][0].diff.ravel())
+    # what reads weights has no use for them
+    weights = cf.load_weights("solver_iter_1.caffemodel")
+    assert weights["a"][0].tobytes() == solver.net.params["a"][0].data.tobytes()
