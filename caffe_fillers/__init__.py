@@ -7,7 +7,7 @@ from . import _checkout
 _checkout.hand_over(__name__)
 
 from . import _interpreter as _interpreter  # before the others, where they would not work
-from . import datasets, layers
+from . import datasets, layers, ops
 from ._core import RNG, simd
 from ._version import __version__
 from .blob import Blob
@@ -29,7 +29,7 @@ from .initializers import (
     xavier_normal,
 )
 from .net import Net
-from .porting import compare_blobs
+from .porting import BlobComparison, BlobDifference, compare_blobs
 from .reading import read_net, read_solver, upgrade, write_prototxt
 from .seeds import FoundSeed, SeedSearch, find_seed, search_seed
 from .signals import SignalReport, signal
@@ -41,6 +41,8 @@ from .weights.mean import load_mean
 __all__ = [
     "RNG",
     "Blob",
+    "BlobComparison",
+    "BlobDifference",
     "CaffeError",
     "CaffeWarning",
     "Comparison",
@@ -67,6 +69,7 @@ __all__ = [
     "load_mean",
     "load_weights",
     "msra",
+    "ops",
     "positive_unitball",
     "read_net",
     "read_solver",

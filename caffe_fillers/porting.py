@@ -121,7 +121,7 @@ def compare_blobs(net: Net, arrays: Mapping[str, Any], tolerance: float = 1e-4) 
     >>> port = {name: blob.data.copy() for name, blob in net.blobs.items()}
     >>> port["pool2"] = port["pool2"].transpose(0, 2, 3, 1)
     >>> print(cf.compare_blobs(net, port))
-    4 of 9 blobs agree, then blob 'pool2' of layer 'pool2': shape (1, 50, 4, 4) here, (1, 4, 4, 50) in the port; \
+    4 of 8 blobs agree, then blob 'pool2' of layer 'pool2': shape (1, 50, 4, 4) here, (1, 4, 4, 50) in the port; \
 the port's channels are last: transpose(0, 3, 1, 2)
     """
     unknown = [name for name in arrays if name not in net.blobs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import caffe_fillers as cf
@@ -269,3 +270,32 @@ def test_window_data_takes_one_mean_value_or_one_per_channel(net):
         assert net(text.format("mean_value: 1 " * means), inputs=inputs).blobs["d"].shape == (2, 3, 5, 5)
     with pytest.raises(cf.CaffeError, match="as many as channels: 3\ngot 2"):
         net(text.format("mean_value: 1 mean_value: 2"), inputs=inputs)
+
+
+class _Halved(cf.ops.Operation):
+    def setup(self, layer, bottoms):
+        return cf.layers.Setup(tops=[bottoms[0]])
+
+    def forward(self, bottoms, tops, blobs, work):
+        np.multiply(bottoms[0], 0.5, out=tops[0])
+
+    def backward(self, dtops, bottoms, tops, blobs, dbottoms, dblobs, work):
+        np.multiply(dtops[0], 0.5, out=dbottoms[0])
+
+
+def test_a_class_that_is_registered_runs(tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'force_backward: true input: "x" input_shape { dim: 2 dim: 3 } '
+        'layer { name: "h" type: "Halved" bottom: "x" top: "y" }'
+    )
+    cf.layers.register("Halved", _Halved)
+    try:
+        net = cf.Net(path, "TEST", rng=1)
+        x = np.arange(6, dtype=np.float32).reshape(2, 3)
+        np.testing.assert_array_equal(net.forward(x=x)["y"], x / 2)
+        np.testing.assert_array_equal(net.backward(y=x)["x"], x / 2)
+    finally:
+        cf.layers.register("Halved", None)
+    with pytest.raises(cf.CaffeError, match=r"subclass of caffe_fillers\.ops\.Operation"):
+        cf.layers.register("Halved", int)

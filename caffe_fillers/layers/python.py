@@ -187,7 +187,8 @@ def _found(layer: Layer) -> Callable[[], Any] | None:
 @layer_type("Python")
 def python(layer: Layer, bottoms: list[Shape]) -> Setup:
     if layer.running is not None:
-        return layer.running.reshape()
+        again: Setup = layer.running.reshape()
+        return again
     make = _found(layer)
     if make is None:
         param = layer.message.python_param

@@ -215,28 +215,34 @@ def layer_type(*names: str, **options: Any) -> Callable[[RuleFunction], RuleFunc
     return enter
 
 
-def register(type_name: str, rule: RuleFunction | None) -> None:
+def register(type_name: str, rule: RuleFunction | type[Operation] | None) -> None:
     """Teach this process a layer type, or with None forget it again.
 
     Parameters
     ----------
     type_name : str
         The type as prototxts write it. A type of BVLC Caffe can't be replaced.
-    rule : callable or None
-        ``rule(layer, bottoms) -> Setup``: shapes in, shapes and parameters out.
+    rule : callable, subclass of ops.Operation, or None
+        ``rule(layer, bottoms) -> Setup``: shapes in, shapes and parameters out; its Setup may hold an operation. Or a
+        class that has this as its method `setup` and is the operation itself, with `forward` and `backward`.
 
     Raises
     ------
     CaffeError
-        If `type_name` is a type of BVLC Caffe.
+        If `type_name` is a type of BVLC Caffe, or a class is no Operation or has no `setup`.
 
     Examples
     --------
-    >>> import caffe_fillers as cf
-    >>> def doubled(layer, bottoms):
-    ...     n, c, h, w = bottoms[0]
-    ...     return cf.layers.Setup(tops=[(n, 2 * c, h, w)])
-    >>> cf.layers.register("Doubled", doubled)
+    >>> import numpy as np, caffe_fillers as cf
+    >>> class Doubled(cf.ops.Operation):
+    ...     def setup(self, layer, bottoms):
+    ...         return cf.layers.Setup(tops=[bottoms[0]])
+    ...     def forward(self, bottoms, tops, blobs, work):
+    ...         np.multiply(bottoms[0], 2, out=tops[0])
+    ...     def backward(self, dtops, bottoms, tops, blobs, dbottoms, dblobs, work):
+    ...         if dbottoms[0] is not None:
+    ...             np.multiply(dtops[0], 2, out=dbottoms[0])
+    >>> cf.layers.register("Doubled", Doubled)
     >>> cf.layers.register("Doubled", None)
     """
     if type_name in RULES and not RULES[type_name].fork:
@@ -244,7 +250,23 @@ def register(type_name: str, rule: RuleFunction | None) -> None:
     if rule is None:
         RULES.pop(type_name, None)
     else:
-        RULES[type_name] = Rule(rule, fork="user")
+        RULES[type_name] = Rule(_rule_of_class(rule) if isinstance(rule, type) else rule, fork="user")
+
+
+def _rule_of_class(kind: type[Any]) -> RuleFunction:
+    if not issubclass(kind, Operation) or not callable(getattr(kind, "setup", None)):
+        raise CaffeError(
+            f"a class to register is a subclass of caffe_fillers.ops.Operation with a method "
+            f"setup(layer, bottoms) -> Setup, got {kind.__name__}"
+        )
+
+    def rule(layer: Layer, bottoms: list[Shape]) -> Setup:
+        operation: Any = kind()
+        setup: Setup = operation.setup(layer, bottoms)
+        setup.operation = setup.operation or operation
+        return setup
+
+    return rule
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------
