@@ -142,3 +142,36 @@ def test_random_shuffle_is_the_c_librarys():
     shuffling.random_shuffle(items, rand)
     assert items == RANDOM_SHUFFLED
     assert [shuffling.Rand()() for _ in range(2)] == [1804289383] * 2
+
+
+class Drawing:
+    """A stream of given draws."""
+
+    def __init__(self, *draws):
+        self.draws = list(draws)
+
+    def random_raw(self):
+        return self.draws.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("places", "draws", "chosen"),
+    [
+        # a power of two cuts the range without rest
+        (2, [2**31 - 1], 0),
+        (2, [2**31], 1),
+        # three parts leave no rest of 2**32 - 1, yet the last draw of all lies behind them
+        (3, [1431655764], 0),
+        (3, [2**32 - 2], 2),
+        (3, [2**32 - 1, 7], 0),
+    ],
+)
+def test_the_edges_of_a_draw(places, draws, chosen):
+    items, rng = list(range(places)), Drawing(*draws, *[0] * places)
+    shuffling.shuffle(items, rng)
+    expected = list(range(places))
+    expected[-1], expected[chosen] = expected[chosen], expected[-1]
+    for i in range(places - 2, 0, -1):  # which the zeros move
+        expected[i], expected[0] = expected[0], expected[i]
+    assert items == expected
+    assert len(rng.draws) == 2
