@@ -107,7 +107,7 @@ class Datums:
         size = max(shape[0], 0) * max(shape[1], 0) * max(shape[2], 0)
         if values.size < size or min(shape) < 0:
             raise CaffeError(f"{self._path}: a datum of shape {shape} holds {values.size} values")
-        if datum.data and values.size == size:
+        if values.size == size:
             self._learn(value, datum, shape)
         return values[:size].reshape(shape), datum.label
 
@@ -119,7 +119,7 @@ class Datums:
         if not value.startswith(written) or len(rest) > _LONGEST_TAIL:
             return
         alike.MergeFromString(rest)
-        if alike.data == datum.data and _PLAIN.issuperset(field.name for field, _ in alike.ListFields()):
+        if _PLAIN.issuperset(field.name for field, _ in alike.ListFields()):
             head = written[: len(written) - len(datum.data)]
             if head != self._head:
                 self._head, self._tail, self._shape, self._labels = head, len(written), shape, {}

@@ -18,7 +18,7 @@ def resize(image: _Bytes, height: int, width: int) -> _Bytes:
 
     Parameters
     ----------
-    image : ndarray of uint8, shape (height, width) or (height, width, channels)
+    image : ndarray of uint8, shape (height, width) or (height, width, 1, 3 or 4)
         Not empty.
     height, width : int
         Of the result, above zero.
@@ -30,8 +30,8 @@ def resize(image: _Bytes, height: int, width: int) -> _Bytes:
     Notes
     -----
     A pixel's centre lies at its index plus one half. Weights are rounded to 11 bits, sums are cut to 16 bits on their
-    way and rounded once at the end; halving both sides exactly is the mean of four pixels. Other libraries round
-    elsewhere, or smooth first where they make an image smaller (Pillow does).
+    way and rounded once at the end. Other libraries round elsewhere, or smooth first where they make an image smaller
+    (Pillow does).
 
     Examples
     --------
@@ -41,27 +41,21 @@ def resize(image: _Bytes, height: int, width: int) -> _Bytes:
     rows, columns = image.shape[:2]
     if (height, width) == (rows, columns):
         return image.copy()
-    if (rows, columns) == (2 * height, 2 * width):
-        four = image.reshape(height, 2, width, 2, *image.shape[2:]).sum(axis=(1, 3), dtype=np.uint16)
-        halved: _Bytes = ((four + 2) >> 2).astype(np.uint8)
-        return halved
-    left, right, part = _places(columns, width, clamp=True)
+    left, right, part = _places(columns, width)
     part = part.reshape(1, -1, *[1] * (image.ndim - 2))
     across = image[:, left] * (_ONE - part) + image[:, right] * part
-    above, below, part = _places(rows, height, clamp=False)
+    above, below, part = _places(rows, height)
     part = part.reshape(-1, *[1] * (image.ndim - 1))
     sums = ((across[above] >> 4) * (_ONE - part) >> 16) + ((across[below] >> 4) * part >> 16)
     resized: _Bytes = ((sums + 2) >> 2).astype(np.uint8)
     return resized
 
 
-def _places(old: int, new: int, clamp: bool) -> tuple[Any, Any, Any]:
+def _places(old: int, new: int) -> tuple[Any, Any, Any]:
     """The two pixels between which each new one lies, and the second one's share in 2048ths."""
     scale = 1.0 / (new / old)
     exact = ((np.arange(new) + 0.5) * scale - 0.5).astype(np.float32)
     first = np.floor(exact).astype(np.intp)
     share = exact - first.astype(np.float32)
-    if clamp:  # beyond the border a row counts with both its shares, a column once
-        share[(first < 0) | (first >= old - 1)] = 0
     part = np.rint(share * np.float32(_ONE)).astype(np.int32)
     return np.clip(first, 0, old - 1), np.clip(first + 1, 0, old - 1), part
