@@ -163,8 +163,11 @@ def read_mean(path: str, dtype: Any) -> Array:
     CaffeError
         If the file is missing or no BlobProto of one image.
     """
+    from .records import check_regular
+
     proto: Any = schema.BlobProto()
     try:
+        check_regular(path)
         proto.ParseFromString(Path(path).read_bytes())
         blob = Blob.from_proto(proto, dtype)
     except OSError as error:

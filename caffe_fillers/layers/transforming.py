@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..checks import c_int, need
 from ..revisions import RC, RC2, RC3
-from ..transform import Transform
 from .rule import Layer
+
+if TYPE_CHECKING:
+    from ..transform import Transform
 
 __all__ = ["check_mean", "draws_of", "transform_draws", "transform_of"]
 
@@ -63,6 +67,8 @@ def draws_of(
 
 
 def transform_of(layer: Layer) -> Transform:
+    from ..transform import Transform
+
     param, drawn = layer.message.transform_param, transform_draws(layer)
     return Transform(
         crop=c_int(param.crop_size),

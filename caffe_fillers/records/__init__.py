@@ -13,7 +13,7 @@ from .idx import read_idx
 from .images import Images, encode, image_shape, read_image, read_list
 from .resizing import resize
 from .shuffling import shuffle
-from .sources import beside, existing
+from .sources import beside, check_regular, existing
 from .windows import Window, Windows, window_shape
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Window",
     "Windows",
     "beside",
+    "check_regular",
     "datum_shape",
     "encode",
     "existing",

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import CaffeError
 from ..files import as_path
+from .sources import check_regular
 
 __all__ = ["Database", "open_database", "write_database"]
 
@@ -60,6 +61,7 @@ def open_database(path: Path, advice: str = "") -> Database:
         raise CaffeError(f"{path}: to read an LMDB: pip install 'caffe_fillers[lmdb]'{advice}") from None
     try:
         file = path / "data.mdb" if path.is_dir() else path
+        check_regular(file)
         status = os.stat(file)
         key = os.path.realpath(path), status.st_dev, status.st_ino
         found = _OPEN.get(key)

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import CaffeError
 from ..files import as_path, replacing
 from .shuffling import Rand, random_shuffle
-from .sources import beside, existing, lines
+from .sources import beside, check_regular, existing, lines
 
 __all__ = ["Rows", "hdf5_shapes", "write_rows"]
 
@@ -197,6 +197,7 @@ def _datasets(file: Path, names: Iterable[str], listed: Path) -> Iterator[dict[s
         raise CaffeError(
             f"{listed}: to read HDF5: pip install 'caffe_fillers[hdf5]', or give each dataset's shape: --input TOP=DIMS"
         ) from None
+    check_regular(file)
     try:
         with h5py.File(file, "r") as opened:
             found = {}

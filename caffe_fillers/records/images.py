@@ -17,7 +17,7 @@ from ..checks import need
 from ..errors import CaffeError
 from .resizing import resize
 from .shuffling import shuffle
-from .sources import ASK, beside, existing, lines
+from .sources import ASK, beside, check_regular, existing, lines
 
 __all__ = ["Images", "decode", "encode", "encoded_shape", "image_shape", "read_image", "read_list"]
 
@@ -271,6 +271,8 @@ def opened(where: Path, image: Any) -> Iterator[Any]:
         from PIL import Image
     except ImportError:
         raise CaffeError(f"{where}: to read images: pip install 'caffe_fillers[images]', or {ASK}") from None
+    if not isinstance(image, io.BytesIO):
+        check_regular(image)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a large image is no danger while it is not decoded

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import CaffeError
 
-__all__ = ["ASK", "beside", "existing", "lines"]
+__all__ = ["ASK", "beside", "check_regular", "existing", "lines"]
 
 ASK = "give its shape instead: inputs={NAME: (C, H, W)} or --input NAME=CxHxW"
 _LINE = 64 << 10  # no path is longer
@@ -44,3 +44,13 @@ def lines(path: Path) -> Iterator[str]:
                 yield os.fsdecode(line).rstrip("\r\n")
     except OSError as error:
         raise CaffeError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Refuse what is there but no regular file: opening a pipe that nobody writes to would never return."""
+    try:
+        regular = stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return  # opening it will say why
+    if not regular:
+        raise CaffeError(f"{os.fspath(path)}: is not a regular file")

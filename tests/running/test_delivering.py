@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import cv2
 import h5py
 import lmdb
@@ -14,6 +16,7 @@ import caffe_fillers as cf
 from caffe_fillers import CaffeError, schema
 from caffe_fillers.layers.delivering import Delivering
 from caffe_fillers.records import shuffling
+from caffe_fillers.transform import read_mean
 
 
 def net_of(text, phase="TRAIN", **options):
@@ -493,3 +496,23 @@ def test_window_files_that_are_not_sound(pictures, here):
         (here / "windows").write_text(text)
         with pytest.raises(CaffeError, match=message):
             window_net().forward()
+
+
+# --- what would never end --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_pipes_are_refused_and_not_waited_for(here):
+    os.mkfifo(here / "pipe")
+    hdf5_files(here, 2)
+    (here / "db").mkdir()
+    os.mkfifo(here / "db" / "data.mdb")
+    for make in (
+        lambda: data_net(1),
+        lambda: (here / "list").write_text("pipe 1") and image_net(1),
+        lambda: hdf5_net(1),
+    ):
+        with pytest.raises(CaffeError, match="is not a regular file"):
+            make()
+    with pytest.raises(CaffeError, match=r"pipe: is no mean file.*not a regular file"):
+        read_mean("pipe", np.float32)
