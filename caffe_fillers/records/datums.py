@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,8 @@ class Datums:
             return (image[None] if image.ndim == 2 else image.transpose(2, 0, 1)), datum.label
         shape = datum.channels, datum.height, datum.width
         values = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
-        size = max(shape[0], 0) * max(shape[1], 0) * max(shape[2], 0)
-        if values.size < size or min(shape) < 0:
+        size = prod(shape)
+        if values.size < size or min(shape) < 1:
             raise CaffeError(f"{self._path}: a datum of shape {shape} holds {values.size} values")
         if values.size == size:
             self._learn(value, datum, shape)

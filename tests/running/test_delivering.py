@@ -143,6 +143,11 @@ def test_a_batch_of_another_shape_reshapes_the_top(here):
         (b"\xff\xff", "db: a record is no Datum"),
         (schema.Datum(channels=1, height=2, width=2, data=b"abc"), r"db: a datum of shape \(1, 2, 2\) holds 3 values"),
         (schema.Datum(channels=1, height=2, width=2), "holds 0 values"),
+        (
+            schema.Datum(channels=0, height=2**31 - 1, width=2**31 - 1, data=b"abcd"),
+            r"a datum of shape \(0, 2147483647",
+        ),
+        (schema.Datum(channels=-1, height=-4, width=1, data=b"abcd"), r"a datum of shape \(-1, -4, 1\) holds 4 values"),
         (schema.Datum(data=b"abc", encoded=True), "db: cannot be read as an image"),
     ],
 )
