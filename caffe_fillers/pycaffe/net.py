@@ -105,7 +105,8 @@ class Net:
                 phase,
                 level=level,
                 stages=stages or (),
-                weights=weights,
+                # a path, for a comma in a str would end the file's name
+                weights=None if weights is None else Path(weights),
                 rng=common.stream(),
                 python=Imported(),
             )
@@ -341,7 +342,7 @@ class Net:
 
     def copy_from(self, filename: PathLike) -> None:
         """Copy weights by layer name, from a .caffemodel, HDF5 or any other format that is read here."""
-        self.wrapped.copy_from(filename)
+        self.wrapped.copy_from(Path(filename))
 
     load_hdf5 = copy_from
 

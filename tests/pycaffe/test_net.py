@@ -12,7 +12,7 @@ import caffe_fillers.pycaffe as caffe
 
 
 def test_ways_of_making_one(net_file, net, tmp_path):
-    weights = str(tmp_path / "weights")  # pycaffe cares for no suffix
+    weights = str(tmp_path / "weights, of a net")  # pycaffe cares for no suffix, nor for commas
     net.save(weights)
     for made in (
         caffe.Net(net_file, weights, caffe.TEST),
