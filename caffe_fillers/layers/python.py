@@ -87,6 +87,11 @@ class BlobView:
             raise CaffeError(f"reshape takes one int for each axis, got {shape!r}")
         self.blob.reshape(tuple(int(dim) for dim in shape))
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_gpu_data_ptr", "_gpu_diff_ptr"):
+            raise CaffeError(f"{name}: there is no GPU here; data and diff are arrays in memory")
+        raise AttributeError(f"a blob has no attribute {name!r}")
+
     def __repr__(self) -> str:
         return repr(self.blob)
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from typing import Any
+
+from ..errors import CaffeError
 from . import common, io, proto
 from .classifier import Classifier
 from .common import (
@@ -71,8 +76,44 @@ __all__ = [
     "set_solver_rank",
     "solver_count",
     "solver_rank",
+    "stand_in",
     "to_proto",
 ]
 
 # Caffe's version whose pycaffe this is
 __version__ = "1.0.0"
+
+
+def stand_in() -> None:
+    """Let ``import caffe`` find this package from now on, in the modules of others too.
+
+    For scripts of several files, which then stay as they are.
+
+    Raises
+    ------
+    CaffeError
+        If another caffe is imported already.
+
+    Examples
+    --------
+    >>> import sys
+    >>> import caffe_fillers.pycaffe
+    >>> caffe_fillers.pycaffe.stand_in()
+    >>> from caffe.proto import caffe_pb2
+    >>> caffe_pb2.Datum.__name__
+    'Datum'
+    >>> for name in [name for name in sys.modules if name.split(".")[0] == "caffe"]:
+    ...     del sys.modules[name]
+    """
+    here = sys.modules[__name__]
+    if sys.modules.get("caffe", here) is not here:
+        raise CaffeError("another caffe is imported already: call stand_in before anything imports caffe")
+    for name in ("classifier", "coord_map", "detector", "draw", "io", "net_spec", "proto", "proto.caffe_pb2"):
+        sys.modules[f"caffe.{name}"] = importlib.import_module(f"{__name__}.{name}")
+    sys.modules["caffe"] = here
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("_caffe", "pycaffe"):
+        raise CaffeError(f"caffe.{name}, pycaffe's inside, is not here: what it defines stands in caffe itself")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -137,3 +137,9 @@ def datum_to_array(datum: Any) -> Array:
     if values.size != np.prod(shape):
         raise CaffeError(f"a Datum of shape {shape} holds {values.size} values")
     return values.reshape(shape)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("resize", "skimage", "zoom"):
+        raise CaffeError(f"caffe.io.{name}, of scikit-image or SciPy, is not here: import it from there")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import OrderedDict
 
 import numpy as np
@@ -231,6 +233,38 @@ def test_what_is_not_here_says_so(net):
     with pytest.raises(cf.CaffeError, match="4 solvers"):
         caffe.set_solver_count(4)
     assert not caffe.has_nccl()
+
+
+def test_what_is_not_here_of_the_modules_says_so(net):
+    for module, names in ((caffe, ("_caffe", "pycaffe")), (caffe.io, ("skimage", "resize", "zoom"))):
+        for name in names:
+            with pytest.raises(cf.CaffeError, match=f"{name}.* is not here"):
+                getattr(module, name)
+        assert not hasattr(module, "anything")
+    with pytest.raises(cf.CaffeError, match="no GPU"):
+        _ = net.blobs["data"]._gpu_data_ptr
+    assert not hasattr(net.blobs["data"], "anything")
+
+
+def test_stand_in():
+    code = """
+import caffe_fillers.pycaffe
+caffe_fillers.pycaffe.stand_in()
+caffe_fillers.pycaffe.stand_in()
+import caffe
+import caffe.draw
+from caffe import layers as L, params as P
+from caffe.proto import caffe_pb2
+from caffe.coord_map import crop
+from caffe.io import load_image
+assert caffe.Net is caffe_fillers.pycaffe.Net and caffe.draw is caffe_fillers.pycaffe.draw
+data = L.Input()
+crop(L.ReLU(data), data)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    late = "import sys; sys.modules['caffe'] = sys; import caffe_fillers.pycaffe as caffe; caffe.stand_in()"
+    done = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True)
+    assert "another caffe is imported already" in done.stderr
 
 
 def test_modes():
