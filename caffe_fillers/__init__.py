@@ -6,13 +6,14 @@ from . import _checkout
 
 _checkout.hand_over(__name__)
 
+from typing import TYPE_CHECKING
+
 from . import _interpreter as _interpreter  # before the others, where they would not work
-from . import datasets, layers, ops
+from . import layers, ops
 from ._core import RNG, simd
+from ._lazy import later
 from ._version import __version__
 from .blob import Blob
-from .copying import CopyReport
-from .drawing import draw
 from .errors import CaffeError, CaffeWarning
 from .fillers import fans, fill
 from .initializers import (
@@ -29,14 +30,36 @@ from .initializers import (
     xavier_normal,
 )
 from .net import Net
-from .porting import BlobComparison, BlobDifference, compare_blobs
-from .reading import read_net, read_solver, upgrade, write_prototxt
-from .seeds import FoundSeed, SeedSearch, find_seed, search_seed
-from .signals import SignalReport, signal
-from .training import Solver
-from .weights import load_weights, save_weights
-from .weights.comparing import Comparison, compare
-from .weights.mean import load_mean
+
+if TYPE_CHECKING:
+    from . import datasets
+    from .copying import CopyReport
+    from .drawing import draw
+    from .porting import BlobComparison, BlobDifference, compare_blobs
+    from .reading import read_net, read_solver, upgrade, write_prototxt
+    from .seeds import FoundSeed, SeedSearch, find_seed, search_seed
+    from .signals import SignalReport, signal
+    from .training import Solver
+    from .weights import load_weights, save_weights
+    from .weights.comparing import Comparison, compare
+    from .weights.mean import load_mean
+
+__getattr__, __dir__ = later(
+    __name__,
+    {
+        "copying": ("CopyReport",),
+        "datasets": (),
+        "drawing": ("draw",),
+        "porting": ("BlobComparison", "BlobDifference", "compare_blobs"),
+        "reading": ("read_net", "read_solver", "upgrade", "write_prototxt"),
+        "seeds": ("FoundSeed", "SeedSearch", "find_seed", "search_seed"),
+        "signals": ("SignalReport", "signal"),
+        "training": ("Solver",),
+        "weights": ("load_weights", "save_weights"),
+        "weights.comparing": ("Comparison", "compare"),
+        "weights.mean": ("load_mean",),
+    },
+)
 
 __all__ = [
     "RNG",

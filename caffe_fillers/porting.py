@@ -73,6 +73,7 @@ class BlobComparison:
 
     @property
     def first(self) -> BlobDifference | None:
+        """The first blob, in the net's order, that differs."""
         return next((row for row in self.rows if not row.same), None)
 
     def __bool__(self) -> bool:

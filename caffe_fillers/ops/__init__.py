@@ -7,283 +7,301 @@ rounding allows. Nothing here knows a prototxt: geometry comes as a `Window`.
 
 from __future__ import annotations
 
-from .batchnorm import BatchNorm, batch_norm, batch_norm_train
-from .bn import BN, MovingBN
-from .columns import col2im, im2col
-from .combine import Concat, Silence, Slice, Split, concat, slice_axis, split_backward
-from .conv import Convolution, Im2col, convolution, convolution_backward, convolution_gradients
-from .count import Accuracy, ArgMax, accuracy, argmax, class_accuracy
-from .deconv import Deconvolution, deconvolution, deconvolution_gradients
-from .dense import Embed, InnerProduct, Parameter, embed, embed_backward, inner_product, inner_product_backward
-from .depthwise import depthwise_convolution, depthwise_gradients
-from .distance import (
-    ContrastiveLoss,
-    EuclideanLoss,
-    contrastive_loss,
-    contrastive_loss_backward,
-    euclidean_loss,
-    euclidean_loss_backward,
-)
-from .dropout import Dropout, dropout, dropout_mask
-from .elementwise import (
-    BNLL,
-    ELU,
-    Elementwise,
-    Sigmoid,
-    Swish,
-    TanH,
-    bnll,
-    bnll_backward,
-    elu,
-    elu_backward,
-    sigmoid,
-    sigmoid_backward,
-    swish,
-    swish_backward,
-    tanh,
-    tanh_backward,
-)
-from .eltwise import Add, Axpy, Eltwise, Mul, add, axpy, eltwise_max, eltwise_product, eltwise_sum, multiply
-from .entropy import (
-    InfogainLoss,
-    SigmoidCrossEntropyLoss,
-    infogain_loss,
-    infogain_loss_backward,
-    sigmoid_cross_entropy_loss,
-    sigmoid_cross_entropy_loss_backward,
-)
-from .loss import (
-    HingeLoss,
-    MultinomialLogisticLoss,
-    hinge_loss,
-    hinge_loss_backward,
-    multinomial_logistic_loss,
-    multinomial_logistic_loss_backward,
-)
-from .lrn import LRN, local_response_norm, local_response_norm_within
-from .lstm import lstm, lstm_backward, lstm_unit, lstm_unit_backward
-from .norm import MVN, Normalize, mean_variance_norm, normalize
-from .operation import Given, Operation, Work
-from .pool import Pooling, average_pool, average_pool_backward, max_pool, max_pool_backward, unpool
-from .powers import Exp, Log, Power, exp, exp_backward, log, log_backward, power, power_backward
-from .prelu import PReLU, prelu, prelu_backward, prelu_slope_backward
-from .rectifiers import (
-    AbsVal,
-    Clip,
-    HardSwish,
-    ReLU,
-    ReLU6,
-    Threshold,
-    absolute,
-    absolute_backward,
-    clip,
-    clip_backward,
-    hard_swish,
-    hard_swish_backward,
-    relu,
-    relu6,
-    relu6_backward,
-    relu_backward,
-    threshold,
-)
-from .recurrent import recurrent_inputs, recurrent_inputs_backward, rnn, rnn_backward
-from .reduce import Method, Reduction, reduction, reduction_backward
-from .regions import PriorBox, ROIPooling, prior_box, roi_pool
-from .resize import Interp, Reorg, Upsample, interpolate, reorganize, repeat_pixels, upsample
-from .scale import Bias, Scale, bias, bias_backward, scale, scale_backward
-from .select import BatchReindex, Filter, batch_reindex, batch_reindex_backward, filter_items
-from .sequence import LSTM, RNN, LSTMUnit
-from .shape import Crop, Permute, Reshape, ShuffleChannel, Tile, crop, permute, shuffle_channels, tile, tile_backward
-from .softmax import Softmax, SoftmaxWithLoss, softmax, softmax_backward, softmax_loss, softmax_loss_backward
-from .spp import SPP, spp
-from .targets import Normalization
-from .window import Window
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "BN",
-    "BNLL",
-    "ELU",
-    "LRN",
-    "LSTM",
-    "MVN",
-    "RNN",
-    "SPP",
-    "AbsVal",
-    "Accuracy",
-    "Add",
-    "ArgMax",
-    "Axpy",
-    "BatchNorm",
-    "BatchReindex",
-    "Bias",
-    "Clip",
-    "Concat",
-    "ContrastiveLoss",
-    "Convolution",
-    "Crop",
-    "Deconvolution",
-    "Dropout",
-    "Elementwise",
-    "Eltwise",
-    "Embed",
-    "EuclideanLoss",
-    "Exp",
-    "Filter",
-    "Given",
-    "HardSwish",
-    "HingeLoss",
-    "Im2col",
-    "InfogainLoss",
-    "InnerProduct",
-    "Interp",
-    "LSTMUnit",
-    "Log",
-    "Method",
-    "MovingBN",
-    "Mul",
-    "MultinomialLogisticLoss",
-    "Normalization",
-    "Normalize",
-    "Operation",
-    "PReLU",
-    "Parameter",
-    "Permute",
-    "Pooling",
-    "Power",
-    "PriorBox",
-    "ROIPooling",
-    "ReLU",
-    "ReLU6",
-    "Reduction",
-    "Reorg",
-    "Reshape",
-    "Scale",
-    "ShuffleChannel",
-    "Sigmoid",
-    "SigmoidCrossEntropyLoss",
-    "Silence",
-    "Slice",
-    "Softmax",
-    "SoftmaxWithLoss",
-    "Split",
-    "Swish",
-    "TanH",
-    "Threshold",
-    "Tile",
-    "Upsample",
-    "Window",
-    "Work",
-    "absolute",
-    "absolute_backward",
-    "accuracy",
-    "add",
-    "argmax",
-    "average_pool",
-    "average_pool_backward",
-    "axpy",
-    "batch_norm",
-    "batch_norm_train",
-    "batch_reindex",
-    "batch_reindex_backward",
-    "bias",
-    "bias_backward",
-    "bnll",
-    "bnll_backward",
-    "class_accuracy",
-    "clip",
-    "clip_backward",
-    "col2im",
-    "concat",
-    "contrastive_loss",
-    "contrastive_loss_backward",
-    "convolution",
-    "convolution_backward",
-    "convolution_gradients",
-    "crop",
-    "deconvolution",
-    "deconvolution_gradients",
-    "depthwise_convolution",
-    "depthwise_gradients",
-    "dropout",
-    "dropout_mask",
-    "eltwise_max",
-    "eltwise_product",
-    "eltwise_sum",
-    "elu",
-    "elu_backward",
-    "embed",
-    "embed_backward",
-    "euclidean_loss",
-    "euclidean_loss_backward",
-    "exp",
-    "exp_backward",
-    "filter_items",
-    "hard_swish",
-    "hard_swish_backward",
-    "hinge_loss",
-    "hinge_loss_backward",
-    "im2col",
-    "infogain_loss",
-    "infogain_loss_backward",
-    "inner_product",
-    "inner_product_backward",
-    "interpolate",
-    "local_response_norm",
-    "local_response_norm_within",
-    "log",
-    "log_backward",
-    "lstm",
-    "lstm_backward",
-    "lstm_unit",
-    "lstm_unit_backward",
-    "max_pool",
-    "max_pool_backward",
-    "mean_variance_norm",
-    "multinomial_logistic_loss",
-    "multinomial_logistic_loss_backward",
-    "multiply",
-    "normalize",
-    "permute",
-    "power",
-    "power_backward",
-    "prelu",
-    "prelu_backward",
-    "prelu_slope_backward",
-    "prior_box",
-    "recurrent_inputs",
-    "recurrent_inputs_backward",
-    "reduction",
-    "reduction_backward",
-    "relu",
-    "relu6",
-    "relu6_backward",
-    "relu_backward",
-    "reorganize",
-    "repeat_pixels",
-    "rnn",
-    "rnn_backward",
-    "roi_pool",
-    "scale",
-    "scale_backward",
-    "shuffle_channels",
-    "sigmoid",
-    "sigmoid_backward",
-    "sigmoid_cross_entropy_loss",
-    "sigmoid_cross_entropy_loss_backward",
-    "slice_axis",
-    "softmax",
-    "softmax_backward",
-    "softmax_loss",
-    "softmax_loss_backward",
-    "split_backward",
-    "spp",
-    "swish",
-    "swish_backward",
-    "tanh",
-    "tanh_backward",
-    "threshold",
-    "tile",
-    "tile_backward",
-    "unpool",
-    "upsample",
-]
+from .._lazy import later
+
+if TYPE_CHECKING:
+    from .batchnorm import *
+    from .bn import *
+    from .columns import *
+    from .combine import *
+    from .conv import *
+    from .count import *
+    from .deconv import *
+    from .dense import *
+    from .depthwise import *
+    from .distance import *
+    from .dropout import *
+    from .elementwise import *
+    from .eltwise import *
+    from .entropy import *
+    from .loss import *
+    from .lrn import *
+    from .lstm import *
+    from .norm import *
+    from .operation import *
+    from .pool import *
+    from .powers import *
+    from .prelu import *
+    from .rectifiers import *
+    from .recurrent import *
+    from .reduce import *
+    from .regions import *
+    from .resize import *
+    from .scale import *
+    from .select import *
+    from .sequence import *
+    from .shape import *
+    from .softmax import *
+    from .spp import *
+    from .targets import *
+    from .window import *
+
+# each module is imported when one of its names is first asked for
+_MODULES = {
+    "batchnorm": (
+        "BatchNorm",
+        "batch_norm",
+        "batch_norm_train",
+    ),
+    "bn": (
+        "BN",
+        "MovingBN",
+    ),
+    "columns": (
+        "col2im",
+        "im2col",
+    ),
+    "combine": (
+        "Concat",
+        "Silence",
+        "Slice",
+        "Split",
+        "concat",
+        "slice_axis",
+        "split_backward",
+    ),
+    "conv": (
+        "Convolution",
+        "Im2col",
+        "convolution",
+        "convolution_backward",
+        "convolution_gradients",
+    ),
+    "count": (
+        "Accuracy",
+        "ArgMax",
+        "accuracy",
+        "argmax",
+        "class_accuracy",
+    ),
+    "deconv": (
+        "Deconvolution",
+        "deconvolution",
+        "deconvolution_gradients",
+    ),
+    "dense": (
+        "Embed",
+        "InnerProduct",
+        "Parameter",
+        "embed",
+        "embed_backward",
+        "inner_product",
+        "inner_product_backward",
+    ),
+    "depthwise": (
+        "depthwise_convolution",
+        "depthwise_gradients",
+    ),
+    "distance": (
+        "ContrastiveLoss",
+        "EuclideanLoss",
+        "contrastive_loss",
+        "contrastive_loss_backward",
+        "euclidean_loss",
+        "euclidean_loss_backward",
+    ),
+    "dropout": (
+        "Dropout",
+        "dropout",
+        "dropout_mask",
+    ),
+    "elementwise": (
+        "BNLL",
+        "ELU",
+        "Elementwise",
+        "Sigmoid",
+        "Swish",
+        "TanH",
+        "bnll",
+        "bnll_backward",
+        "elu",
+        "elu_backward",
+        "sigmoid",
+        "sigmoid_backward",
+        "swish",
+        "swish_backward",
+        "tanh",
+        "tanh_backward",
+    ),
+    "eltwise": (
+        "Add",
+        "Axpy",
+        "Eltwise",
+        "Mul",
+        "add",
+        "axpy",
+        "eltwise_max",
+        "eltwise_product",
+        "eltwise_sum",
+        "multiply",
+    ),
+    "entropy": (
+        "InfogainLoss",
+        "SigmoidCrossEntropyLoss",
+        "infogain_loss",
+        "infogain_loss_backward",
+        "sigmoid_cross_entropy_loss",
+        "sigmoid_cross_entropy_loss_backward",
+    ),
+    "loss": (
+        "HingeLoss",
+        "MultinomialLogisticLoss",
+        "hinge_loss",
+        "hinge_loss_backward",
+        "multinomial_logistic_loss",
+        "multinomial_logistic_loss_backward",
+    ),
+    "lrn": (
+        "LRN",
+        "local_response_norm",
+        "local_response_norm_within",
+    ),
+    "lstm": (
+        "lstm",
+        "lstm_backward",
+        "lstm_unit",
+        "lstm_unit_backward",
+    ),
+    "norm": (
+        "MVN",
+        "Normalize",
+        "mean_variance_norm",
+        "normalize",
+    ),
+    "operation": (
+        "Given",
+        "Operation",
+        "Work",
+    ),
+    "pool": (
+        "Pooling",
+        "average_pool",
+        "average_pool_backward",
+        "max_pool",
+        "max_pool_backward",
+        "unpool",
+    ),
+    "powers": (
+        "Exp",
+        "Log",
+        "Power",
+        "exp",
+        "exp_backward",
+        "log",
+        "log_backward",
+        "power",
+        "power_backward",
+    ),
+    "prelu": (
+        "PReLU",
+        "prelu",
+        "prelu_backward",
+        "prelu_slope_backward",
+    ),
+    "rectifiers": (
+        "AbsVal",
+        "Clip",
+        "HardSwish",
+        "ReLU",
+        "ReLU6",
+        "Threshold",
+        "absolute",
+        "absolute_backward",
+        "clip",
+        "clip_backward",
+        "hard_swish",
+        "hard_swish_backward",
+        "relu",
+        "relu6",
+        "relu6_backward",
+        "relu_backward",
+        "threshold",
+    ),
+    "recurrent": (
+        "recurrent_inputs",
+        "recurrent_inputs_backward",
+        "rnn",
+        "rnn_backward",
+    ),
+    "reduce": (
+        "Method",
+        "Reduction",
+        "reduction",
+        "reduction_backward",
+    ),
+    "regions": (
+        "PriorBox",
+        "ROIPooling",
+        "prior_box",
+        "roi_pool",
+    ),
+    "resize": (
+        "Interp",
+        "Reorg",
+        "Upsample",
+        "interpolate",
+        "reorganize",
+        "repeat_pixels",
+        "upsample",
+    ),
+    "scale": (
+        "Bias",
+        "Scale",
+        "bias",
+        "bias_backward",
+        "scale",
+        "scale_backward",
+    ),
+    "select": (
+        "BatchReindex",
+        "Filter",
+        "batch_reindex",
+        "batch_reindex_backward",
+        "filter_items",
+    ),
+    "sequence": (
+        "LSTM",
+        "RNN",
+        "LSTMUnit",
+    ),
+    "shape": (
+        "Crop",
+        "Permute",
+        "Reshape",
+        "ShuffleChannel",
+        "Tile",
+        "crop",
+        "permute",
+        "shuffle_channels",
+        "tile",
+        "tile_backward",
+    ),
+    "softmax": (
+        "Softmax",
+        "SoftmaxWithLoss",
+        "softmax",
+        "softmax_backward",
+        "softmax_loss",
+        "softmax_loss_backward",
+    ),
+    "spp": (
+        "SPP",
+        "spp",
+    ),
+    "targets": ("Normalization",),
+    "window": ("Window",),
+}
+__all__ = [name for names in _MODULES.values() for name in names]
+__getattr__, __dir__ = later(__name__, _MODULES)
