@@ -22,29 +22,29 @@ if TYPE_CHECKING:
     from .dense import *
     from .depthwise import *
     from .distance import *
-    from .dropout import *
+    from .dropping import *
     from .elementwise import *
     from .eltwise import *
     from .entropy import *
+    from .gates import *
     from .loss import *
     from .lrn import *
-    from .lstm import *
     from .norm import *
     from .operation import *
+    from .parametric import *
     from .pool import *
     from .powers import *
-    from .prelu import *
+    from .probability import *
+    from .pyramid import *
     from .rectifiers import *
     from .recurrent import *
     from .reduce import *
     from .regions import *
     from .resize import *
-    from .scale import *
+    from .scaling import *
     from .select import *
     from .sequence import *
     from .shape import *
-    from .softmax import *
-    from .spp import *
     from .targets import *
     from .window import *
 
@@ -112,7 +112,7 @@ _MODULES = {
         "euclidean_loss",
         "euclidean_loss_backward",
     ),
-    "dropout": (
+    "dropping": (
         "Dropout",
         "dropout",
         "dropout_mask",
@@ -168,7 +168,7 @@ _MODULES = {
         "local_response_norm",
         "local_response_norm_within",
     ),
-    "lstm": (
+    "gates": (
         "lstm",
         "lstm_backward",
         "lstm_unit",
@@ -204,7 +204,7 @@ _MODULES = {
         "power",
         "power_backward",
     ),
-    "prelu": (
+    "parametric": (
         "PReLU",
         "prelu",
         "prelu_backward",
@@ -256,7 +256,7 @@ _MODULES = {
         "repeat_pixels",
         "upsample",
     ),
-    "scale": (
+    "scaling": (
         "Bias",
         "Scale",
         "bias",
@@ -288,7 +288,7 @@ _MODULES = {
         "tile",
         "tile_backward",
     ),
-    "softmax": (
+    "probability": (
         "Softmax",
         "SoftmaxWithLoss",
         "softmax",
@@ -296,7 +296,7 @@ _MODULES = {
         "softmax_loss",
         "softmax_loss_backward",
     ),
-    "spp": (
+    "pyramid": (
         "SPP",
         "spp",
     ),

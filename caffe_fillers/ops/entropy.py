@@ -12,7 +12,7 @@ from ..checks import need
 from .array import Array
 from .elementwise import sigmoid
 from .operation import Work
-from .softmax import softmax
+from .probability import softmax
 from .targets import LEAST, Labels, Loss, Normalization, in_order, normalizer, picked, whole
 
 __all__ = [

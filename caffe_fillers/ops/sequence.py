@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..checks import need
 from .array import Array
-from .lstm import lstm, lstm_backward, lstm_unit, lstm_unit_backward
+from .gates import lstm, lstm_backward, lstm_unit, lstm_unit_backward
 from .operation import Operation, Work
 from .recurrent import recurrent_inputs_backward, rnn, rnn_backward
 
