@@ -74,7 +74,7 @@ _V0_FIELDS: dict[str, tuple[dict[str, str], str]] = {
     "beta": ({"lrn": "lrn_param"}, "beta"),
     "k": ({"lrn": "lrn_param"}, "k"),
     "source": (_SOURCES | {"infogain_loss": "infogain_loss_param"}, "source"),
-    "scaling": ({"*": "transform_param"}, "scale"),
+    "scale": ({"*": "transform_param"}, "scale"),
     "meanfile": ({"*": "transform_param"}, "mean_file"),
     "batchsize": (_SOURCES, "batch_size"),
     "cropsize": ({"*": "transform_param"}, "crop_size"),
