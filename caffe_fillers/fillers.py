@@ -569,8 +569,8 @@ def fill(
     array([[-0.82113355,  0.03747821, -0.7692446 ],
            [ 0.61336017,  0.03748786,  0.06374049]], dtype=float32)
     """
-    usual = target.__class__ is np.ndarray and rng.__class__ is RNG and boost is None
-    if usual and target.flags.carray and target.dtype in (_FLOAT32, _FLOAT64):
+    plain = target.__class__ is np.ndarray and target.flags.carray and target.dtype in (_FLOAT32, _FLOAT64)
+    if plain and isinstance(rng, RNG) and boost is None:
         # without the closure a small array takes three quarters of the time
         apply(plan(filler, target.shape, target.dtype, caffe), target, rng, threads)
         return target
