@@ -3,6 +3,9 @@
 Arrays are laid out as in Caffe: (images, channels, spatial axes ...), C order. Results have the type of the input, and
 sums run in Caffe's order where that costs nothing, so that a float32 training follows the real one for as long as
 rounding allows. Nothing here knows a prototxt: geometry comes as a `Window`.
+
+Public functions are NumPy alone and complete: `export` writes their source into scripts that stand for themselves. An
+`Operation` may call a twin in C in a function's place, if that gives the same bits; the function is its oracle.
 """
 
 from __future__ import annotations
