@@ -31,7 +31,7 @@ def train(solver: Solver, stop: int) -> None:
     solver.timer = time.perf_counter()
     while solver.iter < stop:
         iteration = solver.iter
-        net.clear_param_diffs()
+        update.clear()
         if testing and iteration % testing == 0 and (iteration > 0 or message.test_initialization):
             test_all(solver)
             if solver.stopping:

@@ -102,6 +102,11 @@ class Update:
         self._pieces: list[list[Piece]] = []
         self._layouts = -1
 
+    def clear(self) -> None:
+        """Set the diffs to zero, for gradients to be added up in."""
+        for blob in self.blobs:
+            blob.diff.fill(0)
+
     def apply(self, rate: Any, iteration: int) -> None:
         """Change the parameters by their diffs, in which the change is left."""
         if self._layouts != Blob.layouts:

@@ -1,0 +1,38 @@
+"""Make the data of the logistic regression: 10,000 points of four features, as HDF5, and the lists that name the files.
+
+python examples/hdf5_classification/make_data.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+from sklearn.datasets import make_classification
+
+FOLDER = Path("examples/hdf5_classification/data")
+
+
+def main() -> None:
+    features, labels = make_classification(
+        n_samples=10000,
+        n_features=4,
+        n_redundant=0,
+        n_informative=2,
+        n_clusters_per_class=2,
+        hypercube=False,
+        random_state=0,
+    )
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, rows in (("train", slice(7500)), ("test", slice(7500, None))):
+        path = FOLDER / f"{name}.h5"
+        with h5py.File(path, "w") as file:
+            file["data"] = features[rows].astype(np.float32)
+            file["label"] = labels[rows].astype(np.float32)
+        (FOLDER / f"{name}.txt").write_text(f"{path.as_posix()}\n")
+        print(f"wrote {path}: {len(labels[rows]):,} rows")
+
+
+if __name__ == "__main__":
+    main()
