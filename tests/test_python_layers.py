@@ -147,6 +147,14 @@ def test_weights_are_shared_saved_and_read(tmp_path):
     assert second.forward()["y"].ravel()[1] == 4
 
 
+def test_parameters_in_the_text_of_the_layer_come_first():
+    more = "blobs { shape { dim: 2 } data: 3 data: 4 }"
+    net = cf.Net(net_of(layer("Source", "", "x") + layer("Scaled", "x", "y", more)), python=CLASSES)
+    assert [blob.data.tolist() for blob in net.params["scaled"]] == [[10, 4], [0]]
+    net.params["scaled"][0].data[1] = 5
+    assert net.layers[1].running.instance.blobs[0].data.tolist() == [10, 5]
+
+
 def test_errors_of_the_class_pass_through_and_a_class_that_is_missing_is_asked_for():
     class Broken(Base):
         def setup(self, bottom, top):

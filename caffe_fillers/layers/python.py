@@ -112,7 +112,7 @@ class PythonOperation(Operation):
     Unlike other operations it holds blobs, not numbers alone: the object is the caller's, and so is its state.
     """
 
-    __slots__ = ("_attached", "bottoms", "instance", "setup", "tops")
+    __slots__ = ("blobs", "bottoms", "instance", "setup", "tops")
 
     def __init__(self, instance: Any, layer: Layer, bottoms: Sequence[Shape]) -> None:
         self.instance = instance
@@ -123,6 +123,7 @@ class PythonOperation(Operation):
             for i, in_place in enumerate(layer.in_place)
         ]
         self.setup: Setup | None = None
+        self.blobs: list[Blob] = []
 
     def start(self, layer: Layer) -> None:
         """Let the object set itself up, and give the layer the parameters that it made."""
@@ -132,13 +133,15 @@ class PythonOperation(Operation):
         if not isinstance(getattr(instance, "blobs", None), BlobList):
             instance.blobs = BlobList()
         instance.blobs.dtype = layer.dtype
+        # those of the layer's own text come first
+        instance.blobs[:] = [BlobView(Blob.from_proto(proto, layer.dtype)) for proto in layer.message.blobs]
         instance.setup(self.bottoms, self.tops)
-        layer.blobs = [view.blob for view in instance.blobs]
+        self.blobs = layer.blobs = [view.blob for view in instance.blobs]
 
     def reshape(self) -> Setup:
         """Let the object shape its tops."""
         self.instance.reshape(self.bottoms, self.tops)
-        self.setup = Setup([top.shape for top in self.tops], operation=self)
+        self.setup = Setup([top.shape for top in self.tops], text_blobs=lambda _: self.blobs, operation=self)
         return self.setup
 
     def attach(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> None:

@@ -418,6 +418,18 @@ class Net:
     def _blobs(self) -> list[BlobView]:
         return list(self.blobs.values())
 
+    @property
+    def _blob_loss_weights(self) -> list[float]:
+        return list(self.blob_loss_weights.values())
+
+    @property
+    def _inputs(self) -> list[int]:
+        return [self._blob_names.index(name) for name in self.inputs]
+
+    @property
+    def _outputs(self) -> list[int]:
+        return [self._blob_names.index(name) for name in self.outputs]
+
     def _top_ids(self, layer: int) -> list[int]:
         return [self._blob_names.index(name) for name in self._steps[layer].layer.tops]
 

@@ -13,7 +13,7 @@ from typing import Any
 from .. import schema
 from ..errors import CaffeError
 
-__all__ = ["Function", "NetSpec", "Top", "layers", "param_name_dict", "params", "to_proto"]
+__all__ = ["Function", "NetSpec", "Top", "assign_proto", "layers", "param_name_dict", "params", "to_proto"]
 
 
 class _NoSuchField(CaffeError, AttributeError):
@@ -30,8 +30,14 @@ def param_name_dict() -> dict[str, str]:
     return {field.message_type.name.removesuffix("Parameter"): field.name.removesuffix("_param") for field in fields}
 
 
-def _assign(message: Any, name: str, value: Any) -> None:
-    """Set field `name`: dicts become messages, lists repeated fields, and one value is a list of one."""
+def assign_proto(message: Any, name: str, value: Any) -> None:
+    """Set a field of a message: dicts become messages, lists repeated fields, and one value is a list of one.
+
+    Raises
+    ------
+    CaffeError
+        If the message has no such field, or the field takes one value.
+    """
     field = message.DESCRIPTOR.fields_by_name.get(name)
     if field is None:
         raise _NoSuchField(f"{message.DESCRIPTOR.name} has no field {name!r}")
@@ -39,20 +45,20 @@ def _assign(message: Any, name: str, value: Any) -> None:
     if hasattr(current, "extend"):
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, Mapping):
-                _assign_all(current.add(), item)
+                _assign_fields(current.add(), item)
             else:
                 current.extend([item])
     elif isinstance(value, Mapping):
-        _assign_all(current, value)
+        _assign_fields(current, value)
     elif isinstance(value, list):
         raise CaffeError(f"{message.DESCRIPTOR.name}.{name} takes one value, got the list {value!r}")
     else:
         setattr(message, name, value)
 
 
-def _assign_all(message: Any, values: Mapping[str, Any]) -> None:
+def _assign_fields(message: Any, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
-        _assign(message, name, value)
+        assign_proto(message, name, value)
 
 
 class Top:
@@ -111,7 +117,7 @@ class Function:
             if where is None or key not in where.DESCRIPTOR.fields_by_name:
                 where = layer
             try:
-                _assign(where, key, value)
+                assign_proto(where, key, value)
             except _NoSuchField as error:
                 hint = "" if where is not layer or own is None else f", nor has {own}_param"
                 raise _NoSuchField(f"L.{self.type_name}({key}=...): {error}{hint}") from None

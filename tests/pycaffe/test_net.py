@@ -59,6 +59,8 @@ def test_names_are_those_of_caffes_net_with_its_splits(net):
     assert [net._blob_names[i] for i in net._bottom_ids(4)] == [split[0], "label"]
     assert [net._blob_names[i] for i in net._top_ids(0)] == ["data", "label"]
     assert net.blobs["loss"].diff == 1
+    assert [net._blob_names[i] for i in net._outputs] == net.outputs
+    assert net._blob_loss_weights[net._outputs[1]] == 1
 
 
 def test_blobs(net):
