@@ -66,7 +66,9 @@ def gradient(operation: Operation, x: np.ndarray, y: np.ndarray, dy: np.ndarray)
     return dx
 
 
-@pytest.mark.parametrize(("operation", "slow"), ONE_BY_ONE, ids=lambda case: str(case) if isinstance(case, ops.Operation) else "")
+@pytest.mark.parametrize(
+    ("operation", "slow"), ONE_BY_ONE, ids=lambda case: str(case) if isinstance(case, ops.Operation) else ""
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_values_equal_those_computed_one_by_one(operation, slow, dtype):
     # more than one piece, which ends in the middle of a row

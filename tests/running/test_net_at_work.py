@@ -108,15 +108,15 @@ def test_nets_share_weights():
 
 
 def test_an_in_place_chain_holds_one_array_and_a_second_pass_allocates_nothing_large():
-    net = net_of(SMALL.replace("dim: 9 dim: 8", "dim: 90 dim: 80"), fill=True)
-    x = noise(4, 3, 90, 80)
+    net = net_of(SMALL.replace("dim: 9 dim: 8", "dim: 300 dim: 300"))
+    x = noise(4, 3, 300, 300)
     for _ in range(2):
         net.forward(x=x)
     tracemalloc.start()
     net.forward(x=x)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < net.blobs["c"].data.nbytes // 2
+    assert peak < net.blobs["c"].data.nbytes // 3
 
 
 def test_gradients_of_shared_parameters_add():
