@@ -32,14 +32,14 @@ from .initializers import (
 from .net import Net
 
 if TYPE_CHECKING:
-    from . import datasets
+    from . import datasets, training
     from .copying import CopyReport
     from .drawing import draw
     from .porting import BlobComparison, BlobDifference, compare_blobs
     from .reading import read_net, read_solver, upgrade, write_prototxt
     from .seeds import FoundSeed, SeedSearch, find_seed, search_seed
     from .signals import SignalReport, signal
-    from .training import Solver
+    from .training.solver import Solver
     from .weights import load_weights, save_weights
     from .weights.comparing import Comparison, compare
     from .weights.mean import load_mean
@@ -54,7 +54,8 @@ __getattr__, __dir__ = later(
         "reading": ("read_net", "read_solver", "upgrade", "write_prototxt"),
         "seeds": ("FoundSeed", "SeedSearch", "find_seed", "search_seed"),
         "signals": ("SignalReport", "signal"),
-        "training": ("Solver",),
+        "training": (),
+        "training.solver": ("Solver",),
         "weights": ("load_weights", "save_weights"),
         "weights.comparing": ("Comparison", "compare"),
         "weights.mean": ("load_mean",),
@@ -100,6 +101,7 @@ __all__ = [
     "search_seed",
     "signal",
     "simd",
+    "training",
     "uniform",
     "upgrade",
     "variance_scaling",

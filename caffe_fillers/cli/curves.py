@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..training import drawing, read_log
+import caffe_fillers as cf
+
 from .output import print_json, print_table
 
 __all__ = ["command"]
@@ -21,8 +22,8 @@ def command(logs: tuple[str, ...], plot: str | None, as_json: bool) -> None:
 
     Example: caffe-fillers curves caffe.log lenet.log --plot both.png
     """
-    draw = drawing(plot) if plot else None
-    runs = {path: read_log(path) for path in logs}
+    draw = cf.training.drawing(plot) if plot else None
+    runs = {path: cf.training.read_log(path) for path in logs}
     if draw is not None:
         draw({Path(path).stem if len(logs) > 1 else path: curves for path, curves in runs.items()})
     if as_json:

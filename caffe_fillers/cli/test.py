@@ -9,7 +9,6 @@ import numpy as np
 
 import caffe_fillers as cf
 
-from ..training import number, score_text
 from .options import blas_option, blas_threads, boost_option, caffe_option, checked_seed, level_option, stages_option
 from .output import print_json
 
@@ -53,12 +52,12 @@ def command(net: str, iterations: int, as_json: bool, **options: Any) -> None:
                 totals[name] = values.copy() if i == 0 else totals[name] + values
                 for value in values.reshape(-1):
                     if not as_json:
-                        click.echo(f"Batch {i}, {name} = {number(value)}")
+                        click.echo(f"Batch {i}, {name} = {cf.training.number(value)}")
         means = {name: np.asarray(total / of(iterations)) for name, total in totals.items()}
         loss = loss / of(iterations)
     if as_json:
         print_json({"loss": float(loss), "outputs": {name: mean.reshape(-1).tolist() for name, mean in means.items()}})
         return
-    click.echo(f"Loss: {number(loss)}")
-    for name, value, weighted in score_text(means, built.loss_weights):
-        click.echo(f"{name} = {number(value)}{weighted}")
+    click.echo(f"Loss: {cf.training.number(loss)}")
+    for name, value, weighted in cf.training.score_text(means, built.loss_weights):
+        click.echo(f"{name} = {cf.training.number(value)}{weighted}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import sys
@@ -18,8 +17,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import caffe_fillers as cf
 
-from ..files import replacing
-from ..training import LogFile, drawing, setup_lines
 from .options import blas_option, blas_threads, boost_option, caffe_option, checked_seed, level_option, stages_option
 from .output import STOPPED, print_table
 
@@ -57,11 +54,11 @@ def command(solver: str, snapshot: str | None, iterations: int | None, **options
     if snapshot and options["weights"]:
         raise click.UsageError("Give a snapshot to resume training or weights to finetune but not both.")
     # what can go wrong at the end is tried before the work begins
-    draw = drawing(options["plot"]) if options["plot"] else None
+    draw = cf.training.drawing(options["plot"]) if options["plot"] else None
     if options["json_file"] and not Path(options["json_file"]).parent.is_dir():
         raise cf.CaffeError(f"{options['json_file']}: the folder {Path(options['json_file']).parent} does not exist")
     with (
-        LogFile(options["log_file"], bool(snapshot)) if options["log_file"] else nullcontext() as log,
+        cf.training.LogFile(options["log_file"], bool(snapshot)) if options["log_file"] else nullcontext() as log,
         blas_threads(options["blas"]),
     ):
         work = _prepared(solver, snapshot, options)
@@ -70,8 +67,7 @@ def command(solver: str, snapshot: str | None, iterations: int | None, **options
         if stopped and (work.saved is None or work.saved[0] != work.iter):
             work.snapshot()
     if options["json_file"]:
-        with replacing(options["json_file"]) as made:
-            made.write_text(json.dumps(work.curves.to_dict()))
+        work.curves.save(options["json_file"])
     if draw is not None:
         draw({work.net.name or Path(solver).stem: work.curves})
         click.echo(f"wrote {options['plot']}")
@@ -103,11 +99,11 @@ def _prepared(path: str, snapshot: str | None, options: dict[str, Any]) -> cf.So
     return solver
 
 
-def _run(solver: cf.Solver, log: LogFile | None, snapshot: str | None, iterations: int | None) -> bool:
+def _run(solver: cf.Solver, log: cf.training.LogFile | None, snapshot: str | None, iterations: int | None) -> bool:
     """Train; whether Ctrl-C stopped it."""
     last = solver.message.max_iter if iterations is None else iterations
     if log is not None:
-        for place, text in setup_lines(solver):
+        for place, text in cf.training.setup_lines(solver):
             log(place, text)
     with _shown(solver, log, last), _stoppable(solver) as stopped:
         if snapshot:
@@ -143,7 +139,7 @@ def _stoppable(solver: cf.Solver) -> Iterator[list[int]]:
 
 
 @contextmanager
-def _shown(solver: cf.Solver, log: LogFile | None, last: int) -> Iterator[None]:
+def _shown(solver: cf.Solver, log: cf.training.LogFile | None, last: int) -> Iterator[None]:
     """Show how it goes: a bar and tables on a terminal, else the lines that Caffe prints, without time and place."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -194,7 +190,7 @@ class _Watch:
         self.progress.update(self.task, completed=solver.iter, loss=f"{loss:.4g}", lr=f"{rate:.4g}", score=score)
 
 
-def _both(log: LogFile | None, echo: Callable[[str, str, str], None]) -> Callable[[str, str, str], None]:
+def _both(log: cf.training.LogFile | None, echo: Callable[[str, str, str], None]) -> Callable[[str, str, str], None]:
     if log is None:
         return echo
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import CaffeError
-from ..files import as_path
+from ..files import as_path, replacing
 
 __all__ = ["Curves", "read_log"]
 
@@ -53,6 +54,11 @@ class Curves:
         """A test output's iterations and values; of several values their mean."""
         found = {i: nets[net][name] for i, nets in sorted(self.test.items()) if name in nets.get(net, {})}
         return list(found), [sum(v) / len(v) if isinstance(v, list) else v for v in found.values()]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_dict` as JSON, whole or not at all."""
+        with replacing(path) as made:
+            made.write_text(json.dumps(self.to_dict()))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold: `loss` and `lr` as lists of [iteration, value], `test` by iteration."""

@@ -25,18 +25,18 @@ def train(solver: Solver, stop: int) -> None:
     """Iterate until `solver.iter` is `stop`, or somebody asks to stop."""
     message, net, of = solver.message, solver.net, solver.net.dtype.type
     rate_of, update = solver.prepare()
-    average, share = solver.average, of(message.iter_size)
+    average, share = solver._average, of(message.iter_size)
     testing, snapshot, display_every = message.test_interval, message.snapshot, message.display
     curves = solver.curves
-    solver.timer = time.perf_counter()
+    solver._timer = time.perf_counter()
     while solver.iter < stop:
         iteration = solver.iter
         update.clear()
         if testing and iteration % testing == 0 and (iteration > 0 or message.test_initialization):
             test_all(solver)
-            if solver.stopping:
+            if solver._stopping:
                 break
-        for on_start, _ in solver.stages:
+        for on_start, _ in solver._stages:
             if on_start is not None:
                 on_start()
         display = display_every > 0 and iteration % display_every == 0 and solver.log is not None
@@ -53,22 +53,22 @@ def train(solver: Solver, stop: int) -> None:
             _warn_of_loss(solver)
         if display:
             _display(solver, average)
-        for _, on_gradients_ready in solver.stages:
+        for _, on_gradients_ready in solver._stages:
             if on_gradients_ready is not None:
                 on_gradients_ready()
         rate = rate_of(iteration)
         curves.lr[iteration] = float(rate)
         if not math.isfinite(rate):
-            solver.warn_once("rate", f"the learning rate is {number(rate)} from iteration {iteration} on")
+            solver._warn_once("rate", f"the learning rate is {number(rate)} from iteration {iteration} on")
         if display:
             solver.say("sgd_solver.cpp:112", f"Iteration {iteration}, lr = {number(rate)}")
         update.apply(rate, iteration)
         solver.iter = iteration + 1
         for callback in solver.callbacks:
             callback(solver)
-        if (snapshot and solver.iter % snapshot == 0) or solver.snapshot_wanted:
+        if (snapshot and solver.iter % snapshot == 0) or solver._snapshot_wanted:
             save(solver)
-        if solver.stopping:
+        if solver._stopping:
             break
 
 
@@ -77,24 +77,24 @@ def finish(solver: Solver) -> None:
     message = solver.message
     if message.snapshot_after_train and (not message.snapshot or solver.iter % message.snapshot):
         save(solver)
-    if solver.stopping:
+    if solver._stopping:
         solver.say("solver.cpp:311", "Optimization stopped early.")
         return
     if message.display and solver.iter % message.display == 0:
         solver.net.forward()
-        mean = solver.average.add(solver.net.dtype.type(solver.net.tape.loss()))
+        mean = solver._average.add(solver.net.dtype.type(solver.net.tape.loss()))
         solver.curves.loss[solver.iter] = float(mean)
         solver.say("solver.cpp:327", f"Iteration {solver.iter}, loss = {number(mean)}")
     if message.test_interval and solver.iter % message.test_interval == 0:
         test_all(solver)
-        if solver.stopping:
+        if solver._stopping:
             return
     solver.say("solver.cpp:332", "Optimization Done.")
 
 
 def save(solver: Solver) -> None:
     """A snapshot in the course of a training."""
-    solver.snapshot_wanted = False
+    solver._snapshot_wanted = False
     try:
         solver.snapshot()
     except CaffeError as error:
@@ -106,7 +106,7 @@ def save(solver: Solver) -> None:
 
 def test_all(solver: Solver) -> None:
     for index in range(len(solver.test_nets)):
-        if not solver.stopping:
+        if not solver._stopping:
             test(solver, index)
 
 
@@ -120,7 +120,7 @@ def test(solver: Solver, index: int) -> OrderedDict[str, Any]:
     loss, count = of(0), of(message.test_iter[index])
     with np.errstate(all="ignore"):
         for i in range(message.test_iter[index]):
-            if solver.stopping:
+            if solver._stopping:
                 solver.say("solver.cpp:396", "Test interrupted.")
                 return OrderedDict()
             outputs = net.forward()
@@ -146,9 +146,9 @@ def _display(solver: Solver, average: Average) -> None:
     message, net = solver.message, solver.net
     now = time.perf_counter()
     # Caffe's timer counts whole milliseconds
-    lapse = int((now - solver.timer) * 1000) / 1000
-    per_second = (solver.iter - solver.displayed) / (lapse or 1)
-    solver.timer, solver.displayed = now, solver.iter
+    lapse = int((now - solver._timer) * 1000) / 1000
+    per_second = (solver.iter - solver._displayed) / (lapse or 1)
+    solver._timer, solver._displayed = now, solver.iter
     solver.say(
         "solver.cpp:239",
         f"Iteration {solver.iter} ({number(per_second)} iter/s, {number(lapse)}s/{message.display} iters), "
@@ -160,6 +160,6 @@ def _display(solver: Solver, average: Average) -> None:
 
 
 def _warn_of_loss(solver: Solver) -> None:
-    if "loss" not in solver.warned:
+    if "loss" not in solver._warned:
         where = debug.first_not_finite(solver.net)
-        solver.warn_once("loss", f"the loss is {number(solver.loss)} at iteration {solver.iter}: {where}")
+        solver._warn_once("loss", f"the loss is {number(solver.loss)} at iteration {solver.iter}: {where}")

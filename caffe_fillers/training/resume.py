@@ -81,7 +81,7 @@ def snapshot(solver: Solver) -> Path:
             "type": message.type,
             "checksum": _checksum(solver),
             "stream": _stream_state(solver),
-            "average": solver.average.state(),
+            "average": solver._average.state(),
             "places": [_places(net) for net in (solver.net, *solver.test_nets)],
         },
     )
@@ -108,7 +108,7 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
     for own, array in zip(update.history, state.history, strict=True):
         own[...] = array.reshape(own.shape)
     solver.iter, rate.current_step = state.iteration, state.current_step
-    solver.displayed = state.iteration
+    solver._displayed = state.iteration
     if side is not None:
         _restore_side(solver, source, side)
 
@@ -148,8 +148,8 @@ def _restore_side(solver: Solver, source: Path, side: dict[str, Any]) -> None:
     state["state"]["key"] = np.array(side["stream"]["key"], np.uint32)
     state["state"]["pos"] = int(side["stream"]["pos"])
     solver.net.rng.state = state
-    solver.average.restore(side["average"])
-    solver.resumed = True
+    solver._average.restore(side["average"])
+    solver._resumed = True
 
 
 def _checksum(solver: Solver) -> int:

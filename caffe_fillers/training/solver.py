@@ -160,13 +160,13 @@ class Solver:
         self.log: Callable[[str, str, str], None] | None = None
         self.callbacks: list[Callable[[Solver], Any]] = []
         self.snapshot_failure = "raise"
-        self.stages: list[tuple[Callable[[], Any] | None, Callable[[], Any] | None]] = []
-        self.stopping = self.snapshot_wanted = False
+        self._stages: list[tuple[Callable[[], Any] | None, Callable[[], Any] | None]] = []
+        self._stopping = self._snapshot_wanted = False
         self.saved: tuple[int, str] | None = None
-        self.warned: set[str] = set()
-        self.timer, self.displayed = 0.0, 0
-        self.average = Average(message.average_loss, self.net.dtype.type)
-        self.resumed = False
+        self._warned: set[str] = set()
+        self._timer, self._displayed = 0.0, 0
+        self._average = Average(message.average_loss, self.net.dtype.type)
+        self._resumed = False
         self._rate: Rate | None = None
         self._update: Update | None = None
 
@@ -220,9 +220,9 @@ class Solver:
             update.clipped = self._say_clipped
             self._rate, self._update = rate, update
             if not any(entry.losses for entry in self.net.tape.entries):
-                self.warn_once("no loss", "no layer of the train net gives a loss: nothing will be learned")
+                self._warn_once("no loss", "no layer of the train net gives a loss: nothing will be learned")
             elif not update.blobs:
-                self.warn_once("no parameter", "the train net has no parameters: nothing will be learned")
+                self._warn_once("no parameter", "the train net has no parameters: nothing will be learned")
         return self._rate, self._update
 
     def step(self, iterations: int = 1) -> None:
@@ -245,8 +245,13 @@ class Solver:
         Examples
         --------
         >>> import caffe_fillers as cf
-        >>> solver = cf.Solver("examples/hdf5_classification/solver.prototxt")  # doctest: +SKIP
-        >>> solver.step(100)  # doctest: +SKIP
+        >>> solver = cf.Solver("examples/mnist/lenet_solver.prototxt", inputs={"data": (1, 28, 28)})
+        >>> solver.message.test_initialization = False
+        >>> solver.net.blobs["data"].data[...] = 0.5
+        >>> solver.net.blobs["label"].data[...] = 3
+        >>> solver.step(2)
+        >>> print(solver.iter, f"{solver.curves.lr[1]:g}")
+        2 0.00999925
         """
         if self.message.snapshot:
             from .resume import check_prefix
@@ -285,25 +290,25 @@ class Solver:
         if last <= self.iter:
             what = "max_iter is" if iterations is None else "it is to end at iteration"
             text = f"{what} {last} and {self.iter} iterations are done: there is nothing to train"
-            self.warn_once("max_iter", text)
+            self._warn_once("max_iter", text)
         self._begin()
         train(self, last)
         finish(self)
 
     def _begin(self) -> None:
-        self.stopping = False
-        if not self.resumed:
+        self._stopping = False
+        if not self._resumed:
             # as Caffe, whose average begins anew with every call
-            self.average = Average(self.message.average_loss, self.net.dtype.type)
-        self.resumed = False
+            self._average = Average(self.message.average_loss, self.net.dtype.type)
+        self._resumed = False
 
     def stop(self) -> None:
         """Ask `step` or `solve` to return once the iteration that runs is done, or the batch of a test."""
-        self.stopping = True
+        self._stopping = True
 
     def request_snapshot(self) -> None:
         """Ask for a snapshot once the iteration that runs is done."""
-        self.snapshot_wanted = True
+        self._snapshot_wanted = True
 
     def add_callback(
         self, on_start: Callable[[], Any] | None = None, on_gradients_ready: Callable[[], Any] | None = None
@@ -312,7 +317,7 @@ class Solver:
 
         What is to be called after the update goes into `callbacks`.
         """
-        self.stages.append((on_start, on_gradients_ready))
+        self._stages.append((on_start, on_gradients_ready))
 
     def test(self, index: int = 0) -> OrderedDict[str, Any]:
         """Run a test net, with the trained weights, over as many batches as its test_iter says.
@@ -333,7 +338,7 @@ class Solver:
         """
         if not 0 <= index < len(self.test_nets):
             raise CaffeError(f"this solver has {len(self.test_nets)} test nets, there is no number {index}")
-        self.stopping = False
+        self._stopping = False
         return test(self, index)
 
     def snapshot(self) -> str:
@@ -378,9 +383,9 @@ class Solver:
         if self.log is not None:
             self.log(place, text, severity)
 
-    def warn_once(self, about: str, text: str) -> None:
-        if about not in self.warned:
-            self.warned.add(about)
+    def _warn_once(self, about: str, text: str) -> None:
+        if about not in self._warned:
+            self._warned.add(about)
             warnings.warn(text, CaffeWarning, stacklevel=3)
 
     def _say_stepped(self, iteration: int, step: int) -> None:
