@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from . import datasets, training
     from .copying import CopyReport
     from .drawing import draw
-    from .porting import BlobComparison, BlobDifference, compare_blobs
+    from .images import prepare_image
+    from .porting import BlobComparison, BlobDifference, compare_blobs, save_blobs
     from .reading import read_net, read_solver, upgrade, write_prototxt
     from .seeds import FoundSeed, SeedSearch, find_seed, search_seed
     from .signals import SignalReport, signal
@@ -50,7 +51,8 @@ __getattr__, __dir__ = later(
         "copying": ("CopyReport",),
         "datasets": (),
         "drawing": ("draw",),
-        "porting": ("BlobComparison", "BlobDifference", "compare_blobs"),
+        "images": ("prepare_image",),
+        "porting": ("BlobComparison", "BlobDifference", "compare_blobs", "save_blobs"),
         "reading": ("read_net", "read_solver", "upgrade", "write_prototxt"),
         "seeds": ("FoundSeed", "SeedSearch", "find_seed", "search_seed"),
         "signals": ("SignalReport", "signal"),
@@ -95,8 +97,10 @@ __all__ = [
     "msra",
     "ops",
     "positive_unitball",
+    "prepare_image",
     "read_net",
     "read_solver",
+    "save_blobs",
     "save_weights",
     "search_seed",
     "signal",

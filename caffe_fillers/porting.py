@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import zipfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .errors import CaffeError
+from .files import as_path, replacing
 from .net import Net
 
-__all__ = ["BlobComparison", "BlobDifference", "compare_blobs"]
+__all__ = ["BlobComparison", "BlobDifference", "compare_blobs", "save_blobs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +161,43 @@ def _difference(name: str, layer: str, ours: np.ndarray, other: np.ndarray, tole
     return BlobDifference(
         name, layer, ours.shape, other.shape, largest, relative, tuple(map(int, at)), relative <= tolerance
     )
+
+
+def save_blobs(net: Net, path: str | os.PathLike[str], names: Iterable[str] | None = None) -> None:
+    """Write what a pass left in the blobs, by their names, to an ``.npz`` that `numpy.load` reads.
+
+    Parameters
+    ----------
+    net : Net
+        After a forward pass.
+    path : str or PathLike
+    names : iterable of str, optional
+        Which blobs; without them all.
+
+    Raises
+    ------
+    CaffeError
+        If no blob has such a name, the suffix is another, or the file can't be written. An older file is then
+        untouched.
+
+    Examples
+    --------
+    >>> import numpy as np, caffe_fillers as cf
+    >>> net = cf.Net("examples/mnist/lenet.prototxt", "TEST", rng=1701)
+    >>> net.blobs["data"].reshape(1, 1, 28, 28)
+    >>> outputs = net.forward(data=np.ones((1, 1, 28, 28)))
+    >>> cf.save_blobs(net, "blobs.npz", ["pool2", "prob"])
+    >>> np.load("blobs.npz")["pool2"].shape
+    (1, 50, 4, 4)
+    """
+    target = as_path(path)
+    if target.suffix.lower() != ".npz":
+        raise CaffeError(f"{target}: blobs are written to an .npz")
+    chosen = list(net.blobs) if names is None else list(dict.fromkeys(names))
+    unknown = [name for name in chosen if name not in net.blobs]
+    if unknown:
+        raise CaffeError(f"no blob is named {', '.join(map(repr, unknown))}; there are {', '.join(net.blobs)}")
+    with replacing(target) as made, zipfile.ZipFile(made, "w") as archive:
+        for name in chosen:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, net.blobs[name].data, allow_pickle=False)

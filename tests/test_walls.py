@@ -28,6 +28,7 @@ ROOMS = (
     "blob",
     "ops",
     "records",
+    "images",
     "transform",
     "prototxt",
     "upgrading",

@@ -1,0 +1,184 @@
+"""caffe-fillers run."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import caffe_fillers as cf
+
+from .options import as_json_option, blas_option, blas_threads, build, with_net_options
+from .output import print_json, print_table, progress, std
+
+__all__ = ["command"]
+
+# their arrays stand as they are; any other file is an image
+_ARRAYS = (".npy", ".npz")
+
+
+# a model that is trained is run as it is used, not as it was trained
+@click.command("run", context_settings={"default_map": {"phase": "TEST"}})
+@click.argument("net", metavar="NET", type=click.Path())
+@click.argument("given", metavar="[NAME=]INPUT...", nargs=-1)
+@click.option("-o", "--output", metavar="OUT.npz", help="Write the blobs, by name, for numpy.load.")
+@click.option("--blob", "chosen", multiple=True, help="A blob to print and write; may be given again. Without it all.")
+@click.option("--mean", help="Of images: a mean file, or values such as 104,117,123, in the order of the channels.")
+@click.option("--scale", type=float, default=1.0, show_default=True, help="Of images, after the mean.")
+@click.option("--bgr/--rgb", "bgr", default=True, help="Which colour of an image comes first; Caffe's models: blue.")
+@click.option("--top", "top", type=click.IntRange(1), help="Print that many classes with the highest values.")
+@click.option("--labels", type=click.Path(), help="The classes' names for --top, one in each line.")
+@with_net_options
+@blas_option
+@as_json_option
+def command(net: str, given: tuple[str, ...], output: str | None, as_json: bool, **options: Any) -> None:
+    """Run NET forward once, over arrays (.npy, .npz) or images, and show what is in every blob.
+
+    Images are read and resized as OpenCV does, 0 to 255, and fill a batch. An .npz holds arrays by the inputs' names.
+    NAME= says for which input a file is; without it the first that has none yet.
+
+    Example: caffe-fillers run deploy.prototxt --weights net.caffemodel cat.jpg --mean 104,117,123 --top 5
+    """
+    if options["labels"] and not options["top"]:
+        raise click.BadParameter("it names the classes that --top prints", param_hint="--labels")
+    if output and not output.lower().endswith(".npz"):
+        raise click.BadParameter(f"{output}: blobs are written to an .npz", param_hint="-o")
+    labels = _labels(options["labels"]) if options["labels"] else None
+    with progress(f"running {net}"), blas_threads(options["blas"]):
+        built, _ = build(net, options)
+        names = list(dict.fromkeys(options["chosen"])) or list(built.blobs)
+        unknown = [name for name in names if name not in built.blobs]
+        if unknown:
+            raise cf.CaffeError(f"no blob is named {', '.join(unknown)}; there are {', '.join(built.blobs)}")
+        if built.params and not options["pretrained"]:
+            click.echo("note: no --weights are given, so this is the net before it is trained", err=True)
+        _give(built, given, options)
+        outputs = built.forward()
+    rows = [_row(name, built.blobs[name].data) for name in names]
+    classes = _classes(outputs, options["top"], labels) if options["top"] else []
+    if output:
+        cf.save_blobs(built, output, names)
+    if as_json:
+        print_json({"net": built.name, "phase": built.phase, "blobs": rows, "classes": classes})
+        return
+    columns = [("mean", "mean", "right"), ("std", "deviation", "right")]
+    print_table(rows, [("blob", "blob", "left"), ("shape", "shape", "right"), *columns])
+    for found in classes:
+        click.echo(f"\n{found['blob']}, item {found['item']}")
+        for each in found["classes"]:
+            click.echo(f"{each['value']:12.6g}  {each['label']}")
+    if output:
+        click.echo(f"\nwrote {output}")
+
+
+def _row(name: str, values: np.ndarray) -> dict[str, Any]:
+    with np.errstate(all="ignore"):
+        mean = float(values.mean(dtype=np.float64)) if values.size else float("nan")
+    return {"blob": name, "shape": values.shape, "mean": mean, "std": std(values)}
+
+
+def _labels(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise cf.CaffeError(f"{path}: the labels cannot be read: {error.strerror or error}") from None
+
+
+def _give(net: Any, given: tuple[str, ...], options: dict[str, Any]) -> None:
+    """Write the files to the net's inputs, whose batches and sizes follow them."""
+    # what a layer without bottoms makes: an Input, or a data layer without a source
+    names = [name for layer in net.layers if not layer.bottoms for name in layer.tops]
+    images: dict[str, list[str]] = {}
+    arrays: dict[str, np.ndarray] = {}
+    for argument in given:
+        head, equals, path = argument.partition("=")
+        wanted = head if equals and not os.path.exists(argument) else None
+        path = argument if wanted is None else path
+        if path.lower().endswith(_ARRAYS):
+            for inside, array in _read_arrays(path).items():
+                name = wanted or inside or _next(names, {*arrays, *images}, path)
+                if name in arrays:
+                    raise cf.CaffeError(f"{path}: input {name} is given twice")
+                arrays[name] = array
+        else:
+            name = wanted or next((name for name in names if name in images), None) or _next(names, arrays, path)
+            images.setdefault(name, []).append(path)
+    for name in (*arrays, *images):
+        if name not in names:
+            raise cf.CaffeError(f"the net has no input {name}; it has {', '.join(names) or 'none'}")
+        if name in arrays and name in images:
+            raise cf.CaffeError(f"input {name} is given an array and images")
+    mean = _mean(options["mean"])
+    for name, paths in images.items():
+        shape = net.blobs[name].shape
+        if len(shape) != 4:
+            raise cf.CaffeError(
+                f"{paths[0]}: input {name} has shape {shape}, an image needs (batch, channels, height, width)"
+            )
+        arrays[name] = np.stack(
+            [
+                cf.prepare_image(path, shape[1:], mean=mean, scale=options["scale"], rgb=not options["bgr"])
+                for path in paths
+            ]
+        )
+    for name, array in arrays.items():
+        net.blobs[name].reshape(*array.shape)
+        net.blobs[name].data[...] = array
+
+
+def _next(names: list[str], taken: Any, path: str) -> str:
+    for name in names:
+        if name not in taken:
+            return name
+    raise cf.CaffeError(f"{path}: the net has no input left for it; it has {', '.join(names) or 'none'}")
+
+
+def _read_arrays(path: str) -> dict[str, np.ndarray]:
+    """The arrays of a file by name; that of an .npy has none."""
+    try:
+        with open(path, "rb") as file:
+            found = np.load(file, allow_pickle=False)
+            arrays = {"": found} if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+    except OSError as error:
+        raise cf.CaffeError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, EOFError, SyntaxError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise cf.CaffeError(f"{path}: holds no arrays: {error}") from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+            raise cf.CaffeError(f"{path}: {name or 'the array'} holds no numbers")
+    return arrays
+
+
+def _mean(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return np.array([float(part) for part in text.split(",")])
+    except ValueError:
+        return cf.load_mean(text)
+
+
+def _classes(outputs: Any, count: int, labels: list[str] | None) -> list[dict[str, Any]]:
+    """The classes with the highest values, for each item of each output that has classes."""
+    scores = {
+        name: values for name, values in outputs.items() if values.ndim > 1 and values[:1].size == values.shape[1]
+    }
+    if not scores:
+        shapes = ", ".join(f"{name} {values.shape}" for name, values in outputs.items())
+        raise cf.CaffeError(f"--top needs an output of shape (items, classes), this net has {shapes or 'none'}")
+    found = []
+    for name, values in scores.items():
+        if labels is not None and len(labels) != values.shape[1]:
+            raise cf.CaffeError(f"there are {len(labels)} labels for the {values.shape[1]} classes of {name}")
+        for item, row in enumerate(values.reshape(len(values), -1)):
+            best = np.argsort(-row, kind="stable")[:count]
+            classes = [
+                {"class": int(k), "value": float(row[k]), "label": str(k) if labels is None else labels[k]}
+                for k in best
+            ]
+            found.append({"blob": name, "item": item, "classes": classes})
+    return found
