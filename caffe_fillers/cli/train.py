@@ -110,7 +110,8 @@ def _run(solver: cf.Solver, log: cf.training.LogFile | None, snapshot: str | Non
             solver.say("caffe.cpp:235", f"Resuming from {snapshot}")
             solver.restore(snapshot)
         solver.say("caffe.cpp:239", "Starting Optimization")
-        solver.solve(iterations=iterations)
+        if not stopped:
+            solver.solve(iterations=iterations)
         solver.say("caffe.cpp:250", "Optimization Done.")
     return bool(stopped)
 

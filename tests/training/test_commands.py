@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -140,6 +141,34 @@ def test_ctrl_c_finishes_the_iteration_and_says_how_to_go_on(small, here):
     solver = cf.Solver("solver.prototxt")
     solver.restore(state)
     assert solver.iter == done
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo terminal")
+def test_on_a_terminal_there_is_a_bar_and_a_table_of_each_test(files, here):
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "caffe_fillers", "train", files]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120", "TERM": "xterm"}
+    process = subprocess.Popen(command, stderr=theirs, stdout=subprocess.DEVNULL, env=env)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    assert process.wait() == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert "10/10" in text
+    assert "lr 0.05" in text
+    for iteration in (0, 5, 10):
+        assert f"test at iteration {iteration}\r\n" in text
+    assert text.count("0  loss") == 3
 
 
 def test_test_scores_as_caffe_does(small, here):

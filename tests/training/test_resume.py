@@ -303,6 +303,40 @@ def test_an_old_state_pads_its_shapes(small, here):
     assert values(second) == values(solver)
 
 
+def test_a_state_of_hdf5_without_a_step(small, here):
+    solver = small("snapshot_format: HDF5 momentum: 0.9")
+    solver.step(2)
+    state = solver.snapshot()
+    with h5py.File(state, "r+") as file:
+        del file["current_step"]
+    second = small("momentum: 0.9")
+    second.restore(state)
+    assert (second.iter, second.prepare()[0].current_step) == (2, 0)
+    with h5py.File(state, "r+") as file:
+        del file["history"]
+    assert "is no solver state" in refusal(small("momentum: 0.9"), state)
+
+
+def test_data_that_end_early_leave_the_last_iteration_whole(small, here):
+    for name in ("one", "two"):
+        with h5py.File(f"{name}.h5", "w") as file:
+            file["x"], file["t"] = np.ones((6, 4), np.float32), np.ones((6, 3), np.float32)
+    (here / "list.txt").write_text("one.h5\ntwo.h5\n")
+    net = (
+        'layer { name: "data" type: "HDF5Data" top: "x" top: "t" hdf5_data_param { source: "list.txt" batch_size: 6 } }'
+    )
+    solver = small('snapshot: 1 snapshot_prefix: "run"', net + NET[NET.index('layer { name: "a"') :])
+    solver.step(1)
+    (here / "two.h5").unlink()
+    with pytest.raises(cf.CaffeError, match=r"two\.h5"):
+        solver.step(5)
+    done = solver.iter
+    assert done in (1, 2)
+    again = small("", net)
+    again.restore(f"run_iter_{done}.solverstate")
+    assert values(again) == values(solver)
+
+
 def test_diffs_go_into_a_binary_model(small, here):
     solver = small("snapshot_diff: true")
     solver.step(1)
