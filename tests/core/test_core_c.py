@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-CORE = HERE.parent / "csrc"
+TESTS = Path(__file__).parents[1]
+CORE = TESTS.parent / "csrc"
 FLAGS = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-Werror"]
 
 
@@ -24,7 +24,7 @@ def build(tmp_path_factory):
     def compile_one(name, *sources):
         program = tmp_path_factory.mktemp("c") / name
         subprocess.run(
-            [compiler, *FLAGS, f"-I{CORE}", *sources, HERE / "c" / f"{name}.c", "-o", program, "-lm"], check=True
+            [compiler, *FLAGS, f"-I{CORE}", *sources, TESTS / "c" / f"{name}.c", "-o", program, "-lm"], check=True
         )
         return program
 
@@ -33,7 +33,7 @@ def build(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def goldens(build):
-    text = subprocess.run([sys.executable, HERE / "c" / "streams.py"], capture_output=True, check=True).stdout
+    text = subprocess.run([sys.executable, TESTS / "c" / "streams.py"], capture_output=True, check=True).stdout
     return build("goldens", *sorted(CORE.rglob("*.c"))), text
 
 

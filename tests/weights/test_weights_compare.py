@@ -11,7 +11,7 @@ import pytest
 from caffe_fillers import CaffeError
 from caffe_fillers.weights import LayerBlobs, WeightSet, compare, load_weights, save_weights
 
-LENET = Path(__file__).parent / "golden/mnist/lenet_iter_0.caffemodel"
+LENET = Path(__file__).parents[1] / "golden/mnist/lenet_iter_0.caffemodel"
 
 
 def one(*values, dtype=np.float32):

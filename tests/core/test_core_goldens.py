@@ -21,7 +21,7 @@ BOOST = {
     "boost_le_1.55": ("1.47", "1.54", "1.55"),
 }
 NOT_OURS = re.compile("text parse|Unknown filler|Sparsity not|blob|axis|data_|sparse >= -1")
-STREAMS = runpy.run_path(str(Path(__file__).parent / "c" / "streams.py"))
+STREAMS = runpy.run_path(str(Path(__file__).parents[1] / "c" / "streams.py"))
 CASES, calls, expected = STREAMS["cases"](), STREAMS["calls"], STREAMS["result_of"]
 
 

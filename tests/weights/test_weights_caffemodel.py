@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from caffe_fillers import CaffeError, schema
 from caffe_fillers.weights import LayerBlobs, WeightSet, load_weights, read, save_weights
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 MODELS = [*sorted((GOLDEN / "caffemodel").glob("*.caffemodel")), GOLDEN / "mnist/lenet_iter_0.caffemodel"]
 
 

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from caffe_fillers import schema
 from caffe_fillers.weights import LayerBlobs, WeightSet, load_weights, read, save_weights
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 DEPLOY = """
 name: "net"

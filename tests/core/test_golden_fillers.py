@@ -11,7 +11,7 @@ import pytest
 
 import caffe_fillers as cf
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 BOOST = {"boost_ge_1.64": "1.74", "boost_1.56_1.63": "1.58", "boost_le_1.55": "1.54"}
 DTYPES = {"float": np.float32, "double": np.float64}
 # of float64 Box-Muller two results are recorded: which one holds depends on the C library's log, sin and cos

@@ -13,14 +13,14 @@ import pytest
 import caffe_fillers as cf
 from caffe_fillers import initializers
 
-HERE = Path(__file__).parent
-MANIFEST = runpy.run_path(str(HERE / "manifest.py"))
+TESTS = Path(__file__).parents[1]
+MANIFEST = runpy.run_path(str(TESTS / "manifest.py"))
 SHA256, RESTS_ON = (MANIFEST["HEAD"].index(name) for name in ("sha256", "rests_on"))
 
 
 def libm_is_the_measured_one():
     """Whether Box-Muller in double gives here what it gave where the manifest was written: a golden tells."""
-    for case in json.loads((HERE / "golden" / "fillers.json").read_text())["cases"]:
+    for case in json.loads((TESTS / "golden" / "fillers.json").read_text())["cases"]:
         if "boost_le_1.55_libm_without_fma" in case["results"] and len(case["items"]) == 1:
             item = case["items"][0]
             seen = cf.fill(item["shape"], item["filler"], rng=cf.RNG(case["seed"], boost="1.54"), dtype=np.float64)

@@ -12,7 +12,7 @@ import pytest
 
 from caffe_fillers._core import RNG
 
-SOURCE = Path(__file__).parent / "c" / "boost_oracle.cpp"
+SOURCE = Path(__file__).parents[1] / "c" / "boost_oracle.cpp"
 HEADER = "boost/random/normal_distribution.hpp"
 DTYPES = {"float": np.float32, "double": np.float64}
 

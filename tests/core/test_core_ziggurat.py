@@ -11,7 +11,7 @@ import pytest
 from caffe_fillers._core import RNG
 from caffe_fillers.seeds.recurrence import untemper
 
-CORE = Path(__file__).parents[1] / "csrc"
+CORE = Path(__file__).parents[2] / "csrc"
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from caffe_fillers import Blob, CaffeError, CaffeWarning
 from caffe_fillers.cli import main
 from caffe_fillers.weights import LayerBlobs, Weights, WeightSet, load_weights, read, save_weights
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 SUFFIXES = [".npz", ".caffemodel", ".h5", ".caffemodel.h5", ".hdf5", ".safetensors"]
 FORMATS = [".npz", ".caffemodel", ".h5", ".safetensors"]
 

@@ -14,7 +14,7 @@ import pytest
 from caffe_fillers import CaffeError
 from caffe_fillers.weights import load_mean, load_weights
 
-ATTACKS = Path(__file__).parent / "attacks"
+ATTACKS = Path(__file__).parents[1] / "attacks"
 EXPECTED = dict(line.split("\t") for line in (ATTACKS / "expected.tsv").read_text().splitlines())
 
 
