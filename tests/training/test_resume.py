@@ -322,10 +322,9 @@ def test_data_that_end_early_leave_the_last_iteration_whole(small, here):
         with h5py.File(f"{name}.h5", "w") as file:
             file["x"], file["t"] = np.ones((6, 4), np.float32), np.ones((6, 3), np.float32)
     (here / "list.txt").write_text("one.h5\ntwo.h5\n")
-    net = (
-        'layer { name: "data" type: "HDF5Data" top: "x" top: "t" hdf5_data_param { source: "list.txt" batch_size: 6 } }'
-    )
-    solver = small('snapshot: 1 snapshot_prefix: "run"', net + NET[NET.index('layer { name: "a"') :])
+    data = 'type: "HDF5Data" top: "x" top: "t" hdf5_data_param { source: "list.txt" batch_size: 6 }'
+    net = f'layer {{ name: "data" {data} }}' + NET[NET.index('layer { name: "a"') :]
+    solver = small('snapshot: 1 snapshot_prefix: "run"', net)
     solver.step(1)
     (here / "two.h5").unlink()
     with pytest.raises(cf.CaffeError, match=r"two\.h5"):
