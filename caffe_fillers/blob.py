@@ -81,7 +81,7 @@ class Blob:
     1
     """
 
-    __slots__ = ("_absent", "_data", "_diff", "_dtype", "_shape")
+    __slots__ = ("_absent", "_data", "_diff", "_dtype", "_shape", "first_diff")
 
     layouts = 0
     """How often the memory or the shape of any blob was changed: who holds arrays of blobs looks here."""
@@ -97,6 +97,7 @@ class Blob:
             raise CaffeError(f"a blob holds float32 or float64, got dtype {dtype!r}")
         self._data: np.ndarray | None = None
         self._diff: np.ndarray | None = None
+        self.first_diff = 0.0
         self._absent = ""
 
     @classmethod
@@ -127,9 +128,11 @@ class Blob:
 
     @property
     def diff(self) -> np.ndarray:
-        """The gradients, as `data`."""
+        """The gradients, as `data`; of a loss its weight, `first_diff`, until something else is written."""
         if self._diff is None:
             self._diff = self._memory(np.zeros)
+            if self.first_diff:
+                self._diff[...] = self.first_diff
         return self._diff
 
     def allocate(self) -> np.ndarray:

@@ -395,6 +395,8 @@ def plan_net(
     blobs = [Blob(shape, dtype) for shape in wiring.shapes]
     for step, (bottoms, tops) in zip(steps, places, strict=True):
         step.bottoms, step.tops = [blobs[i] for i in bottoms], [blobs[i] for i in tops]
+        for i, weight in step.losses().items():
+            step.tops[i].first_diff = weight
         if step.layer.running is not None:
             step.layer.running.attach(step.bottoms, step.tops)
     inserted = {name for node in nodes if node.inserted for name in node.message.top}

@@ -95,9 +95,6 @@ class _Entry:
 
     def bind_backward(self) -> None:
         step = self.step
-        for i, weight in self.losses.items():
-            if not step.tops[i].has_diff:
-                step.tops[i].diff[...] = weight
         shares = self.operation is not None and self.operation.shares == "both" and any(self.down)
         if shares and step.bottoms[0] is not step.tops[0]:
             step.bottoms[0].share_diff(step.tops[0])

@@ -135,9 +135,6 @@ class Net:
             for i, (name, blob) in enumerate(zip(step.layer.tops, step.tops, strict=True)):
                 self.blobs.setdefault(name, BlobView(blob))
                 self.blob_loss_weights[name] = losses.get(i, 0.0)
-                if i in losses:
-                    # Caffe writes it when the net is made
-                    blob.diff[...] = losses[i]
             self.top_names[step.layer.name] = list(step.layer.tops)
             self.bottom_names[step.layer.name] = list(step.node.wired)
         named = list(zip(self._layer_names, self.layers, strict=True))

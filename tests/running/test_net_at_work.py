@@ -221,3 +221,17 @@ def test_a_port_is_compared_blob_by_blob():
     assert (comparison.first.name, comparison.first.at) == ("y", (2, 3))
     with pytest.raises(cf.CaffeError, match="no blob named 'q'"):
         cf.compare_blobs(net, {"q": port["y"]})
+
+
+def test_looking_at_the_diff_of_a_loss_changes_nothing(tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'force_backward: true layer { name: "d" type: "Input" top: "x" top: "y" '
+        "input_param { shape { dim: 2 } shape { dim: 2 } } }\n"
+        'layer { name: "l" type: "EuclideanLoss" bottom: "x" bottom: "y" top: "l" loss_weight: 3 }\n'
+    )
+    net = cf.Net(path)
+    assert net.blobs["l"].diff == 3
+    net.forward(x=[2, 0], y=[0, 0])
+    net.backward()
+    assert net.blobs["x"].diff.tolist() == [3, 0]
