@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any, SupportsFloat, SupportsIndex, TypeAlias, overload
 
 import numpy as np
@@ -76,3 +77,51 @@ class Seekers:
 
 def seeds_of(words: npt.NDArray[np.uint32], i: int) -> None: ...
 def cores(threads: int | None = None) -> int: ...
+
+# loops over layers: whether they did their work
+def layer_threads(threads: int) -> int: ...
+def im2col(image: npt.NDArray[Any], columns: npt.NDArray[Any], window: Any, places: tuple[int, ...]) -> bool: ...
+def col2im(columns: npt.NDArray[Any], image: npt.NDArray[Any], window: Any, places: tuple[int, ...]) -> bool: ...
+def max_pool(x: npt.NDArray[Any], window: Any, out: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> bool: ...
+def unpool(dy: npt.NDArray[Any], mask: npt.NDArray[Any], dx: npt.NDArray[Any]) -> bool: ...
+def average_pool(x: npt.NDArray[Any], window: Any, out: npt.NDArray[Any]) -> bool: ...
+def average_pool_backward(dy: npt.NDArray[Any], window: Any, dx: npt.NDArray[Any]) -> bool: ...
+def depthwise(
+    x: npt.NDArray[Any],
+    weight: npt.NDArray[Any],
+    bias: npt.NDArray[Any] | None,
+    window: Any,
+    out: npt.NDArray[Any],
+) -> bool: ...
+def affine(
+    x: npt.NDArray[Any],
+    minus: npt.NDArray[Any] | None,
+    by: npt.NDArray[Any] | None,
+    times: npt.NDArray[Any] | None,
+    plus: npt.NDArray[Any] | None,
+    out: npt.NDArray[Any],
+    pixels: int,
+) -> bool: ...
+def lrn_sums(x: npt.NDArray[Any], size: int, factor: float, start: float, out: npt.NDArray[Any]) -> bool: ...
+def lrn_gradient(
+    dy: npt.NDArray[Any],
+    x: npt.NDArray[Any],
+    y: npt.NDArray[Any],
+    sums: npt.NDArray[Any],
+    size: int,
+    factor: float,
+    out: npt.NDArray[Any],
+) -> bool: ...
+def relu(x: npt.NDArray[Any], slope: float, out: npt.NDArray[Any]) -> bool: ...
+def relu_backward(dy: npt.NDArray[Any], x: npt.NDArray[Any], slope: float, out: npt.NDArray[Any]) -> bool: ...
+def weighted_sum(xs: Sequence[npt.NDArray[Any]], coefficients: Sequence[float], out: npt.NDArray[Any]) -> bool: ...
+def sgd(
+    data: npt.NDArray[Any],
+    diff: npt.NDArray[Any],
+    history: npt.NDArray[Any],
+    share: float,
+    decay: float,
+    rate: float,
+    momentum: float,
+    l1: bool,
+) -> bool: ...

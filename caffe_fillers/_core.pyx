@@ -669,3 +669,5 @@ def normalize_rows(out):
 
 
 include "_seek.pxi"
+
+include "_layers.pxi"

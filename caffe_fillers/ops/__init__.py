@@ -4,8 +4,8 @@ Arrays are laid out as in Caffe: (images, channels, spatial axes ...), C order. 
 sums run in Caffe's order where that costs nothing, so that a float32 training follows the real one for as long as
 rounding allows. Nothing here knows a prototxt: geometry comes as a `Window`.
 
-Public functions are NumPy alone and complete: `export` writes their source into scripts that stand for themselves. An
-`Operation` may call a twin in C in a function's place, if that gives the same bits; the function is its oracle.
+The text of every function is NumPy's version and complete: `export` writes it into scripts that stand for themselves.
+Some are decorated by `in_c`, which calls a twin in C first, with the same bits; the function is its oracle.
 """
 
 from __future__ import annotations

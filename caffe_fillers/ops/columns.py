@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import CaffeError
+from . import native
 from .array import Array
+from .native import in_c
 from .window import Window, overlaps
 
 __all__ = ["at_once", "col2im", "columns_of", "im2col", "is_identity"]
 
 
+@in_c(native.im2col)
 def im2col(x: Array, window: Window, out: Array | None = None) -> Array:
     """Lay the patch under every place of the kernel out as a column, so that a convolution is one matrix product.
 
@@ -61,6 +64,7 @@ def im2col(x: Array, window: Window, out: Array | None = None) -> Array:
     return out
 
 
+@in_c(native.col2im)
 def col2im(columns: Array, shape: Sequence[int], window: Window, out: Array | None = None) -> Array:
     """Add every column back to the places its numbers came from: the transpose of `im2col`.
 

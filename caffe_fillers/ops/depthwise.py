@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 import numpy as np
 
+from . import native
 from .array import Array
 from .columns import at_once
+from .native import in_c
 from .window import Window, overlaps
 
 __all__ = ["depthwise_convolution", "depthwise_gradients"]
 
 
+@in_c(native.depthwise_convolution)
 def depthwise_convolution(
     x: Array,
     weight: Array,

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CaffeError
+from . import native
 from .array import Array
 from .columns import at_once
+from .native import in_c
 from .operation import Operation, Work
 from .window import Window, overlaps
 
@@ -42,6 +44,7 @@ def _few(window: Window, places: Sequence[int]) -> bool:
     return math.prod(places) < math.prod(window.kernel)
 
 
+@in_c(native.max_pool)
 def max_pool(
     x: Array, window: Window, *, ceil: bool = True, out: Array | None = None, mask: Mask | None = None
 ) -> Array:
@@ -118,6 +121,7 @@ def largest(values: Array, index: Mask, out: Array, mask: Mask | None) -> None:
         np.copyto(mask, index.reshape(-1)[found], where=larger, casting="unsafe")
 
 
+@in_c(native.unpool)
 def unpool(dy: Array, mask: Mask, dx: Array) -> None:
     """Add each number to where its mask says that it came from, one after another; -1 is nowhere.
 
@@ -167,6 +171,7 @@ def window_sizes(window: Window, size: Sequence[int], places: Sequence[int], dty
     return np.outer(height, width).astype(dtype)
 
 
+@in_c(native.average_pool)
 def average_pool(x: Array, window: Window, *, ceil: bool = True, out: Array | None = None) -> Array:
     """The mean of each window, padding counted as zeros.
 
@@ -214,9 +219,11 @@ def _one_after_another(values: Array, out: Array) -> None:
     many = at_once(len(values), values.shape[1] * pixels)
     for i in range(0, len(values), many):
         part = values[i : i + many].reshape(-1, values.shape[1], pixels)
-        out[i : i + many] = np.add.accumulate(part, axis=-1)[..., -1]
+        # to the zero that is there, which a sum of -0.0 begins with in Caffe
+        out[i : i + many] += np.add.accumulate(part, axis=-1)[..., -1]
 
 
+@in_c(native.average_pool_backward)
 def average_pool_backward(dy: Array, shape: Sequence[int], window: Window, out: Array | None = None) -> Array:
     """Gradient of `average_pool` for an input of `shape`: an equal share to every pixel of the window."""
     size, places = tuple(shape[2:]), dy.shape[2:]
@@ -260,7 +267,9 @@ class Pooling(Operation):
         if self.method == "AVE":
             average_pool(bottoms[0], self.window, ceil=self.ceil, out=tops[0])
             return
-        mask = tops[1] if len(tops) > 1 else work.buffer("mask", tops[0].shape, np.int32)
+        mask: Mask | None = tops[1] if len(tops) > 1 else None
+        if mask is None and work.backward:
+            mask = work.buffer("mask", tops[0].shape, np.int32)
         max_pool(bottoms[0], self.window, ceil=self.ceil, out=tops[0], mask=mask)
 
     def backward(

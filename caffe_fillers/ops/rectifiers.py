@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from . import native
 from .array import Array
 from .elementwise import Elementwise
+from .native import in_c
 from .operation import Work
 from .pieces import blank, pieces
 
@@ -53,6 +55,7 @@ def bend(x: Array, slope: Any, out: Array) -> None:
         out.view(bits)[...] |= signs
 
 
+@in_c(native.relu)
 @np.errstate(all="ignore")
 def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Array:
     """``max(x, 0) + negative_slope * min(x, 0)``, as written: 0 times -inf is NaN. Source: relu_layer.cpp.
@@ -68,6 +71,7 @@ def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Arr
     return y
 
 
+@in_c(native.relu_backward)
 @np.errstate(all="ignore")
 def relu_backward(dy: Array, x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Array:
     """Gradient of `relu`; `x` is the input, or the result where it was computed in place."""

@@ -1,0 +1,349 @@
+"""Nets at work, beside OpenCV, PyTorch, and their own matrix products alone.
+
+    OPENBLAS_NUM_THREADS=1 python benchmarks/running.py NETS [--rows products forward training overhead] [--json FILE]
+
+NETS is a folder with prototxts of Caffe's model zoo, searched with all its folders; a net that isn't there is left
+out, and so is OpenCV or PyTorch where it isn't installed. Every figure is the best of several, taken in turns with what
+it is compared with, and all are of one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from nets import vgg16
+
+import caffe_fillers as cf
+from caffe_fillers import ops
+
+ZOO = {
+    "CaffeNet": "bvlc_reference_caffenet/deploy.prototxt",
+    "GoogLeNet": "bvlc_googlenet/train_val.prototxt",
+    "ResNet-50": "*ResNet-50-deploy.prototxt",
+    "MobileNet": "*MobileNet-Caffe__mobilenet_deploy.prototxt",
+    "DenseNet-121": "*deploy_densenet121.prototxt",
+    "SqueezeNet": "*SqueezeNet_v1.0-deploy.prototxt",
+}
+LENET = "examples/mnist/lenet_train_test.prototxt"
+AUTOENCODER = "examples/mnist/mnist_autoencoder.prototxt"
+
+
+def best(calls, seconds, least=3):
+    """The shortest time of each call; they take turns, so that noise falls on all."""
+    for call in calls:
+        call()
+    shortest = [math.inf] * len(calls)
+    end, rounds = time.perf_counter() + seconds, 0
+    while rounds < least or time.perf_counter() < end:
+        for i, call in enumerate(calls):
+            start = time.perf_counter()
+            call()
+            shortest[i] = min(shortest[i], time.perf_counter() - start)
+        rounds += 1
+    return shortest
+
+
+def find(folder, pattern):
+    return next(iter(sorted(Path(folder).rglob(pattern))), None)
+
+
+# --- the matrix products of a net alone ---
+
+
+def products_of(net):
+    """A call that multiplies what one training iteration multiplies, into memory that is there, and no more."""
+    todo = []
+
+    def add(a, b, shape):
+        todo.append((a, b, np.empty(shape, np.float32)))
+
+    for entry in net.tape.entries:
+        operation, step = entry.operation, entry.step
+        learns = entry.needs_backward
+        if isinstance(operation, ops.InnerProduct):
+            weight, x = step.layer.blobs[0].data, step.bottoms[0].data
+            weight = weight.reshape(weight.shape[-2:])
+            x = x.reshape(-1, weight.shape[1])
+            dy = np.ones((len(x), len(weight)), np.float32)
+            add(x, weight.T, dy.shape)
+            if learns:
+                add(dy.T, x, weight.shape)
+            if any(entry.down):
+                add(dy, weight, x.shape)
+        elif isinstance(operation, ops.Convolution):
+            x, y, weight = step.bottoms[0].data, step.tops[0].data, step.layer.blobs[0].data
+            group, kernels = operation.group, weight.reshape(operation.group, len(weight) // operation.group, -1)
+            area = math.prod(y.shape[2:])
+            columns = np.ones((1, group, kernels.shape[2], area), np.float32)
+            dy = np.ones((1, group, kernels.shape[1], area), np.float32)
+            for _ in x:
+                add(kernels, columns, dy.shape)
+                if learns:
+                    add(dy, columns.swapaxes(2, 3), (1, *kernels.shape))
+                if any(entry.down):
+                    add(kernels.swapaxes(1, 2), dy, columns.shape)
+
+    def call():
+        for a, b, out in todo:
+            np.matmul(a, b, out=out)
+
+    return call
+
+
+def solver_of(path, inputs, **settings):
+    text = f'net: "{path}" base_lr: 0.01 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.0005 max_iter: 100000000\n'
+    text += "".join(f"{name}: {value}\n" for name, value in settings.items())
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "solver.prototxt").write_text(text)
+        solver = cf.Solver(Path(folder) / "solver.prototxt", rng=1, inputs=inputs, threads=1)
+    rng = np.random.default_rng(1)
+    for name, (shape, classes) in given(solver.net).items():
+        values = rng.integers(0, classes, shape) if classes else rng.random(shape)
+        solver.net.blobs[name].data[...] = values
+    return solver
+
+
+def given(net):
+    """The blobs that no layer computes: their shapes, and how many classes if they are labels."""
+    found = {}
+    for step in net.steps:
+        if not step.bottoms:
+            for name, blob in zip(step.layer.tops, step.tops, strict=True):
+                found[name] = (blob.shape, 2 if name == "label" else 0)
+    return found
+
+
+def products(options):
+    rows = {}
+    for name, pattern, inputs in (
+        ("LeNet, batch 64", LENET, {"data": (1, 28, 28)}),
+        ("autoencoder, batch 100", AUTOENCODER, {"data": (1, 28, 28)}),
+    ):
+        path = find(options.nets, pattern)
+        if path is None:
+            continue
+        solver = solver_of(path, inputs)
+        ours, alone = best([lambda s=solver: s.step(1), products_of(solver.net)], options.seconds)
+        rows[name] = {"ms": ours * 1e3, "products_ms": alone * 1e3, "ratio": ours / alone}
+        print(f"{name:26} {ours * 1e3:9.1f} ms {alone * 1e3:9.1f} ms products {ours / alone:7.2f}x", flush=True)
+    return rows
+
+
+# --- forward beside OpenCV ---
+
+
+def deploy_of(path, folder):
+    """The net without its data, losses and side branches, where it has any."""
+    message = cf.read_net(path)
+    if not any(layer.type == "Data" for layer in message.layer):
+        return path
+    kept = [
+        layer
+        for layer in message.layer
+        if layer.type not in ("Data", "Accuracy", "SoftmaxWithLoss") and not layer.name.startswith(("loss1/", "loss2/"))
+    ]
+    del message.layer[:]
+    message.layer.extend(kept)
+    head = 'input: "data" input_shape { dim: 1 dim: 3 dim: 224 dim: 224 }\n'
+    tail = f'layer {{ name: "prob" type: "Softmax" bottom: "{kept[-1].top[0]}" top: "prob" }}\n'
+    made = Path(folder) / "deploy.prototxt"
+    cf.write_prototxt(made, message)
+    made.write_text(head + made.read_text() + tail)
+    return made
+
+
+def forward(options):
+    try:
+        import cv2
+    except ImportError:
+        cv2 = None
+    else:
+        cv2.setNumThreads(1)
+    rows, ratios = {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "vgg16.prototxt").write_text(vgg16())
+        for name, pattern in [*ZOO.items(), ("VGG-16", "vgg16.prototxt")]:
+            path = find(folder if name == "VGG-16" else options.nets, pattern)
+            if path is None or (options.only and name not in options.only):
+                continue
+            path = deploy_of(path, folder)
+            net = cf.Net(path, "TEST", rng=1, threads=1)
+            (data,) = net.inputs
+            shape = (1, *net.blobs[data].shape[1:])
+            net.blobs[data].reshape(shape)
+            net.reshape()
+            image = np.random.default_rng(1).standard_normal(shape, np.float32)
+            calls = [lambda net=net, image=image, data=data: net.forward(**{data: image})]
+            if cv2 is not None:
+                weights = Path(folder) / "net.caffemodel"
+                cf.save_weights(weights, net.params)
+                theirs = cv2.dnn.readNetFromCaffe(str(path), str(weights))
+                calls.append(lambda theirs=theirs, image=image: (theirs.setInput(image), theirs.forward()))
+            times = best(calls, options.seconds)
+            rows[name] = {"ms": times[0] * 1e3}
+            print(f"{name:26} {times[0] * 1e3:9.1f} ms", end="")
+            if cv2 is not None:
+                rows[name] |= {"opencv_ms": times[1] * 1e3, "ratio": times[0] / times[1]}
+                ratios.append(times[0] / times[1])
+                print(f" {times[1] * 1e3:9.1f} ms OpenCV {ratios[-1]:9.2f}x", end="")
+            print(flush=True)
+    if ratios:
+        rows["geometric mean"] = math.exp(np.mean(np.log(ratios)))
+        print(f"{'geometric mean':26} {rows['geometric mean']:43.2f}x")
+    return rows
+
+
+# --- training beside PyTorch ---
+
+
+def torch_of(net):
+    """The net as calls of PyTorch's own functions, and its parameters."""
+    import torch
+    from torch.nn import functional as F
+
+    parameters = {
+        id(step): [torch.from_numpy(blob.data.copy()).requires_grad_() for blob in step.layer.blobs]
+        for step in net.steps
+    }
+
+    def layer(step, xs):
+        operation, own = step.setup.operation, parameters[id(step)]
+        window = getattr(operation, "window", None)
+        match operation:
+            case ops.Convolution():
+                return F.conv2d(xs[0], *own, stride=window.stride, padding=window.pad, groups=operation.group)
+            case ops.Pooling(method="MAX"):
+                return F.max_pool2d(xs[0], window.kernel, window.stride, window.pad, ceil_mode=operation.ceil)
+            case ops.Pooling():
+                return F.avg_pool2d(xs[0], window.kernel, window.stride, window.pad, ceil_mode=operation.ceil)
+            case ops.LRN():
+                return F.local_response_norm(xs[0], operation.size, operation.alpha, operation.beta, operation.k)
+            case ops.ReLU():
+                return F.relu(xs[0], inplace=step.tops[0] is step.bottoms[0])
+            case ops.InnerProduct():
+                return F.linear(xs[0].flatten(1), *own)
+            case ops.Dropout():
+                return F.dropout(xs[0], 0.5)
+            case ops.Concat():
+                return torch.cat(xs, 1)
+            case ops.SoftmaxWithLoss():
+                return F.cross_entropy(xs[0], xs[1])
+            case _:
+                return xs[0]
+
+    def loss(given):
+        values, total = dict(given), 0.0
+        for step in net.steps:
+            if not step.bottoms:
+                continue
+            xs = [values[id(blob)] for blob in step.bottoms]
+            made = layer(step, xs)
+            for top in step.tops:
+                values[id(top)] = made
+            for weight in step.losses().values():
+                total = total + weight * made
+        return total
+
+    return loss, [each for some in parameters.values() for each in some]
+
+
+def training(options):
+    try:
+        import torch
+    except ImportError:
+        print("training: NOT RUN, no PyTorch")
+        return {}
+    torch.set_num_threads(1)
+    rows = {}
+    for name, pattern, inputs, batch in (
+        ("cifar10_quick, batch 100", "cifar10_quick_train_test.prototxt", {"data": (3, 32, 32)}, 100),
+        ("GoogLeNet, batch 8", "bvlc_googlenet/train_val.prototxt", {"data": (3, 224, 224)}, 8),
+    ):
+        path = find(options.nets, pattern)
+        if path is None or (options.only and name.split(",")[0] not in options.only):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            message = cf.read_net(path)
+            for layer in message.layer:
+                if layer.type == "Data":
+                    layer.data_param.batch_size = batch
+                if layer.type == "Accuracy":
+                    layer.type, layer.phase = "Silence", 1
+            changed = Path(folder) / "net.prototxt"
+            cf.write_prototxt(changed, message)
+            solver = solver_of(changed, inputs)
+            loss, parameters = torch_of(solver.net)
+        rule = torch.optim.SGD(parameters, 1e-4, momentum=0.9, weight_decay=5e-4)
+        values = {}
+        for step in solver.net.steps:
+            if not step.bottoms:
+                for top, blob in zip(step.layer.tops, step.tops, strict=True):
+                    values[id(blob)] = torch.from_numpy(blob.data.copy())
+                    if top == "label":
+                        values[id(blob)] = values[id(blob)].long()
+
+        def theirs(rule=rule, loss=loss, values=values):
+            rule.zero_grad()
+            loss(values).backward()
+            rule.step()
+
+        ours, other = best([lambda s=solver: s.step(1), theirs], options.seconds)
+        rows[name] = {"ms": ours * 1e3, "torch_ms": other * 1e3, "ratio": ours / other}
+        print(f"{name:26} {ours * 1e3:9.1f} ms {other * 1e3:9.1f} ms PyTorch {ours / other:8.2f}x", flush=True)
+    return rows
+
+
+# --- what is not arithmetic ---
+
+
+def overhead(options):
+    text = ['layer { name: "x" type: "Input" top: "b0" input_param { shape { dim: 1 dim: 4 } } }']
+    text += [
+        f'layer {{ name: "l{i}" type: "InnerProduct" bottom: "b{i}" top: "b{i + 1}" '
+        'inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }'
+        for i in range(100)
+    ]
+    text.append('layer { name: "loss" type: "Reduction" bottom: "b100" top: "loss" loss_weight: 1 }')
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "net.prototxt").write_text("\n".join(text))
+        net = cf.Net(Path(folder) / "net.prototxt", rng=1)
+    net.blobs["b0"].data[...] = 1
+    (chain,) = best([lambda: (net.forward(), net.backward())], options.seconds, 100)
+    logistic = """
+        layer { name: "data" type: "Input" top: "data" top: "label"
+                input_param { shape { dim: 10 dim: 2 } shape { dim: 10 } } }
+        layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"
+                inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+        layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }"""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.prototxt"
+        path.write_text(logistic)
+        solver = solver_of(path, None)
+    (step,) = best([lambda: solver.step(1)], options.seconds, 100)
+    print(f"{'a tiny layer, both ways':26} {chain * 1e4:9.1f} us")
+    print(f"{'a step, logistic regression':26} {step * 1e6:8.0f} us", flush=True)
+    return {"us_per_layer": chain * 1e4, "us_per_step": step * 1e6}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    rows = {"products": products, "forward": forward, "training": training, "overhead": overhead}
+    parser.add_argument("nets")
+    parser.add_argument("--rows", nargs="+", choices=rows, default=list(rows))
+    parser.add_argument("--only", nargs="+", help="names of nets")
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each row")
+    parser.add_argument("--json", help="write the figures here")
+    options = parser.parse_args()
+    figures = {name: rows[name](options) for name in options.rows}
+    if options.json:
+        Path(options.json).write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+# csrc/layers/layers.h and csrc/layers/share.h
+from libc.stdint cimport int32_t
+
+from caffe_fillers._team cimport cf_threads
+
+
+cdef extern from "layers/layers.h" nogil:
+    ctypedef void cf_loop(const void *of, size_t begin, size_t end) noexcept nogil
+    ctypedef struct cf_window:
+        Py_ssize_t height, width, rows, columns
+        Py_ssize_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w
+    ctypedef struct cf_columns:
+        cf_window window
+        void *image
+        void *columns
+    ctypedef enum cf_mask_kind: CF_NO_MASK, CF_INT_MASK, CF_REAL_MASK
+    ctypedef struct cf_pool:
+        cf_window window
+        cf_mask_kind kind
+        void *image
+        void *pooled
+        void *mask
+    ctypedef struct cf_depthwise:
+        cf_window window
+        size_t channels
+        const void *image
+        const void *weight
+        const void *bias
+        void *out
+    ctypedef struct cf_affine:
+        size_t channels, pixels
+        const void *x
+        const void *minus
+        const void *by
+        const void *times
+        const void *plus
+        void *out
+    ctypedef struct cf_lrn:
+        size_t channels, pixels, size
+        double start, factor
+        const void *x
+        const void *dy
+        const void *y
+        const void *sums
+        void *out
+    size_t cf_blocks(size_t pixels)
+    ctypedef struct cf_relu:
+        double slope
+        const void *x
+        const void *dy
+        void *out
+    enum: CF_MOST_TERMS
+    ctypedef struct cf_sum:
+        size_t terms
+        const void *x[16]
+        double coefficient[16]
+        void *out
+    ctypedef struct cf_sgd:
+        double share, decay, rate, momentum
+        int l1
+        void *data
+        void *diff
+        void *history
+    ctypedef struct cf_layers:
+        cf_loop *im2col[2]
+        cf_loop *col2im[2]
+        cf_loop *max_pool[2]
+        cf_loop *unpool[2]
+        cf_loop *average_pool[2]
+        cf_loop *average_spread[2]
+        cf_loop *depthwise[2]
+        cf_loop *affine[2]
+        cf_loop *lrn_sums[2]
+        cf_loop *lrn_gradient[2]
+        cf_loop *relu[2]
+        cf_loop *relu_gradient[2]
+        cf_loop *sum[2]
+        cf_loop *sgd[2]
+    const cf_layers *cf_layers_find(const char *name)
+
+
+cdef extern from "layers/share.h" nogil:
+    ctypedef struct cf_part:
+        void *ended
+    void cf_share(cf_loop *loop, const void *of, size_t items, cf_part *part, size_t size, const cf_threads *threads)

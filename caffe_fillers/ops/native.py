@@ -1,0 +1,145 @@
+"""What C does in place of NumPy, where arrays are laid out for it.
+
+A function of this package that has a twin in C is written in NumPy and decorated by `in_c`. The twin is called first,
+with the same arguments; where it returns NotImplemented, nothing was written, and NumPy's version runs. Both give the
+same bits. `inspect.unwrap` finds NumPy's version alone, and `numpy_source` is its text, which can be carried off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from .. import _core
+from .array import Array
+from .window import Window
+
+__all__ = ["in_c", "numpy_source"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def in_c(twin: Callable[..., Any]) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Let `twin` do what it can of a function's work; it returns NotImplemented where it can't.
+
+    Examples
+    --------
+    >>> @in_c(lambda x: NotImplemented if x < 0 else "C")
+    ... def work(x):
+    ...     return "NumPy"
+    >>> work(1), work(-1), work.__wrapped__(1)
+    ('C', 'NumPy', 'NumPy')
+    """
+
+    def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
+        @wraps(function)
+        def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            made: Any = twin(*args, **kwargs)
+            return function(*args, **kwargs) if made is NotImplemented else made
+
+        return call
+
+    return decorate
+
+
+def numpy_source(function: Callable[..., Any]) -> str:
+    """The text of NumPy's version of a function, without the line that names its twin.
+
+    Examples
+    --------
+    >>> from caffe_fillers.ops import im2col
+    >>> print(numpy_source(im2col).split("\\n")[0])
+    def im2col(x: Array, window: Window, out: Array | None = None) -> Array:
+    """
+    import inspect
+
+    lines = inspect.getsource(inspect.unwrap(function)).splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("@in_c("))
+
+
+@lru_cache(maxsize=512)
+def _convolved(window: Window, size: tuple[int, ...]) -> tuple[int, ...]:
+    return window.convolved(size)
+
+
+def im2col(x: Array, window: Window, out: Array | None = None) -> Any:
+    if x.ndim != 4 or len(window.kernel) != 2:
+        return NotImplemented
+    images, channels, *_ = x.shape
+    places = _convolved(window, x.shape[2:])
+    shape = (images, channels * window.kernel[0] * window.kernel[1], places[0] * places[1])
+    if out is None:
+        out = np.empty(shape, x.dtype)
+    elif out.shape != shape:
+        return NotImplemented
+    return out if _core.im2col(x, out, window, places) else NotImplemented
+
+
+def col2im(columns: Array, shape: Sequence[int], window: Window, out: Array | None = None) -> Any:
+    if len(shape) != 4 or len(window.kernel) != 2:
+        return NotImplemented
+    if out is None:
+        out = np.empty(tuple(shape), columns.dtype)
+    done = out.shape == tuple(shape) and _core.col2im(columns, out, window, _convolved(window, out.shape[2:]))
+    return out if done else NotImplemented
+
+
+@lru_cache(maxsize=512)
+def _pooled(window: Window, size: tuple[int, ...], ceil: bool) -> tuple[int, ...]:
+    return window.pooled(size, ceil=ceil)
+
+
+def _for_pooling(x: Array, window: Window, ceil: bool, out: Array | None) -> Array:
+    return np.empty((*x.shape[:2], *_pooled(window, x.shape[2:], ceil)), x.dtype) if out is None else out
+
+
+def max_pool(x: Array, window: Window, *, ceil: bool = True, out: Array | None = None, mask: Any = None) -> Any:
+    if x.ndim != 4:
+        return NotImplemented
+    y = _for_pooling(x, window, ceil, out)
+    return y if _core.max_pool(x, window, y, mask) else NotImplemented
+
+
+def unpool(dy: Array, mask: Any, dx: Array) -> Any:
+    return None if _core.unpool(dy, mask, dx) else NotImplemented
+
+
+def average_pool(x: Array, window: Window, *, ceil: bool = True, out: Array | None = None) -> Any:
+    if x.ndim != 4:
+        return NotImplemented
+    y = _for_pooling(x, window, ceil, out)
+    return y if _core.average_pool(x, window, y) else NotImplemented
+
+
+def average_pool_backward(dy: Array, shape: Sequence[int], window: Window, out: Array | None = None) -> Any:
+    dx = np.empty(tuple(shape), dy.dtype) if out is None else out
+    return dx if _core.average_pool_backward(dy, window, dx) else NotImplemented
+
+
+def depthwise_convolution(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    window: Window,
+    *,
+    out: Array | None = None,
+    empty: Callable[..., Array] = np.empty,
+) -> Any:
+    if x.ndim != 4 or len(window.kernel) != 2:
+        return NotImplemented
+    y = np.empty((*x.shape[:2], *_convolved(window, x.shape[2:])), x.dtype) if out is None else out
+    return y if _core.depthwise(x, weight, bias, window, y) else NotImplemented
+
+
+def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Any:
+    y = np.empty(x.shape, x.dtype) if out is None else out
+    return y if _core.relu(x, negative_slope, y) else NotImplemented
+
+
+def relu_backward(dy: Array, x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Any:
+    dx = np.empty(x.shape, x.dtype) if out is None else out
+    return dx if _core.relu_backward(dy, x, negative_slope, dx) else NotImplemented

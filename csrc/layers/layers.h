@@ -1,0 +1,108 @@
+/* What layers do besides products of matrices: one pass over memory where NumPy takes several.
+
+   Every loop gives the bits of the NumPy function of caffe_fillers/ops/ that it stands in for: the same operations, each
+   rounded by itself, and sums in the same order. It goes over the items `begin` to `end` of what it is given, which do
+   not depend on each other, so that several threads may share them out. Arrays are in C order and do not overlap unless
+   it is said. Where a loop stands in a table by type, 0 is float and 1 double. */
+#ifndef CF_LAYERS_H
+#define CF_LAYERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef void cf_loop(const void *of, size_t begin, size_t end);
+
+/* Where a kernel stands on images of height x width. */
+typedef struct {
+    ptrdiff_t height, width, rows, columns; /* of an image, and of the places */
+    ptrdiff_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
+} cf_window;
+
+/* Items: planes, one for each channel of each image. */
+typedef struct {
+    cf_window window;
+    void *image;   /* height x width */
+    void *columns; /* kernel x places */
+} cf_columns;
+
+typedef enum { CF_NO_MASK, CF_INT_MASK, CF_REAL_MASK } cf_mask_kind;
+
+/* Items: planes. */
+typedef struct {
+    cf_window window;
+    cf_mask_kind kind;
+    void *image, *pooled;
+    void *mask; /* where in its plane each number stands; -1 is nowhere */
+} cf_pool;
+
+/* Items: planes, `channels` in turn with kernels of their own. */
+typedef struct {
+    cf_window window;
+    size_t channels;
+    const void *image, *weight, *bias; /* bias may be NULL */
+    void *out;
+} cf_depthwise;
+
+/* Items: planes of `pixels` numbers. (x - minus) / by * times + plus, each by channel and left out where NULL.
+   `out` may be `x`. */
+typedef struct {
+    size_t channels, pixels;
+    const void *x, *minus, *by, *times, *plus;
+    void *out;
+} cf_affine;
+
+/* Items: blocks of CF_PIXELS pixels in each image, the last one smaller: images * cf_blocks(pixels). */
+typedef struct {
+    size_t channels, pixels, size;
+    double start, factor;
+    const void *x;   /* sums are of factor * x * x ... */
+    const void *dy;  /* ... or, unless this is NULL, of dy * y / sums */
+    const void *y, *sums;
+    void *out; /* the sums, or, with dy, power * dy - factor * x * sum, where it holds power before */
+} cf_lrn;
+
+enum { CF_PIXELS = 64 };
+static inline size_t cf_blocks(size_t pixels) { return (pixels + CF_PIXELS - 1) / CF_PIXELS; }
+
+/* Items: elements. `out` may be `x` or `dy`. */
+typedef struct {
+    double slope;
+    const void *x, *dy;
+    void *out;
+} cf_relu;
+
+enum { CF_MOST_TERMS = 16 };
+
+/* Items: elements. */
+typedef struct {
+    size_t terms;
+    const void *x[CF_MOST_TERMS];
+    double coefficient[CF_MOST_TERMS];
+    void *out;
+} cf_sum;
+
+/* Items: elements of one parameter. */
+typedef struct {
+    double share, decay, rate, momentum; /* share 1 and decay 0 are left out */
+    int l1;
+    void *data, *diff, *history;
+} cf_sgd;
+
+typedef struct cf_layers {
+    const char *name;
+    cf_loop *im2col[2], *col2im[2];
+    cf_loop *max_pool[2], *unpool[2]; /* unpool adds to the image */
+    cf_loop *average_pool[2], *average_spread[2];
+    cf_loop *depthwise[2];
+    cf_loop *affine[2];
+    cf_loop *lrn_sums[2], *lrn_gradient[2];
+    cf_loop *relu[2], *relu_gradient[2];
+    cf_loop *sum[2];
+    cf_loop *sgd[2];
+} cf_layers;
+
+extern const cf_layers cf_layers_portable, cf_layers_avx2, cf_layers_avx512;
+/* The loops for the instruction set of that name, as cf_simd_find knows them. */
+const cf_layers *cf_layers_find(const char *name);
+
+#endif

@@ -1,0 +1,19 @@
+/* A loop shared out among threads, each with items of its own. */
+#ifndef CF_SHARE_H
+#define CF_SHARE_H
+
+#include "layers/layers.h"
+#include "team.h"
+
+typedef struct {
+    cf_loop *loop;
+    const void *of;
+    size_t begin, end;
+    const cf_threads *threads;
+    void *ended; /* given by the caller, held; the thread releases it as the last thing it does */
+} cf_part;
+
+/* Runs loop(of, 0, items) on the caller's thread and those of the `size - 1` parts. */
+void cf_share(cf_loop *loop, const void *of, size_t items, cf_part *part, size_t size, const cf_threads *threads);
+
+#endif

@@ -1,0 +1,165 @@
+"""What C computes has NumPy's bits, at any shape, on every instruction set, by any number of threads."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caffe_fillers import CaffeError, _core, ops
+from caffe_fillers.ops.native import numpy_source
+from caffe_fillers.ops.pool import unpool
+
+TYPES = st.sampled_from([np.float32, np.float64])
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def same_bits(a, b):
+    """Equal bits, but for the bits of what is not a number, which no one promises."""
+    assert a.dtype == b.dtype
+    assert a.shape == b.shape
+    nans = np.isnan(a)
+    assert np.array_equal(nans, np.isnan(b))
+    whole = f"u{a.itemsize}"
+    assert np.array_equal(a.view(whole)[~nans], b.view(whole)[~nans])
+
+
+@st.composite
+def windows(draw, dilated=True):
+    kernel, stride = (tuple(draw(st.integers(1, most)) for _ in range(2)) for most in (5, 4))
+    dilation = tuple(draw(st.integers(1, 2)) for _ in range(2)) if dilated else (1, 1)
+    return ops.Window(kernel, stride, tuple(draw(st.integers(0, k - 1)) for k in kernel), dilation)
+
+
+@st.composite
+def images(draw):
+    """Noise, or small whole numbers, many of them equal, with what is odd among numbers."""
+    shape = (
+        *(draw(st.integers(0 if axis == 0 else 1, 3)) for axis in range(2)),
+        *(draw(st.integers(1, 40)) for _ in range(2)),
+    )
+    rng = np.random.default_rng(draw(SEEDS))
+    x = rng.standard_normal(shape) if draw(st.booleans()) else rng.integers(-3, 4, shape).astype(float)
+    if x.size and draw(st.booleans()):
+        x.flat[rng.integers(0, x.size, 4)] = [np.nan, -0.0, -np.inf, np.inf]
+    return x.astype(draw(TYPES))
+
+
+def noise(seed, shape, dtype):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def both(function, *args, **kwargs):
+    with np.errstate(all="ignore"):
+        return function(*args, **kwargs), inspect.unwrap(function)(*args, **kwargs)
+
+
+@given(images(), windows(), SEEDS)
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_columns(x, window, seed):
+    if min(window.convolved(x.shape[2:])) < 1:
+        return
+    made, oracle = both(ops.im2col, x, window)
+    same_bits(made, oracle)
+    same_bits(*both(ops.col2im, noise(seed, made.shape, x.dtype), x.shape, window))
+
+
+@given(images(), windows(), SEEDS, st.booleans())
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_depthwise_convolution(x, window, seed, biased):
+    if min(window.convolved(x.shape[2:])) < 1:
+        return
+    weight = noise(seed, (x.shape[1], 1, *window.kernel), x.dtype)
+    bias = noise(seed + 1, x.shape[1], x.dtype) if biased else None
+    same_bits(*both(ops.depthwise_convolution, x, weight, bias, window))
+
+
+@given(images(), windows(dilated=False), SEEDS, st.booleans(), st.sampled_from(["none", "int32", "own"]))
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_pooling(x, window, seed, ceil, kind):
+    try:
+        places = window.pooled(x.shape[2:], ceil=ceil)
+    except CaffeError:
+        return
+    if min(places) < 1:
+        return
+    shape = (*x.shape[:2], *places)
+    dy = noise(seed, shape, x.dtype)
+    masks = [None if kind == "none" else np.zeros(shape, np.int32 if kind == "int32" else x.dtype) for _ in range(2)]
+    made, oracle = (
+        function(x, window, ceil=ceil, mask=mask)
+        for function, mask in zip((ops.max_pool, inspect.unwrap(ops.max_pool)), masks, strict=True)
+    )
+    same_bits(made, oracle)
+    if masks[0] is not None:
+        assert np.array_equal(*masks)
+        spread = [np.ones_like(x) for _ in range(2)]
+        unpool(dy, masks[0], spread[0])
+        inspect.unwrap(unpool)(dy, masks[1], spread[1])
+        same_bits(*spread)
+    same_bits(*both(ops.average_pool, x, window, ceil=ceil))
+    same_bits(*both(ops.average_pool_backward, dy, x.shape, window))
+
+
+@given(images(), SEEDS, st.sampled_from([0.0, 0.1, 2.0]))
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_relu(x, seed, slope):
+    same_bits(*both(ops.relu, x, slope))
+    same_bits(*both(ops.relu_backward, noise(seed, x.shape, x.dtype), x, slope))
+    place = x.copy()
+    assert ops.relu(place, slope, place) is place
+    same_bits(place, ops.relu(x, slope))
+
+
+def test_arrays_that_c_cannot_read_are_left_to_numpy():
+    x = np.arange(48, dtype=np.float32).reshape(1, 3, 4, 4).swapaxes(2, 3)
+    window = ops.Window.square(2, stride=2)
+    same_bits(ops.max_pool(x, window), ops.max_pool(np.ascontiguousarray(x), window))
+    swapped = x.astype(">f4")
+    assert np.array_equal(ops.relu(swapped), x)
+    assert not _core.relu(np.zeros(3, np.int32), 0.0, np.zeros(3, np.int32))
+    assert not _core.relu(np.zeros(3, np.float32), 0.0, np.zeros(3))
+    read_only = np.zeros(3, np.float32)
+    read_only.flags.writeable = False
+    assert not _core.relu(np.zeros(3, np.float32), 0.0, read_only)
+
+
+def test_threads_change_no_bit():
+    x = noise(1, (3, 5, 90, 110), np.float32)
+    window = ops.Window.square(3, stride=2)
+    before = _core.layer_threads(1)
+    try:
+        alone = [ops.im2col(x, window), ops.max_pool(x, window), ops.relu(x)]
+        for threads in (2, 3, 7, 16):
+            assert _core.layer_threads(threads) in (1, 2, 3, 7)
+            for one, many in zip(alone, (ops.im2col(x, window), ops.max_pool(x, window), ops.relu(x)), strict=True):
+                same_bits(one, many)
+    finally:
+        _core.layer_threads(before)
+
+
+@pytest.mark.parametrize("simd", ["portable", "avx2"])
+def test_every_instruction_set(simd):
+    """The whole file again, where this processor has that set."""
+    if os.environ.get("CAFFE_FILLERS_SIMD"):
+        pytest.skip("a set is chosen already")
+    environment = {**os.environ, "CAFFE_FILLERS_SIMD": simd}
+    probe = subprocess.run([sys.executable, "-c", "import caffe_fillers"], env=environment, capture_output=True)
+    if probe.returncode:
+        pytest.skip(f"NOT RUN: this machine has no {simd}")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_source_that_is_carried_off_is_numpys():
+    text = numpy_source(ops.max_pool)
+    assert text.startswith("def max_pool(")
+    assert "native" not in text
