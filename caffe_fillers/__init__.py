@@ -37,13 +37,15 @@ if TYPE_CHECKING:
     from .drawing import draw
     from .images import prepare_image
     from .porting import BlobComparison, BlobDifference, compare_blobs, save_blobs
-    from .reading import read_net, read_solver, upgrade, write_prototxt
+    from .reading import read_net, read_prototxt, read_solver, upgrade, write_prototxt
     from .seeds import FoundSeed, SeedSearch, find_seed, search_seed
     from .signals import SignalReport, signal
+    from .training.snapshots import load_state
     from .training.solver import Solver
     from .weights import load_weights, save_weights
     from .weights.comparing import Comparison, compare
-    from .weights.mean import load_mean
+    from .weights.mean import load_mean, save_mean
+    from .weights.mistaken import identify
 
 __getattr__, __dir__ = later(
     __name__,
@@ -53,14 +55,16 @@ __getattr__, __dir__ = later(
         "drawing": ("draw",),
         "images": ("prepare_image",),
         "porting": ("BlobComparison", "BlobDifference", "compare_blobs", "save_blobs"),
-        "reading": ("read_net", "read_solver", "upgrade", "write_prototxt"),
+        "reading": ("read_net", "read_prototxt", "read_solver", "upgrade", "write_prototxt"),
         "seeds": ("FoundSeed", "SeedSearch", "find_seed", "search_seed"),
         "signals": ("SignalReport", "signal"),
         "training": (),
+        "training.snapshots": ("load_state",),
         "training.solver": ("Solver",),
         "weights": ("load_weights", "save_weights"),
         "weights.comparing": ("Comparison", "compare"),
-        "weights.mean": ("load_mean",),
+        "weights.mean": ("load_mean", "save_mean"),
+        "weights.mistaken": ("identify",),
     },
 )
 
@@ -90,17 +94,21 @@ __all__ = [
     "find_seed",
     "gaussian",
     "he_normal",
+    "identify",
     "layers",
     "lecun_normal",
     "load_mean",
+    "load_state",
     "load_weights",
     "msra",
     "ops",
     "positive_unitball",
     "prepare_image",
     "read_net",
+    "read_prototxt",
     "read_solver",
     "save_blobs",
+    "save_mean",
     "save_weights",
     "search_seed",
     "signal",

@@ -20,6 +20,7 @@ from .layers.rule import Inputs, Layer
 from .planning import Allowed, Skipped, Source, carry_out, header, plan_net, purpose, with_inputs
 
 if TYPE_CHECKING:
+    from .prototxt import Text
     from .running import Tape
 
 __all__ = ["Net", "as_names", "read_source", "warn_of_unused"]
@@ -31,17 +32,26 @@ def read_source(source: Any, strict: bool = False, upgrade: bool = True) -> Sour
     from .upgrading import upgrade_net
 
     if isinstance(source, (str, os.PathLike)):
-        text = prototxt.read(source, schema.NetParameter, strict=strict, warn=False)
-        new = upgrade_net(text)
+        data = prototxt.read_bytes(source)
+        if not strict and prototxt.is_solver(data):
+            raise CaffeError(
+                f"{source}: this is a solver's prototxt, not a net's\n"
+                f"read it with Solver({os.fspath(source)!r}), or hand over the net that it names"
+            )
+        source = prototxt.parse(data, schema.NetParameter, name=os.fspath(source), strict=strict, warn=False)
+    if isinstance(source, prototxt.Text) and source.message.DESCRIPTOR.name == "NetParameter":
+        text, new = source, upgrade_net(source)
         return Source(
             new.message,
-            os.fspath(source),
+            text.name,
             [None if path is None else text.lines.get(path) for path in new.origin],
             text.sha256,
             _skipped(text, new.origin),
         )
     if getattr(getattr(source, "DESCRIPTOR", None), "name", None) != "NetParameter":
-        raise CaffeError(f"a net is the path of a prototxt or a NetParameter, got {type(source).__name__}")
+        kind = type(source).__name__
+        mend = "\na solver's message goes to Solver" if kind == "SolverParameter" else ""
+        raise CaffeError(f"a net is the path of a prototxt or a NetParameter, got {kind}{mend}")
     message = schema.NetParameter()
     message.MergeFromString(source.SerializePartialToString())
     return Source(upgrade_net(message).message if upgrade else message)
@@ -86,8 +96,8 @@ class Net:
 
     Parameters
     ----------
-    source : str, PathLike or NetParameter
-        A prototxt of any age, or its message.
+    source : str, PathLike, NetParameter or Text
+        A prototxt of any age, its message, or what `read_prototxt` returned.
     phase : {"TRAIN", "TEST"}, optional
     level : int, optional
     stages : sequence of str, optional
@@ -150,7 +160,7 @@ class Net:
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | fillers.Message,
+        source: str | os.PathLike[str] | fillers.Message | Text,
         phase: str = "TRAIN",
         *,
         level: int = 0,
@@ -253,11 +263,34 @@ class Net:
                 warn_of_unused(given, [self])
             if weights is not None:
                 self.copy_from(weights)
+            if not allowed.strict:  # where what Caffe takes without a word is taken so
+                self._warn_of_nothing(fill and weights is None)
         except BaseException as error:
             stream.become(before)
             if isinstance(error, MemoryError):
                 raise CaffeError(f"no memory for this net: its parameters need {needed:,} bytes") from None
             raise
+
+    def _warn_of_nothing(self, filled: bool) -> None:
+        """Warn of a net without layers, and of one whose weights Caffe would all start from zero."""
+        where = f"{self.source.name}: " if self.source.name else ""
+        if not self.layers:
+            there = len(self.source.message.layer)
+            why = f"none of its {there} layers is for this phase, level and stage" if there else "it has no layers"
+            warnings.warn(f"{where}the net is empty: {why}", CaffeWarning, stacklevel=5)
+        fillers = [
+            param.filler
+            for step in self.steps
+            for param, plan in zip(step.setup.params, step.plans, strict=False)
+            if plan is not None and "weight" in param.name
+        ]
+        if filled and fillers and all(each.type == "constant" and each.value == 0 for each in fillers):
+            warnings.warn(
+                f"{where}all weights of this net are 0: none of the {len(fillers)} has a filler, as in deploy nets"
+                "\nfill the net that was trained (train_val.prototxt), or give weights to copy",
+                CaffeWarning,
+                stacklevel=5,
+            )
 
     def _collect(self) -> None:
         self.layers: list[Layer] = [step.layer for step in self.steps if not step.node.inserted]

@@ -26,12 +26,25 @@ from .encoding import as_text
 from .errors import CaffeError, CaffeWarning
 from .tokens import BAD, END, FLOAT, IDENTIFIER, INTEGER, STRING, TOKEN, integer, lexical_error, unquoted
 
-__all__ = ["MAX_BYTES", "Path", "Text", "format_text", "is_solver", "parse", "read", "unknown", "warn_of"]
+__all__ = [
+    "MAX_BYTES",
+    "Path",
+    "Text",
+    "format_text",
+    "is_net",
+    "is_solver",
+    "parse",
+    "read",
+    "read_bytes",
+    "unknown",
+    "warn_of",
+]
 
 Path = tuple[str | int, ...]
 
 # the largest net of the zoo has 0.3 MB; with weights written as text some reach tens
 MAX_BYTES = 64 << 20
+_BOM = b"\xef\xbb\xbf"
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 _MAX_DEPTH = 100  # known messages nest seven deep, so this only bounds what is skipped
 
@@ -80,34 +93,52 @@ def read(path: str | PathLike[str], message_class: type[Message], *, strict: boo
     CaffeError
         If the file can't be opened, is larger than 64 MB or does not read as `message_class`.
     """
-    return parse(_bytes_of(path), message_class, name=str(path), strict=strict, warn=warn)
+    return parse(read_bytes(path), message_class, name=str(path), strict=strict, warn=warn)
 
 
-def is_solver(path: str | PathLike[str]) -> bool:
+def is_solver(source: str | PathLike[str] | bytes) -> bool:
     """Tell a solver's prototxt from a net's, even a broken one, by the first field that only one of them has.
+
+    `source` is a path, or the text as bytes.
 
     Raises
     ------
     CaffeError
         If the file can't be opened.
     """
+    return _kind(source) == "SolverParameter"
+
+
+def is_net(source: str | PathLike[str] | bytes) -> bool:
+    """Tell a net's prototxt from a solver's likewise; False too where no field tells.
+
+    Raises
+    ------
+    CaffeError
+        If the file can't be opened.
+    """
+    return _kind(source) == "NetParameter"
+
+
+def _kind(source: str | PathLike[str] | bytes) -> str:
     of_net, of_solver = (
         _fields(getattr(schema, name).DESCRIPTOR).keys() for name in ("NetParameter", "SolverParameter")
     )
     depth, before = 0, b""
+    data = source if isinstance(source, bytes) else read_bytes(source)
     # one of the first fields tells; a text that holds none of them for so long is no solver
-    for match in TOKEN.finditer(_bytes_of(path)[: 1 << 20]):
+    for match in TOKEN.finditer(data.removeprefix(_BOM)[: 1 << 20]):
         text = match[match.lastindex or BAD]
         if match.lastindex == BAD:
-            return False
+            break
         if text in (b"{", b"<"):
             depth += 1
         elif text in (b"}", b">"):
             depth -= 1
         elif not depth and before != b":" and (text in of_net) != (text in of_solver):
-            return text in of_solver
+            return "SolverParameter" if text in of_solver else "NetParameter"
         before = text
-    return False
+    return ""
 
 
 def parse(
@@ -155,6 +186,8 @@ def parse(
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(data) > MAX_BYTES:
         raise CaffeError(f"{name}: larger than {MAX_BYTES >> 20} MB: not a prototxt\nwas a weights file meant?")
+    if not strict:
+        data = data.removeprefix(_BOM)
     result = Text(message_class(), name, sha256=hashlib.sha256(data).hexdigest())
     reader = _Reader(data, result, strict)
     reader.message(result.message, _fields(message_class.DESCRIPTOR), (), b"")
@@ -189,7 +222,8 @@ def unknown(message: Message) -> dict[str, list[Any]]:
     return found
 
 
-def _bytes_of(path: str | PathLike[str]) -> bytes:
+def read_bytes(path: str | PathLike[str]) -> bytes:
+    """Read a prototxt's bytes: once, since it may be a pipe; at most one more than a prototxt may have."""
     try:
         with open(path, "rb") as file:
             return file.read(MAX_BYTES + 1)
@@ -511,7 +545,7 @@ class _Reader:
 
     def enumerated(self, entry: _Field, path: Path) -> int | None:
         line, number = self.line, None
-        text = self.text
+        text, at = self.text, self.match.start(self.kind)
         if self.kind == IDENTIFIER:
             self.advance()
             number = entry.enum.get(text)
@@ -527,8 +561,12 @@ class _Reader:
             if entry.name == "type":
                 mend = "the type of layers { } is a name without quotes; with a type in quotes write layer { }"
             raise self.error(f"Expected integer or identifier, got: {self.shown()}", mend)
+        what = f'Unknown enumeration value of "{written}" for field "{entry.name}".'
+        meant = {known.lower(): known for known in entry.enum}.get(text.lower()) if isinstance(written, str) else None
+        if meant is not None:
+            mend = f"did you mean {meant.decode()}? values are matched to the letter"
+            raise self.error(what, mend, None if self.strict else at)  # C++ names the place behind it
         if self.strict:
-            what = f'Unknown enumeration value of "{written}" for field "{entry.name}".'
             raise self.error(what, f"BVLC Caffe knows {_listed(entry.enum)}")
         self.skip(path, entry.name, written, f"value {written} of {entry.name}", line)
         return None
@@ -644,7 +682,7 @@ class _Reader:
         column = len(data[begin:start].replace(b"\r", b" ").expandtabs(8)) + 1
         line = data.count(b"\n", 0, start) + 1
         here = data[begin : begin + 8]
-        if data.startswith(b"\xef\xbb\xbf") and not start:
+        if data.startswith(_BOM) and not start:
             mend = "the file begins with a byte order mark: save it as UTF-8 without BOM"
         elif b"\0" in data[:4096]:
             mend = (

@@ -3,13 +3,50 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, BinaryIO
 
 from . import prototxt, schema
 from .encoding import as_bytes
 from .upgrading import upgrade
 
-__all__ = ["read_net", "read_solver", "upgrade", "write_prototxt"]
+__all__ = ["read_net", "read_prototxt", "read_solver", "upgrade", "write_prototxt"]
+
+
+def read_prototxt(source: str | os.PathLike[str] | BinaryIO, strict: bool = False) -> prototxt.Text:
+    """Read a prototxt once, a net's or a solver's, whichever it is: `Net`, `upgrade` and others take the result.
+
+    Parameters
+    ----------
+    source : str, PathLike or binary file
+        A path, be it of a pipe, or an open file such as ``sys.stdin.buffer``.
+    strict : bool, optional
+        As for `read_net`.
+
+    Returns
+    -------
+    Text
+        Its `message` is a NetParameter or a SolverParameter; it also knows the line of each field.
+
+    Raises
+    ------
+    CaffeError
+        As for `read_net`.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> text = cf.read_prototxt("examples/mnist/lenet_train_test.prototxt")
+    >>> text.message.DESCRIPTOR.name, text.lines["name",]
+    ('NetParameter', 3)
+    """
+    if isinstance(source, (str, os.PathLike)):
+        name, data = os.fspath(source), prototxt.read_bytes(source)
+    else:
+        name, data = str(getattr(source, "name", "<file>")), source.read(prototxt.MAX_BYTES + 1)
+    solver = prototxt.is_solver(data)
+    kind = schema.SolverParameter if solver else schema.NetParameter
+    # what a net's layers follow of it is known, and told, once they are set up
+    return prototxt.parse(data, kind, name=name, strict=strict, warn=solver)
 
 
 def read_net(path: str | os.PathLike[str], strict: bool = False) -> Any:
@@ -66,12 +103,14 @@ def read_solver(path: str | os.PathLike[str], strict: bool = False) -> Any:
     return prototxt.read(path, schema.SolverParameter, strict=strict).message
 
 
-def write_prototxt(path: str | os.PathLike[str], message: Any) -> None:
+def write_prototxt(path: str | os.PathLike[str] | BinaryIO, message: Any) -> None:
     """Write a message as prototxt; an older file is replaced whole or not at all.
+
+    What BVLC Caffe does not know, and reading kept, is written where it stood.
 
     Parameters
     ----------
-    path : str or PathLike
+    path : str, PathLike or binary file
     message : NetParameter, SolverParameter or any other of Caffe's messages
 
     Raises
@@ -87,6 +126,9 @@ def write_prototxt(path: str | os.PathLike[str], message: Any) -> None:
     """
     from .files import replacing
 
-    text = prototxt.format_text(message)
+    data = as_bytes(prototxt.format_text(message))
+    if not isinstance(path, (str, os.PathLike)):
+        path.write(data)
+        return
     with replacing(path) as made:
-        made.write_bytes(as_bytes(text))
+        made.write_bytes(data)

@@ -197,7 +197,7 @@ def upgrade(message: Message | Text) -> Any:
     if name == "NetParameter":
         return upgrade_net(message).message
     if name == "SolverParameter":
-        return upgrade_solver(message)
+        return upgrade_solver(message, nets=True)
     raise CaffeError(f"a NetParameter or SolverParameter can be upgraded, not {name or type(message).__name__}")
 
 
@@ -254,8 +254,10 @@ def _upgrade_net(net: Any, place: Callable[[Path], str]) -> Upgraded:
     return Upgraded(net, origin)
 
 
-def upgrade_solver(source: Text | Message, path: str | os.PathLike[str] | None = None) -> Any:
+def upgrade_solver(source: Text | Message, path: str | os.PathLike[str] | None = None, *, nets: bool = False) -> Any:
     """Return a solver in today's form: `solver_type` becomes `type`; the source stays as it was.
+
+    With `nets` the nets that are written inside it are upgraded too, which BVLC Caffe does not do.
 
     With the `path` of the solver's file, `snapshot_prefix` is completed from it as Caffe does.
 
@@ -279,6 +281,8 @@ def upgrade_solver(source: Text | Message, path: str | os.PathLike[str] | None =
         solver.ClearField("solver_type")
     elif kind := unknown(solver).get("solver_type"):
         solver.type = str(kind[0])
+    for net in inner_nets(solver) if nets else []:
+        net.CopyFrom(upgrade_net(net).message)
     if path is not None:
         stem = os.path.splitext(os.fspath(path))[0]
         if not solver.HasField("snapshot_prefix"):
@@ -286,6 +290,17 @@ def upgrade_solver(source: Text | Message, path: str | os.PathLike[str] | None =
         elif os.path.isdir(solver.snapshot_prefix):
             solver.snapshot_prefix = os.path.join(solver.snapshot_prefix, os.path.basename(stem))
     return solver
+
+
+def inner_nets(solver: Any) -> list[Any]:
+    """The nets that are written inside a solver."""
+    single = [getattr(solver, name) for name in ("net_param", "train_net_param") if solver.HasField(name)]
+    return [*single, *solver.test_net_param]
+
+
+def is_old(net: Any) -> bool:
+    """Whether a net has a form that Caffe upgrades when it reads a net's file, and that it passes over otherwise."""
+    return bool(net.layers or net.input)
 
 
 def _nowhere(path: Path) -> str:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -359,3 +365,253 @@ def test_web_pages(tmp_path: Path, page: str) -> None:
     for command in ("init", "upgrade -o x.prototxt", "signal"):
         name, *rest = command.split()
         assert "a web page or XML" in run(name, tmp_path / "page.prototxt", *rest, code=1).stderr
+
+
+# --- other files -----------------------------------------------------------------------------------------------------
+
+
+def test_c3d_s_blobs_have_five_axes(tmp_path: Path) -> None:
+    path = CASES / "c3d.caffemodel"
+    (array,) = cf.load_weights(path)["conv1a"]
+    assert array.shape == (2, 1, 1, 2, 3)
+    assert array.reshape(-1).tolist() == list(range(12))
+    assert "2x1x1x2x3" in run("show", path).stdout
+    run("convert", path, tmp_path / "c3d.npz")
+    run("compare", path, tmp_path / "c3d.npz")
+    # a mean of clips: 1 x 2 x 1 x 1 x 2, and a diff that counts for nothing
+    values = np.arange(4, dtype="<f4").tobytes()
+    mean = b"\x08\x01\x10\x02\x18\x01\x20\x01\x28\x02\x32\x10" + values + b"\x3a\x10" + values
+    (tmp_path / "mean.binaryproto").write_bytes(mean)
+    assert cf.load_mean(tmp_path / "mean.binaryproto").shape == (2, 1, 1, 2)
+    (tmp_path / "short.binaryproto").write_bytes(mean[:40].replace(b"\x28\x02", b"\x28\x03"))
+    with pytest.raises(cf.CaffeError):
+        cf.load_mean(tmp_path / "short.binaryproto")
+
+
+def test_a_solver_s_state_is_shown_and_is_no_weights(tmp_path: Path) -> None:
+    path = CASES / "lenet_iter_100.solverstate"
+    shown = run("show", path).stdout
+    assert "iteration 100" in shown
+    assert "lenet_iter_100.caffemodel" in shown
+    told = json.loads(run("show", path, "--json").stdout)
+    assert (told["iteration"], told["learned_net"], told["history"][0]["shape"]) == (
+        *(100, "lenet_iter_100.caffemodel"),
+        [2],
+    )
+    solver = cf.Solver(CASES.parents[1] / "examples/mnist/lenet_solver.prototxt", inputs={"data": (1, 28, 28)})
+    solver.message.snapshot_prefix = str(tmp_path / "own")
+    solver.message.snapshot_format = 0  # HDF5
+    hdf5 = solver.snapshot()
+    for state, model in ((path, "lenet_iter_100.caffemodel"), (hdf5, "own_iter_0.caffemodel.h5")):
+        error = run("init", CASES / "p2c4.prototxt", "--weights", state, code=1).stderr
+        assert "is a solver's state" in error
+        assert f"{model}\n" in error
+        assert "iteration" in run("show", state).stdout
+
+
+def test_means_both_ways(tmp_path: Path) -> None:
+    path = CASES / "mean.npy"
+    run("convert", path, tmp_path / "mean.binaryproto")
+    run("convert", tmp_path / "mean.binaryproto", tmp_path / "again.npy")
+    assert (tmp_path / "again.npy").read_bytes() == path.read_bytes()
+    for each in (path, tmp_path / "mean.binaryproto"):
+        assert "a mean of 3x2x2" in run("show", each).stdout
+    assert ".npy" in run("convert", path, tmp_path / "w.npz", code=1).stderr
+    run("convert", CASES / "c3d.caffemodel", tmp_path / "m.npy", code=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "an image"),
+        (b"\xff\xd8\xff\xe0" + bytes(50), "an image"),
+        (b"%PDF-1.5\n", "a PDF"),
+        (b"\x00\x00\x08\x03\x00\x00\xea\x60", "an IDX file"),
+        (bytes(16) + b"\xde\xc0\xef\xbe" + bytes(50), "an LMDB"),
+        (b"\x7fELF" + bytes(50), "a program"),
+        (b"\x08\x07\x12\x07pytorch\x1a\x032.0", "an ONNX model"),
+        (b"a,b\n1,2\n", "is text"),
+        (b"", "is empty"),
+        (b"\x1f\x8b\x08\x00", "compressed"),
+    ],
+)
+def test_show_says_what_a_file_is(tmp_path: Path, content: bytes, told: str) -> None:
+    path = tmp_path / "a.file"
+    path.write_bytes(content)
+    assert told in run("show", path, code=1).stderr
+    assert cf.identify(path)
+
+
+def test_what_a_file_is() -> None:
+    files = {
+        "mean.npy": "mean",
+        "c3d.caffemodel": "weights",
+        "lenet_iter_100.solverstate": "state",
+        "p2c4.prototxt": "net",
+        "beside_solver/solver.prototxt": "solver",
+    }
+    assert {name: cf.identify(CASES / name) for name in files} == files
+
+
+# --- a prototxt is read once -----------------------------------------------------------------------------------------
+
+
+def test_pipes_and_standard_input(tmp_path: Path) -> None:
+    path, solver = CASES / "p2c4.prototxt", CASES / "beside_solver" / "solver.prototxt"
+    net = ["--net", str(CASES / "beside_solver" / "train_val.prototxt")]
+    for source, more in ((path, []), (solver, net)):
+        wanted = run("init", source, "--seed", 3, *more).stdout
+        for name in ("-", "/dev/stdin"):
+            command = [sys.executable, "-m", "caffe_fillers", "init", name, "--seed", "3", *more]
+            done = subprocess.run(command, input=source.read_bytes(), capture_output=True, check=True)
+            assert done.stdout.decode() == wanted
+        fifo = tmp_path / f"{source.name}.fifo"
+        os.mkfifo(fifo)
+        writer = threading.Thread(target=fifo.write_bytes, args=(source.read_bytes(),))
+        writer.start()
+        assert run("init", fifo, "--seed", 3, *more).stdout == wanted
+        writer.join()
+    upgraded = CliRunner().invoke(main, ["upgrade", "-", "-o", "-"], input=path.read_bytes())
+    assert upgraded.exit_code == 0
+    run("upgrade", path, "-o", tmp_path / "new.prototxt")
+    assert upgraded.stdout_bytes == (tmp_path / "new.prototxt").read_bytes()
+
+
+def test_a_net_where_a_solver_belongs_and_the_other_way_round() -> None:
+    net, solver = CASES / "p2c4.prototxt", CASES / "beside_solver" / "solver.prototxt"
+    with pytest.raises(cf.CaffeError, match="this is a solver's prototxt, not a net's\nread it with Solver"):
+        cf.Net(solver)
+    with pytest.raises(cf.CaffeError, match="this is a net's prototxt, not a solver's\nread it with Net"):
+        cf.Solver(net)
+    with pytest.raises(cf.CaffeError, match="a solver's message goes to Solver"):
+        cf.Net(cf.read_solver(solver))
+    message = cf.read_net(CASES / "beside_solver" / "train_val.prototxt")
+    with pytest.raises(cf.CaffeError, match="a net's message goes to Net"):
+        cf.Solver(message)
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "bom.prototxt"
+    for source in (CASES / "frag.prototxt", CASES / "beside_solver" / "train_val.prototxt"):
+        path.write_bytes(b"\xef\xbb\xbf" + source.read_bytes())
+        inputs = {"data": (1, 1, 28, 28)} if source.name == "frag.prototxt" else None
+        assert bits(quiet(path, inputs=inputs)) == bits(quiet(source, inputs=inputs))
+        with pytest.raises(cf.CaffeError, match=r"byte order mark|BOM"):
+            cf.Net(path, strict=True)
+    path.write_bytes(b"\xef\xbb\xbf" + (CASES / "beside_solver" / "solver.prototxt").read_bytes())
+    assert cf.read_solver(path).max_iter == 10
+
+
+# --- starts that nobody meant ----------------------------------------------------------------------------------------
+
+OLD = """
+  name: "old" input: "data" input_dim: 1 input_dim: 1 input_dim: 4 input_dim: 4
+  layers { name: "ip" type: INNER_PRODUCT bottom: "data" top: "ip"
+    inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+"""
+
+
+@pytest.mark.parametrize("field", ["net_param", "train_net_param"])
+def test_a_net_inside_a_solver_in_the_form_of_2014(tmp_path: Path, field: str) -> None:
+    path, net = tmp_path / "solver.prototxt", tmp_path / "net.prototxt"
+    path.write_text(f"{field} {{ {OLD} }} random_seed: 1701 test_net_param {{ {OLD} }} test_iter: 1 test_interval: 5")
+    net.write_text(OLD)
+    wanted = bits(cf.Net(net, rng=1701))
+    with pytest.warns(cf.CaffeWarning, match="BVLC Caffe passes over there: it is read all the same") as caught:
+        solver = cf.Solver(path)
+    assert len(caught) == 1
+    assert bits(solver.net) == wanted
+    assert list(solver.test_nets[0].params) == ["ip"]
+    shown = run("init", path)
+    assert "is read all the same" in shown.stderr
+    assert "10 values" not in shown.stdout
+    assert "34 values" in shown.stdout
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(cf.Solver(path, caffe="rc").net.params) == ["ip"]
+        assert list(cf.Solver(path, caffe="rc", strict=True).net.params) == ["ip"]
+    assert not cf.Solver(path, strict=True).net.params  # as BVLC Caffe has it
+    run("upgrade", path, "-o", tmp_path / "new.prototxt")
+    assert "layers" not in (tmp_path / "new.prototxt").read_text()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert bits(cf.Solver(tmp_path / "new.prototxt", strict=True).net) == wanted
+
+
+def test_empty_nets_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    for text, why in (
+        ("", "it has no layers"),
+        ('layer { name: "x" type: "Input" top: "x" include { stage: "deploy" } }', "none of its 1 layers"),
+    ):
+        path.write_text(text)
+        with pytest.warns(cf.CaffeWarning, match=f"the net is empty: {why}"):
+            cf.Net(path)
+        result = run("init", path, code=1)
+        assert f"the net is empty: {why}" in result.stderr
+        assert "--allow-empty" in result.stderr
+        run("init", path, "--allow-empty", "-o", tmp_path / "w.npz")
+    path.write_text('layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 } } }')
+    assert cf.Net(path).params == {}
+    assert "--allow-empty" in run("init", path, code=1).stderr
+    assert run("init", path, "--allow-empty").stderr == ""
+
+
+def test_a_net_whose_weights_are_all_zero_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    zero = (CASES / "p2c4.prototxt").read_text().replace('type: "xavier"', "")
+    path.write_text(zero)
+    text = "all weights of this net are 0: none of the 2 has a filler"
+    with pytest.warns(cf.CaffeWarning, match=text):
+        net = cf.Net(path)
+    assert text in run("init", path, "-o", tmp_path / "w.npz").stderr
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cf.Net(path, fill=False)
+        cf.Net(path, weights=tmp_path / "w.npz")
+        path.write_text(zero.replace("weight_filler {  }", "weight_filler { value: 0.5 }", 1))
+        assert path.read_text() != zero
+        cf.Net(path)
+    assert not any(blob.data.any() for blobs in net.params.values() for blob in blobs)
+
+
+def test_compare_asks_for_the_seed(tmp_path: Path) -> None:
+    net = CASES / "p2c4.prototxt"
+    run("init", net, "--seed", 5, "-o", tmp_path / "w.npz")
+    error = run("compare", tmp_path / "w.npz", net, code=2).stderr
+    assert "give it with --seed N" in error
+    assert "caffe-fillers seed" in error
+    run("compare", tmp_path / "w.npz", net, "--seed", 5)
+    constant = tmp_path / "constant.prototxt"
+    constant.write_text(net.read_text().replace('type: "xavier"', "value: 1"))
+    run("init", constant, "-o", tmp_path / "c.npz")
+    run("compare", tmp_path / "c.npz", constant)
+    solver = tmp_path / "solver.prototxt"
+    solver.write_text(f'net: "{net}"')
+    assert "--seed N" in run("compare", tmp_path / "w.npz", solver, code=2).stderr
+    solver.write_text(f'net: "{net}" random_seed: 5')
+    run("compare", tmp_path / "w.npz", solver)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "meant"),
+    [
+        ('type: "xavier"', 'type: "xavier" variance_norm: average', "AVERAGE"),
+        ("pool: MAX", "pool: Max", "MAX"),
+        ('type: "Pooling"', 'type: "Pooling" include { phase: train }', "TRAIN"),
+    ],
+)
+def test_values_that_differ_by_case_alone_are_refused(tmp_path: Path, old: str, new: str, meant: str) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text((CASES / "p2c4.prototxt").read_text().replace(old, new, 1))
+    for strict in ((), ("--strict",)):
+        error = run("init", path, *strict, code=1).stderr
+        assert f"did you mean {meant}?" in error
+        if strict:
+            assert "Unknown enumeration value" in error
+
+
+def test_a_fork_s_value_is_still_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text((CASES / "p2c4.prototxt").read_text().replace("pool: MAX", "pool: AVE_TF"))
+    assert "value AVE_TF of pool" in run("init", path).stderr

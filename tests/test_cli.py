@@ -241,9 +241,8 @@ def nested(depth):
         b"<<<<<<< HEAD\nname: 'x'\n=======\n",
         b'name: "a\nb"',
         b'layer { name: "a" type: "Input" top: "x" } layers { name: "b" type: RELU }',
-        b"\xef\xbb\xbfname: 'x'",
     ],
-    ids=["empty", "binary", "truncated", "nested", "deep", "utf-16", "merge", "newline", "mixed", "bom"],
+    ids=["empty", "binary", "truncated", "nested", "deep", "utf-16", "merge", "newline", "mixed"],
 )
 def test_broken_prototxts(tmp_path, content):
     path = tmp_path / "broken.prototxt"
@@ -252,7 +251,7 @@ def test_broken_prototxts(tmp_path, content):
     if content:
         refused(result, str(path))
     else:
-        assert result.exit_code == 0
+        assert "the net has no parameters" in result.stderr
 
 
 def test_a_prototxt_of_100_mb_is_refused_quickly(tmp_path):

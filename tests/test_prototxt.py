@@ -404,7 +404,8 @@ def test_a_typo_is_seen() -> None:
         ("name: 'C:\\data'", "F:1:11: Invalid escape sequence in string literal.\na backslash is written \\\\"),
         (
             "name: 'a' \u2018b\u2019",
-            "F:1:11: Interpreting non ascii codepoint 226.\nonly text in quotes and comments may hold it",
+            "F:1:11: Interpreting non ascii codepoint 226.\n"
+            "\u2018 (U+2018) stands where ' is meant: write the plain character",
         ),
     ],
 )

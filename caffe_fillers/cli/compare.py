@@ -31,9 +31,9 @@ def command(a: str, b: str, as_json: bool, **options: Any) -> None:
     sides: list[Any] = []
     net = None
     for path in (a, b):
-        if path.endswith((".prototxt", ".pbtxt")):
+        if path.endswith((".prototxt", ".pbtxt")) or path == "-":
             with progress(f"filling {path}"):
-                net = build(path, options)[0]
+                net = build(path, options, chance=False)[0]
                 sides.append(net.weight_set())
         else:
             sides.append(path)

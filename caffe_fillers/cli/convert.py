@@ -20,8 +20,13 @@ __all__ = ["command"]
 def command(weights: str, out: str, names: str | None, as_json: bool) -> None:
     """Convert WEIGHTS, of any format and age, to the format of OUT's suffix.
 
+    A mean file too: between .npy and .binaryproto.
+
     Example: caffe-fillers convert old.caffemodel new.safetensors
     """
+    if out.lower().endswith((".npy", ".binaryproto")):
+        _mean(weights, out, as_json)
+        return
     with progress(f"converting {weights}"):
         loaded = cf.load_weights(weights)
         cf.save_weights(out, loaded.source, names=names)
@@ -30,3 +35,12 @@ def command(weights: str, out: str, names: str | None, as_json: bool) -> None:
         print_json({"weights": weights, "output": out, "layers": len(loaded), "blobs": blobs})
     else:
         click.echo(f"wrote {out}: {blobs} blobs of {len(loaded)} layers")
+
+
+def _mean(source: str, out: str, as_json: bool) -> None:
+    mean = cf.load_mean(source)
+    cf.save_mean(out, mean)
+    if as_json:
+        print_json({"mean": source, "output": out, "shape": mean.shape})
+    else:
+        click.echo(f"wrote {out}: a mean of {'x'.join(map(str, mean.shape))}")

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+import caffe_fillers as cf
+
 from ..errors import printable
 from .options import as_json_option, build, with_net_options
 from .output import filler_text, print_json, print_table, progress
@@ -21,17 +23,23 @@ __all__ = ["command"]
 )
 @with_net_options
 @click.option("--draws", is_flag=True, help="Show the ledger: where in the stream each layer stood, and what it drew.")
+@click.option("--allow-empty", is_flag=True, help="Take a net without parameters too.")
 @as_json_option
-def command(net: str, output: str | None, draws: bool, as_json: bool, **options: Any) -> None:
-    """Fill the weights of NET, a net's or a solver's prototxt.
+def command(net: str, output: str | None, draws: bool, allow_empty: bool, as_json: bool, **options: Any) -> None:
+    """Fill the weights of NET, a net's or a solver's prototxt; ``-`` is standard input.
 
     Example: caffe-fillers init lenet_solver.prototxt --input data=1x28x28 -o lenet.npz
     """
     with progress(f"filling {net}"):
         built, tests = build(net, options)
+        rows = built.fills()
+        if not rows and not allow_empty:
+            raise cf.CaffeError(
+                f"{net}: the net has no parameters, so there is nothing to fill\n"
+                "if that is right, say --allow-empty; a net for another phase or stage is had by --phase and --stage"
+            )
         if output is not None:
             built.save(output)
-    rows = built.fills()
     if as_json:
         print_json(
             {

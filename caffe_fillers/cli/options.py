@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -11,8 +12,6 @@ import click
 import numpy as np
 
 import caffe_fillers as cf
-
-from .. import prototxt
 
 __all__ = [
     "as_json_option",
@@ -25,6 +24,7 @@ __all__ = [
     "level_option",
     "net_options",
     "phase_option",
+    "read_text",
     "shapes",
     "stages_option",
     "with_net_options",
@@ -120,8 +120,16 @@ def shapes(given: Sequence[tuple[str, tuple[int, ...]]]) -> dict[str, tuple[int,
     return inputs
 
 
-def build(path: str, options: dict[str, Any], fill: bool = True) -> tuple[Any, list[Any]]:
-    """The net of a prototxt, a solver's train net, and a solver's test nets."""
+def read_text(path: str, strict: bool = False) -> Any:
+    """Read a net's or a solver's prototxt, from standard input where it is ``-``; once, since it may be a pipe."""
+    return cf.read_prototxt(sys.stdin.buffer if path == "-" else path, strict)
+
+
+def build(path: str, options: dict[str, Any], fill: bool = True, chance: bool = True) -> tuple[Any, list[Any]]:
+    """The net of a prototxt, a solver's train net, and a solver's test nets.
+
+    Without `chance`, one whose fills would be those of a seed from entropy is refused.
+    """
     common = {
         "inputs": shapes(options["inputs"]),
         "weights": list(options["pretrained"]) or None,
@@ -135,13 +143,28 @@ def build(path: str, options: dict[str, Any], fill: bool = True) -> tuple[Any, l
         "rng": checked_seed(options["seed"]),
         "fill": fill,
     }
-    if not prototxt.is_solver(path):
+    text = read_text(path, options["strict"])
+    message = text.message
+    is_net = message.DESCRIPTOR.name == "NetParameter"
+    if not chance and options["seed"] is None and (is_net or message.random_seed < 0):
+        common["rng"], chance = 0, True
+        net, _ = build_text(text, path, options, {**common, "fill": False})
+        if any(row["draws"] for row in net.fills()):
+            raise click.UsageError(
+                f"{path} does not say a random_seed, so its fills would be those of a chance seed\n"
+                f"give it with --seed N, or search for it: caffe-fillers seed WEIGHTS {path}"
+            )
+    return build_text(text, path, options, common)
+
+
+def build_text(text: Any, path: str, options: dict[str, Any], common: dict[str, Any]) -> tuple[Any, list[Any]]:
+    message = text.message
+    if message.DESCRIPTOR.name == "NetParameter":
         if options["other_net"]:
             raise click.BadParameter("it is for a solver, and this is a net", param_hint="--net")
-        return cf.Net(path, options["phase"], level=options["level"], stages=options["stages"], **common), []
-    message = cf.read_solver(path, strict=options["strict"])
+        return cf.Net(text, options["phase"], level=options["level"], stages=options["stages"], **common), []
     # as `caffe train` does before it builds the solver
     message.train_state.level = options["level"]
     message.train_state.stage.extend(options["stages"])
-    solver = cf.Solver(message, beside=path, net=options["other_net"], **common)
+    solver = cf.Solver(message, beside=None if path == "-" else path, net=options["other_net"], **common)
     return solver.net, solver.test_nets

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
+import numpy as np
 
 import caffe_fillers as cf
 
+from ..errors import printable
 from .options import as_json_option, build, with_net_options
 from .output import filler_text, print_json, print_table, progress, std
 
@@ -21,9 +24,15 @@ __all__ = ["command"]
 def command(source: str, as_json: bool, **options: Any) -> None:
     """Show the blobs of a net's prototxt (filled with --seed, or with one from entropy), or of a file of weights.
 
+    Or what a solver's state or a mean file holds.
+
     Example: caffe-fillers show lenet.caffemodel
     """
-    if source.endswith((".prototxt", ".pbtxt", ".txt", ".pt")):
+    kind = cf.identify(source) if os.path.isfile(source) else "net"
+    if kind in _OTHERS:
+        _OTHERS[kind](source, as_json)
+        return
+    if kind in ("net", "solver") or source.endswith((".prototxt", ".pbtxt", ".pt")):
         with progress(f"filling {source}"):
             net, _ = build(source, options)
         rows = net.fills()
@@ -64,3 +73,32 @@ def command(source: str, as_json: bool, **options: Any) -> None:
     print_table(rows, columns)
     if said:
         click.echo("\n" + ", ".join(f"{key} {value}" for key, value in said.items()))
+
+
+def _state(source: str, as_json: bool) -> None:
+    state = cf.load_state(source)
+    rows = [{"blob": i, "shape": array.shape, "measured": std(array)} for i, array in enumerate(state.history)]
+    if as_json:
+        said = {"iteration": state.iteration, "learned_net": state.learned_net, "current_step": state.current_step}
+        print_json({"source": source, **said, "history": rows})
+        return
+    click.echo(
+        f"a solver's state after iteration {state.iteration}, step {state.current_step} of its rate\n"
+        f"its weights are in {printable(state.learned_net or 'no file that it names')}"
+    )
+    if rows:
+        click.echo("its history:")
+        print_table(rows, [("blob", "blob", "right"), ("shape", "shape", "right"), ("measured", "std", "right")])
+
+
+def _mean(source: str, as_json: bool) -> None:
+    mean = cf.load_mean(source)
+    channels = [float(channel.mean(dtype=np.float64)) for channel in mean]
+    if as_json:
+        print_json({"source": source, "shape": mean.shape, "dtype": str(mean.dtype), "means": channels})
+        return
+    shown = ", ".join(f"{value:.6g}" for value in channels[:8])
+    click.echo(f"a mean of {'x'.join(map(str, mean.shape))}, {mean.dtype}; by channel {shown}")
+
+
+_OTHERS = {"state": _state, "mean": _mean}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 import caffe_fillers as cf
 
-from .. import prototxt, schema
-from .options import as_json_option
+from .options import as_json_option, read_text
 from .output import print_json
 
 __all__ = ["command"]
@@ -19,16 +20,20 @@ __all__ = ["command"]
 @click.option("--strict", is_flag=True, help="Refuse what BVLC Caffe refuses.")
 @as_json_option
 def command(old: str, output: str, strict: bool, as_json: bool) -> None:
-    """Write a V0 or V1 prototxt, of a net or a solver, in today's form.
+    """Write a V0 or V1 prototxt, of a net or a solver, in today's form. ``-`` is standard input, or output.
 
     Example: caffe-fillers upgrade old.prototxt -o new.prototxt
     """
-    solver = prototxt.is_solver(old)
-    # the text, for it knows the types of forks' layers, which the message can't hold
-    new = cf.upgrade(prototxt.read(old, schema.SolverParameter if solver else schema.NetParameter, strict=strict))
+    # the text, so that errors name the line
+    text = read_text(old, strict)
+    new = cf.upgrade(text)
+    layers = len(new.layer) if new.DESCRIPTOR.name == "NetParameter" else None
+    if output == "-":
+        cf.write_prototxt(sys.stdout.buffer, new)
+        sys.stdout.buffer.flush()
+        return
     cf.write_prototxt(output, new)
-    layers = None if solver else len(new.layer)
     if as_json:
         print_json({"old": old, "output": output, "layers": layers})
     else:
-        click.echo(f"wrote {output}" + ("" if solver else f": {layers} layers"))
+        click.echo(f"wrote {output}" + ("" if layers is None else f": {layers} layers"))

@@ -308,7 +308,7 @@ def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
         same = [-(-size // step) for size, step in zip(bottom[2:], stride, strict=True)]
         return Setup([(*bottom[:2], *same)] * len(layer.tops))
     # a method that BVLC Caffe doesn't know, such as synopsys-caffe's AVE_EXC_PAD
-    known = "pool" not in fields and window.behind is None
+    known = not fields.values.get("pool") and window.behind is None
     operation = ops.Pooling(window, method, up) if known else None
     return Setup([pooled(bottom, window, up)] * len(layer.tops), operation=operation)
 

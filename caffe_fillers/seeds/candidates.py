@@ -55,14 +55,20 @@ class SeededNet:
         self, source: Any, dtype: Any, phase: str, level: int, stages: Sequence[str], inputs: Any, caffe: str
     ) -> None:
         from .. import prototxt, schema
-        from ..reading import read_solver
 
         self.source, self.caffe = source, caffe
         self.common: dict[str, Any] = {"inputs": inputs, "caffe": caffe, "dtype": dtype}
         self.state: dict[str, Any] = {"phase": phase, "level": level, "stages": stages}
         self.path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
-        if self.path is not None and prototxt.is_solver(self.path):
-            source = read_solver(self.path)
+        if isinstance(source, prototxt.Text) and source.message.DESCRIPTOR.name == "SolverParameter":
+            source = source.message
+        if self.path is not None:
+            data = prototxt.read_bytes(self.path)
+            solver = prototxt.is_solver(data)
+            kind = schema.SolverParameter if solver else schema.NetParameter
+            text = prototxt.parse(data, kind, name=self.path, warn=solver)
+            source = text.message if solver else text
+            self.source = source
         self.solver = None
         if getattr(getattr(source, "DESCRIPTOR", None), "name", None) == "SolverParameter":
             self.solver = schema.SolverParameter()

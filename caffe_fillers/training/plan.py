@@ -23,10 +23,18 @@ def read(source: Any, strict: bool, beside: str | os.PathLike[str] | None = None
     from ..upgrading import upgrade_solver
 
     if isinstance(source, (str, os.PathLike)):
-        text = prototxt.read(source, schema.SolverParameter, strict=strict)
+        data = prototxt.read_bytes(source)
+        if not strict and prototxt.is_net(data):
+            raise CaffeError(
+                f"{source}: this is a net's prototxt, not a solver's\n"
+                f"read it with Net({os.fspath(source)!r}), or hand over a solver that names it"
+            )
+        text = prototxt.parse(data, schema.SolverParameter, name=os.fspath(source), strict=strict)
         return upgrade_solver(text, source), os.fspath(source)
     if getattr(getattr(source, "DESCRIPTOR", None), "name", None) != "SolverParameter":
-        raise CaffeError(f"a solver is the path of a prototxt or a SolverParameter, got {type(source).__name__}")
+        kind = type(source).__name__
+        mend = "\na net's message goes to Net" if kind == "NetParameter" else ""
+        raise CaffeError(f"a solver is the path of a prototxt or a SolverParameter, got {kind}{mend}")
     message = schema.SolverParameter()
     message.MergeFromString(source.SerializePartialToString())
     return upgrade_solver(message, beside), None if beside is None else os.fspath(beside)

@@ -23,7 +23,7 @@ from ..errors import CaffeError
 from ..files import as_path, check_readable, replacing
 from ..weights._wire import BYTES, VARINT, Wire, blob_parts, encode_varint
 
-__all__ = ["State", "checksum", "read_side", "read_state", "side_of", "write_side", "write_state"]
+__all__ = ["State", "checksum", "load_state", "read_side", "read_state", "side_of", "write_side", "write_state"]
 
 Array = NDArray[Any]
 _ITER, _LEARNED_NET, _HISTORY, _CURRENT_STEP = 1, 2, 3, 4
@@ -78,6 +78,33 @@ def _write_hdf5(path: Path, state: State) -> None:
             group.create_dataset(str(i), data=array, track_times=False)
 
 
+def load_state(path: str | os.PathLike[str]) -> State:
+    """Read what a solver's state holds: `Solver.restore` goes on from it.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        Caffe's ``.solverstate`` or ``.solverstate.h5``; told by content.
+
+    Returns
+    -------
+    State
+        `iteration`, `learned_net` (the weights' file that it names), `current_step` and `history`, a list of arrays.
+
+    Raises
+    ------
+    CaffeError
+        If the file is truncated, damaged, or no solver state.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> cf.load_state("lenet_iter_100.solverstate").learned_net  # doctest: +SKIP
+    'lenet_iter_100.caffemodel'
+    """
+    return read_state(as_path(path))
+
+
 def read_state(path: Path) -> State:
     """Read a solverstate of either format, told by its content.
 
@@ -108,7 +135,7 @@ def read_state(path: Path) -> State:
                     state.learned_net = text.decode("utf-8", "surrogateescape")
                 elif each.number == _HISTORY:
                     what = f"blob {len(state.history)} of the history"
-                    state.history.append(wire.blob(each.start, each.stop, what)[0])
+                    state.history.append(wire.blob(each.start, each.stop, what, flat=True)[0])
                 else:
                     state.current_step = _int32(each.value)
         except CaffeError:

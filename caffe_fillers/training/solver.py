@@ -17,6 +17,8 @@ from ..errors import CaffeError, CaffeWarning
 from ..layers.rule import Inputs
 from ..net import Net, as_names, read_source, warn_of_unused
 from ..planning import Allowed, Source
+from ..revisions import RC3, age_of
+from ..upgrading import is_old, upgrade_net
 from .average import Average
 from .curves import Curves
 from .log import number
@@ -105,6 +107,7 @@ class Solver:
         net: str | os.PathLike[str] | fillers.Message | None = None,
         python: Mapping[str, Any] | None = None,
     ) -> None:
+        self._warned: set[str] = set()
         self.message, self.path = read(source, strict, beside)
         message = self.message
         self.net_given = net is not None
@@ -163,7 +166,6 @@ class Solver:
         self._stages: list[tuple[Callable[[], Any] | None, Callable[[], Any] | None]] = []
         self._stopping = self._snapshot_wanted = False
         self.saved: tuple[int, str] | None = None
-        self._warned: set[str] = set()
         self._timer, self._displayed = 0.0, 0
         self._average = Average(message.average_loss, self.net.dtype.type)
         self._resumed = False
@@ -180,12 +182,30 @@ class Solver:
         if isinstance(given, str):
             source = read_source(given if self.net_given else find(given, self.path), options["allowed"].strict)
         else:
-            # a net written inside the solver is never upgraded
-            source = Source(given, self.path or "")
+            source = Source(self._inner(given, options["caffe"], options["allowed"].strict), self.path or "")
         state = schema.NetState(phase=schema.enum("Phase")[phase])
         state.MergeFrom(source.message.state)
         state.MergeFrom(own)
         return Net.of_state(source, state, stream, **options)
+
+    def _inner(self, net: Any, caffe: str, strict: bool) -> Any:
+        """A net that is written inside the solver, which BVLC Caffe does not upgrade as it does a net's file.
+
+        What it sees of one in the form of 2014 is an empty net; the Caffes of that time saw its layers.
+        """
+        if not is_old(net):
+            return net
+        then = age_of(fillers.check_revision(caffe)) < RC3
+        if strict and not then:
+            return net
+        if not then:
+            where = f"{self.path}: " if self.path else ""
+            self._warn_once(
+                "inner net",
+                f"{where}the net inside this solver is in the form of {'2014' if net.layers else 'old inputs'}, which "
+                "BVLC Caffe passes over there: it is read all the same, as the Caffe of its time did",
+            )
+        return upgrade_net(net).message
 
     def share(self) -> None:
         """Let every test net use the train net's weights, layer by layer of the same name, as Caffe does at a test.

@@ -17,6 +17,7 @@ from ..files import as_path, check_readable
 from ._set import Array, LayerBlobs, Weights, WeightSet, as_mapping, as_set, describe, from_keys, stored
 from .comparing import Comparison, Difference, compare
 from .mean import load_mean, save_mean
+from .mistaken import holds, is_state, state_of
 
 __all__ = [
     "Comparison",
@@ -41,15 +42,6 @@ _SUFFIXES = {
 }
 _KEYED = ("npz", "safetensors")  # formats that name each array
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-# what people hand over instead of a .caffemodel
-_MISTAKEN = [
-    ((b"version https://git-lfs",), "is a Git LFS pointer, not the file itself: run `git lfs pull`"),
-    ((b"\x93NUMPY",), "is a single array (.npy), not a net's weights: a mean file? use load_mean"),
-    ((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "is a pickle, which could run code: refused"),
-    ((b"\x1f\x8b", b"BZh", b"\xfd7zXZ"), "is compressed: unpack it first"),
-    ((b"<", b"\r\n<", b"\n<"), "is a web page or XML, not weights: download the file itself"),
-    ((b"name", b"layer", b"input", b"#", b"\nname", b"\nlayer", b"\n#"), "is text (a prototxt?), not weights"),
-]
 
 
 @overload
@@ -183,9 +175,11 @@ def read(path: str | os.PathLike[str]) -> WeightSet:
     try:
         result: WeightSet = _module(kind).read(source)
     except CaffeError:
-        for starts, what in _MISTAKEN if kind == "caffemodel" else []:
-            if head.startswith(starts):
-                raise CaffeError(f"{source}: {what}") from None
+        if kind == "caffemodel":
+            if state := state_of(source):
+                raise is_state(source, *state) from None
+            if what := holds(head):
+                raise CaffeError(f"{source}: is {what}, not a net's weights") from None
         raise
     result.format = kind
     return result
@@ -197,7 +191,7 @@ def _kind(source: Path) -> tuple[str, bytes]:
     if size == 0:
         raise CaffeError(f"{source}: is empty")
     with open(source, "rb") as file:
-        head = file.read(32)
+        head = file.read(512)
         # HDF5 may stand behind a user's block of 512 bytes or twice, four times ... as many
         offsets = [0] + [512 << n for n in range(16) if 512 << n < size]
         is_hdf5 = any(file.seek(offset) == offset and file.read(8) == _HDF5 for offset in offsets)

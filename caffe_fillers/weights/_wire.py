@@ -24,6 +24,9 @@ VARINT, BIT64, BYTES, GROUP, GROUP_END, BIT32 = range(6)
 _WINDOW = 16 << 10
 _OLD_DIMS = (1, 2, 3, 4)  # num, channels, height, width
 _SHAPE, _DATA, _DIFF, _DOUBLE_DATA, _DOUBLE_DIFF = 7, 5, 6, 8, 9
+_WIDTHS = {_DATA: 4, _DOUBLE_DATA: 8}
+# C3D put `length` third among the dims, so that all fields after it moved on by one
+_C3D_WIDTH, _C3D_WIDTHS = 5, {6: 4}
 
 
 class Field(NamedTuple):
@@ -159,21 +162,30 @@ class Wire:
             yield field
             at = field.stop
 
-    def blob(self, at: int, end: int, what: str) -> tuple[Array, bool]:
-        """Read the BlobProto in [at, end): its array, and whether its shape is the old num, channels, height, width."""
+    def blob(self, at: int, end: int, what: str, *, flat: bool = False) -> tuple[Array, bool]:
+        """Read the BlobProto in [at, end): its array, and whether its shape is the old num, channels, height, width.
+
+        With `flat` the values of one without a shape are taken in a row.
+        """
         old, dims = {}, []
         counts: dict[int, int] = {}
+        widths, names = _WIDTHS, tuple(_OLD_DIMS)
         for field in self.fields(at, end):
             if field.number in _OLD_DIMS and field.kind == VARINT:
                 old[field.number] = _signed(field.value, 32)
-            elif field.number == _SHAPE and field.kind == BYTES:
+            elif field.number == _C3D_WIDTH and field.kind == VARINT:
+                old[field.number] = _signed(field.value, 32)
+                widths, names = _C3D_WIDTHS, (*_OLD_DIMS, _C3D_WIDTH)
+            elif field.number == _SHAPE and field.kind == BYTES and widths is _WIDTHS:
                 dims += self._dims(field, what)
-        for _, _, width, count in self._runs(at, end, what):
+        for _, _, width, count in self._runs(at, end, what, widths):
             counts[width] = counts.get(width, 0) + count
 
-        shape = tuple(old.get(number, 0) for number in _OLD_DIMS) if old else tuple(dims)
+        shape = tuple(old.get(number, 0) for number in names) if old else tuple(dims)
         # as in Caffe, double_data goes before data; an empty one says what type the blob without values is of
         width = 8 if counts.get(8) or (8 in counts and not counts.get(4)) else 4
+        if flat and not shape:
+            shape = (counts.get(width, 0),)
         try:
             count = check_count(shape)
         except ValueError as error:
@@ -186,7 +198,7 @@ class Wire:
 
         array = np.empty(count, np.dtype(f"<f{width}"))
         into = array.view(np.uint8).data
-        for start, step, each, values in self._runs(at, end, what):
+        for start, step, each, values in self._runs(at, end, what, widths):
             if each != width or not values:
                 continue
             part, into = into[: values * width], into[values * width :]
@@ -196,7 +208,7 @@ class Wire:
                 self._gather(start, step, width, part)
         if sys.byteorder == "big":
             array = array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
-        return array.reshape(shape), bool(old)
+        return array.reshape(shape), bool(old) and widths is _WIDTHS
 
     def _dims(self, shape: Field, what: str) -> list[int]:
         dims = []
@@ -214,12 +226,12 @@ class Wire:
                 self.fail(shape.tag, f"{what} has more than the 32 axes that Caffe allows")
         return dims
 
-    def _runs(self, at: int, end: int, what: str) -> Iterator[tuple[int, int, int, int]]:
+    def _runs(self, at: int, end: int, what: str, widths: dict[int, int]) -> Iterator[tuple[int, int, int, int]]:
         """Yield (place, step, width, count) of the values: a packed chunk, or single fields that follow one another."""
         while at < end:
             field = self.field(at, end)
             at = field.stop
-            width = {_DATA: 4, _DOUBLE_DATA: 8}.get(field.number)
+            width = widths.get(field.number)
             if width is None:
                 continue
             if field.kind == BYTES:

@@ -21,6 +21,7 @@ from ..encoding import as_bytes, as_text
 from ..errors import CaffeError, CaffeWarning
 from ..files import check_readable, replacing
 from ._set import Array, LayerBlobs, WeightSet, check_count, describe, from_json, restore, stored, to_json, unique_names
+from .mistaken import is_state
 
 __all__ = ["open_to_read", "open_to_write", "read", "write"]
 
@@ -255,7 +256,12 @@ class _Reader:
     def weights(self) -> WeightSet:
         data = self.child(self.file, "data") if "data" in self.file else None
         if not isinstance(data, self.h5py.Group):
-            raise CaffeError(f"{self.path}: is HDF5, but not Caffe's weights: there is no group /data")
+            if "iter" in self.file and "history" in self.file:
+                raise is_state(self.path, int(self.file["iter"][...].reshape(-1)[0]), self.learned_net())
+            names = ", ".join(map(str, list(self.file)[:8])) or "nothing"
+            raise CaffeError(
+                f"{self.path}: is HDF5, but not Caffe's weights: there is no group /data; it holds {names}"
+            )
         found = list(self.layers(data, "", 0))
         if all(isinstance(order, int) for _, order, _ in found):
             found.sort(key=lambda item: item[1])
@@ -279,6 +285,10 @@ class _Reader:
         record = {key: self.attribute(self.file, key) for key in self.file.attrs}
         record |= {"layers": entries} | ({"blobs": self.blobs} if self.blobs else {})
         return restore(layers, from_json(self.path, to_json(record)))
+
+    def learned_net(self) -> str:
+        value = self.file["learned_net"][()] if "learned_net" in self.file else ""
+        return as_text(value) if isinstance(value, (bytes, str)) else ""
 
     def child(self, group: Any, name: str) -> Any:
         if group.id.links.get_info(as_bytes(name)).type != self.h5py.h5l.TYPE_HARD:

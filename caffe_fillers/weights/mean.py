@@ -27,7 +27,7 @@ def load_mean(path: str | os.PathLike[str]) -> Array:
     Returns
     -------
     ndarray, shape (channels, height, width)
-        float32 or float64, as stored.
+        float32 or float64, as stored. A mean of C3D's clips has an axis more, their length, after the channels.
 
     Raises
     ------
@@ -52,8 +52,9 @@ def load_mean(path: str | os.PathLike[str]) -> Array:
         is_npy = file.read(6) == b"\x93NUMPY"
         file.seek(0)
         array = read_npy(f"{source}: the array", file, size) if is_npy else _read_blob(source)
-    shape = array.shape[1:] if array.ndim == 4 and array.shape[0] == 1 else array.shape
-    if len(shape) != 3:
+    shape = array.shape[1:] if array.ndim in (4, 5) and array.shape[0] == 1 else array.shape
+    clips = array.ndim == 5 and len(shape) == 4  # C3D's
+    if len(shape) != 3 and not clips:
         raise CaffeError(f"{source}: a mean image has the shape (channels, height, width), but this has {array.shape}")
     return array.reshape(shape)
 
@@ -62,7 +63,7 @@ def _read_blob(path: Path) -> Array:
     with Wire(path) as wire:
         # a blob is only told from other messages by what its fields are
         kinds = {field.number: field.kind for field in wire.fields(0, wire.size)}
-        if kinds.get(1, VARINT) != VARINT or kinds.get(7, BYTES) != BYTES or not kinds.keys() & {5, 8}:
+        if kinds.get(1, VARINT) != VARINT or kinds.get(7, BYTES) != BYTES or not kinds.keys() & {5, 6, 8}:
             raise CaffeError(f"{path}: is no mean file (a BlobProto): weights are read with load_weights")
         array, _ = wire.blob(0, wire.size, "the blob")
     return array
@@ -82,6 +83,14 @@ def save_mean(path: str | os.PathLike[str], mean: Array) -> None:
     ------
     CaffeError
         If the shape, the dtype or the suffix is another, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import caffe_fillers as cf
+    >>> cf.save_mean("mean.npy", np.full((3, 2, 2), 104, np.float32))
+    >>> cf.load_mean("mean.npy").shape
+    (3, 2, 2)
     """
     target = as_path(path)
     if not isinstance(mean, np.ndarray) or mean.ndim != 3:

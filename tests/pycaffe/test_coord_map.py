@@ -47,7 +47,7 @@ def test_made_into_a_net(tmp_path):
     n.cut = crop(n.conv, n.data)
     path = tmp_path / "net.prototxt"
     path.write_text(str(n.to_proto()))
-    net = cf.Net(path, "TEST")
+    net = cf.Net(path, "TEST", fill=False)
     assert net.blobs["conv"].shape == (1, 2, 34, 34)
     assert net.blobs["cut"].shape == (1, 2, 20, 20)
 

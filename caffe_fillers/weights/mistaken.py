@@ -1,0 +1,129 @@
+"""What a file is that holds no weights, for the error that says so."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from .. import prototxt
+from ..encoding import as_text
+from ..errors import CaffeError
+from ..files import as_path, check_readable
+from ._wire import BYTES, VARINT, Wire
+
+__all__ = ["holds", "identify", "is_state", "state_of"]
+
+# by the file's first bytes: what it is, and what to do
+_KINDS: list[tuple[bytes, str]] = [
+    (rb"version https://git-lfs", "a Git LFS pointer, not the file itself: run `git lfs pull`"),
+    (rb"\x93NUMPY", "a single array (.npy), such as a mean image: use load_mean, or convert FILE.npy FILE.binaryproto"),
+    (rb"\x80[\x02-\x05]", "a pickle, which could run code: refused"),
+    (rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!", "compressed: unpack it first"),
+    (rb"PK\x03\x04", "a zip, but no .npz"),
+    (rb"\s*<(?:[!?]|[A-Za-z])", "a web page or XML: download the file itself"),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8|BM.{4}\0\0\0\0|II\*\0|MM\0\*", "an image"),
+    (rb"%PDF", "a PDF"),
+    (rb"\x7fELF|MZ|\xca\xfe\xba\xbe|\xcf\xfa\xed\xfe", "a program or a library"),
+    (rb"\0\0[\x08\x09\x0b-\x0e][\x01-\x04]", "an IDX file, such as MNIST's images and labels: see `dataset`"),
+    (rb".{16}\xde\xc0\xef\xbe", "an LMDB's data.mdb: a database, which a Data layer's source names by its folder"),
+    (rb"SQLite format 3\0", "an SQLite database"),
+    (rb"\x08[\x01-\x0c]\x12.*(?:pytorch|onnx|tf2onnx|caffe_fillers)", "an ONNX model: Caffe's weights are not in it"),
+]
+_STATE = {1: VARINT, 2: BYTES, 3: BYTES, 4: VARINT}  # iter, learned_net, history, current_step
+_TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]+")
+
+
+def holds(head: bytes) -> str:
+    """Say what a file that begins so is, where it is a known one; else an empty text."""
+    for begins, what in _KINDS:
+        if re.match(begins, head, re.DOTALL):
+            return what
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text and _TEXT.fullmatch(head):
+        if re.match(rb"(name|layers?|input|input_dim|input_shape|state|force_backward)\s*[:{]|#", text):
+            return "text (a prototxt?)"
+        if re.match(rb"[\w.\-/ ]+\s*[:{]", text):
+            return "text, such as a prototxt of another message"
+        return "text"
+    return ""
+
+
+def state_of(path: Path) -> tuple[int, str] | None:
+    """Return the iteration and the weights' file that a binary solver state names; None where it is none."""
+    found: dict[int, Any] = {}
+    try:
+        with Wire(path) as wire:
+            for field in wire.fields(0, wire.size):
+                if _STATE.get(field.number) != field.kind:
+                    return None
+                text = field.number == 2 and field.stop - field.start < 4096
+                found[field.number] = wire.bytes(field.start, field.stop - field.start) if text else field.value
+    except CaffeError:
+        return None
+    learned_net = as_text(found.get(2) or b"")
+    # an ONNX model begins with a number and a text too
+    return (found[1], learned_net) if 1 in found and ".caffemodel" in learned_net else None
+
+
+def is_state(path: Path, iteration: int, learned_net: str) -> CaffeError:
+    """The error for a solver's state that was taken for weights: it says where these are."""
+    where = f"they are in {learned_net}" if learned_net else "they are in the .caffemodel beside it"
+    return CaffeError(
+        f"{path}: is a solver's state, after iteration {iteration}, which holds no weights: {where}\n"
+        "to go on training from it: caffe-fillers train SOLVER --snapshot FILE"
+    )
+
+
+def identify(path: str | os.PathLike[str]) -> str:
+    """Tell by its content what a file is.
+
+    Parameters
+    ----------
+    path : str or PathLike
+
+    Returns
+    -------
+    str
+        "net" or "solver" for a prototxt, "weights" for a net's in any format, "state" for a solver's state, "mean" for
+        a mean image; for anything else what it is, in words.
+
+    Raises
+    ------
+    CaffeError
+        If the file can't be read.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> cf.identify("examples/mnist/lenet_solver.prototxt"), cf.identify("examples/mnist/lenet.prototxt")
+    ('solver', 'net')
+    """
+    from . import read
+    from .mean import load_mean
+
+    file = as_path(path)
+    if check_readable(file) == 0:
+        return "an empty file"
+    with open(file, "rb") as opened:
+        head = opened.read(1 << 20)
+    if prototxt.is_solver(head):
+        return "solver"
+    if prototxt.is_net(head):
+        return "net"
+    try:
+        load_mean(file)
+    except CaffeError:
+        pass
+    else:
+        return "mean"
+    if state_of(file) is not None:
+        return "state"
+    try:
+        read(file)
+    except CaffeError as error:
+        if "a solver's state" in str(error):
+            return "state"
+        return holds(head[:512]) or f"no file that is known here; it begins with {head[:16].hex(' ')}"
+    return "weights"
