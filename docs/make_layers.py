@@ -20,6 +20,9 @@ What a layer type takes and makes is written as numbers of blobs: `1`, `1..2`, o
 came later than the earliest revision that `caffe=` knows says with which; asking for it in an older revision is an
 error, as it was then. Losses make a top of their own where the prototxt names none.
 
+`net.forward()` and `net.backward()` run every type of BVLC Caffe, and those of the forks whose table says so; the rest
+are set up and filled only, and running one is an error that names the layer.
+
 ## Types of BVLC Caffe
 """
 
@@ -27,7 +30,8 @@ FORKS = """
 ## Types of the forks
 
 BVLC Caffe refuses these, and so does `strict=True`. Without it they are set up as the fork named here does it: their
-shapes and parameters follow the fork's own set-up code. What they do to values is not our subject.
+shapes and parameters follow the fork's own set-up code. Those that say "yes" also run; a data layer of a fork runs on
+what you write to its tops.
 """
 
 MORE = """
@@ -68,11 +72,19 @@ def page() -> str:
     for name, rule in of_bvlc:
         since = "" if rule.since == "v0.9999" else rule.since
         text += f"| {name} | {_number(rule.bottoms)} | {_makes(rule)} | {since} |\n"
-    text += FORKS + "\n| fork | type | bottoms | tops |\n|---|---|---|---|\n"
+    text += FORKS + "\n| fork | type | bottoms | tops | runs |\n|---|---|---|---|---|\n"
     for fork, members in groupby(of_forks, key=lambda item: item[1].fork):
         for i, (name, rule) in enumerate(members):
-            text += f"| {'' if i else fork} | {name} | {_number(rule.bottoms)} | {_makes(rule)} |\n"
+            text += (
+                f"| {'' if i else fork} | {name} | {_number(rule.bottoms)} | {_makes(rule)} | {_runs(name, rule)} |\n"
+            )
     return text + MORE
+
+
+def _runs(name: str, rule: Rule) -> str:
+    if not rule.runs:
+        return ""
+    return "on what you give" if name.endswith("Data") else "yes"
 
 
 def _by_fork(item: tuple[str, Rule]) -> tuple[str, str]:

@@ -150,14 +150,14 @@ def _boxes(layer: Layer, bottoms: list[Shape], name: str) -> None:
         )
 
 
-@layer_type("DetectionOutput", bottoms=(3, 4), tops=ONE, fork=SSD)
+@layer_type("DetectionOutput", bottoms=(3, 4), tops=ONE, fork=SSD, runs=False)
 def detection_output(layer: Layer, bottoms: list[Shape]) -> Setup:
     _boxes(layer, bottoms, "detection_output_param")
     # one row until boxes have been found: image, label, confidence and four corners
     return Setup([(1, 1, 1, 7)])
 
 
-@layer_type("MultiBoxLoss", bottoms=(4, 4), tops=ONE, automatic_top=True, fork=SSD)
+@layer_type("MultiBoxLoss", bottoms=(4, 4), tops=ONE, automatic_top=True, fork=SSD, runs=False)
 def multi_box_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
     _boxes(layer, bottoms, "multibox_loss_param")
     return Setup([SCALAR])
@@ -204,7 +204,7 @@ def annotated_data(layer: Layer, bottoms: list[Shape]) -> Setup:
         draws.append("reader thread")
     transform = layer.message.transform_param
     seeded = transform.mirror or (layer.phase == "TRAIN" and transform.crop_size > 0)
-    return Setup(tops, draws=[*draws, *["transformer"] * (2 * seeded), "prefetch thread"])
+    return Setup(tops, draws=[*draws, *["transformer"] * (2 * seeded), "prefetch thread"], operation=ops.Given())
 
 
 # --- R-CNN and R-FCN -----------------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def roi_pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([(legacy(bottoms[1])[0], legacy(bottoms[0])[1], height, width)], operation=operation)
 
 
-@layer_type("PSROIPooling", bottoms=TWO, tops=ONE, fork=RFCN)
+@layer_type("PSROIPooling", bottoms=TWO, tops=ONE, fork=RFCN, runs=False)
 def psroi_pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
     fields = Fields.of(layer, "psroi_pooling_param")
     outputs, group, channels = fields.integer("output_dim"), fields.integer("group_size"), legacy(bottoms[0])[1]
@@ -236,7 +236,7 @@ def psroi_pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([(legacy(bottoms[1])[0], outputs, group, group)])
 
 
-@layer_type("BoxAnnotatorOHEM", bottoms=(4, 4), tops=TWO, fork=RFCN)
+@layer_type("BoxAnnotatorOHEM", bottoms=(4, 4), tops=TWO, fork=RFCN, runs=False)
 def box_annotator(layer: Layer, bottoms: list[Shape]) -> Setup:
     rois, loss, labels, weights = (legacy(bottom) for bottom in bottoms)
     need_equal(5, rois[1], "5 == bottom[0]->channels()", "bottom 0 holds regions: an image and four corners")
@@ -254,19 +254,21 @@ def _smooth_l1(layer: Layer, bottoms: list[Shape]) -> tuple[int, int, int, int]:
     return first
 
 
-@layer_type("SmoothL1Loss", "SMOOTH_L1_LOSS", bottoms=(2, 4), tops=ONE, automatic_top=True, fork=f"{RCNN}, {SSD}")
+@layer_type(
+    "SmoothL1Loss", "SMOOTH_L1_LOSS", bottoms=(2, 4), tops=ONE, automatic_top=True, fork=f"{RCNN}, {SSD}", runs=False
+)
 def smooth_l1_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
     _smooth_l1(layer, bottoms)
     return Setup([SCALAR])
 
 
-@layer_type("SmoothL1LossOHEM", bottoms=(2, 3), tops=(1, 2), automatic_top=True, fork=RFCN)
+@layer_type("SmoothL1LossOHEM", bottoms=(2, 3), tops=(1, 2), automatic_top=True, fork=RFCN, runs=False)
 def smooth_l1_loss_ohem(layer: Layer, bottoms: list[Shape]) -> Setup:
     num, _, height, width = _smooth_l1(layer, bottoms)
     return Setup([SCALAR, (num, 1, height, width)][: len(layer.tops)])
 
 
-@layer_type("SoftmaxWithLossOHEM", bottoms=TWO, tops=(1, 3), automatic_top=True, fork=RFCN)
+@layer_type("SoftmaxWithLossOHEM", bottoms=TWO, tops=(1, 3), automatic_top=True, fork=RFCN, runs=False)
 def softmax_with_loss_ohem(layer: Layer, bottoms: list[Shape]) -> Setup:
     scores, labels = bottoms
     a = axis(scores, layer.message.softmax_param.axis)
@@ -406,7 +408,7 @@ def _scaled_up(bottom: Shape, scale: int) -> Setup:
     return Setup([(*bottom[:-2], bottom[-2] * scale, bottom[-1] * scale)])
 
 
-@layer_type("UpsampleDarknet", bottoms=ONE, tops=ONE, fork=SYNOPSYS)
+@layer_type("UpsampleDarknet", bottoms=ONE, tops=ONE, fork=SYNOPSYS, runs=False)
 def upsample_darknet(layer: Layer, bottoms: list[Shape]) -> Setup:
     return _scaled_up(bottoms[0], Fields.of(layer, "upsample_darknet_param").integer("stride", 1))
 
@@ -426,7 +428,7 @@ def reorg(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([(num, channels * stride**2, height // stride, width // stride)], operation=operation)
 
 
-@layer_type("ResizeBilinear", "ResizeNearestNeighbor", bottoms=ONE, tops=ONE, fork=SYNOPSYS)
+@layer_type("ResizeBilinear", "ResizeNearestNeighbor", bottoms=ONE, tops=ONE, fork=SYNOPSYS, runs=False)
 def resize(layer: Layer, bottoms: list[Shape]) -> Setup:
     name = "resize_bilinear_param" if layer.type == "ResizeBilinear" else "resize_nearest_neighbor_param"
     fields, bottom = Fields.of(layer, name), bottoms[0]
@@ -479,7 +481,7 @@ def broadcast(layer: Layer, bottoms: list[Shape]) -> Setup:
 # --- faces ---------------------------------------------------------------------------------------------------------
 
 
-@layer_type("CenterLoss", bottoms=TWO, tops=ONE, automatic_top=True, fork="ydwen/caffe-face")
+@layer_type("CenterLoss", bottoms=TWO, tops=ONE, automatic_top=True, fork="ydwen/caffe-face", runs=False)
 def center_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
     fields = Fields.of(layer, "center_loss_param")
     width = math.prod(bottoms[0][axis(bottoms[0], fields.integer("axis", 1)) :])
@@ -487,7 +489,7 @@ def center_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([SCALAR], [Param((fields.integer("num_output"), width), fields.filler("center_filler"), "centers")])
 
 
-@layer_type("MarginInnerProduct", bottoms=TWO, tops=(1, 2), fork="wy1iu/sphereface")
+@layer_type("MarginInnerProduct", bottoms=TWO, tops=(1, 2), fork="wy1iu/sphereface", runs=False)
 def margin_inner_product(layer: Layer, bottoms: list[Shape]) -> Setup:
     fields = Fields.of(layer, "margin_inner_product_param")
     first, outputs = axis(bottoms[0], fields.integer("axis", 1)), fields.integer("num_output")
@@ -503,7 +505,7 @@ def margin_inner_product(layer: Layer, bottoms: list[Shape]) -> Setup:
 def image_labelmap_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     setup = image_data(layer, bottoms)
     batch, _, height, width = setup.tops[0]
-    return Setup([setup.tops[0], (batch, 1, height, width)], draws=setup.draws)
+    return Setup([setup.tops[0], (batch, 1, height, width)], draws=setup.draws, operation=ops.Given())
 
 
 @layer_type("DenseImageData", bottoms=NONE, tops=TWO, fork="TimoSaemann/caffe-segnet-cudnn5")
@@ -522,4 +524,4 @@ def dense_image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     batch = fields.integer("batch_size")
     need(batch > 0, f"batch_size > 0 ({batch} vs. 0)", "dense_image_data_param needs a batch_size")
     draws = draws_of(layer, shuffle=fields.flag("shuffle"), skip=fields.integer("rand_skip") > 0)
-    return Setup([(batch, channels, *size), (batch, 1, *size)], draws=draws)
+    return Setup([(batch, channels, *size), (batch, 1, *size)], draws=draws, operation=ops.Given())

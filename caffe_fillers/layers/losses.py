@@ -230,4 +230,5 @@ def given_tops(layer: Layer) -> Setup:
                 f"give it: inputs={{{name!r}: (...)}} or --input {name}=DIMS"
             )
         tops.append(tuple(shape))
-    return Setup(tops)
+    # what needs no bottoms runs on what the caller writes to its tops
+    return Setup(tops, operation=None if layer.bottoms else ops.Given())

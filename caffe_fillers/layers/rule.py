@@ -199,6 +199,8 @@ class Rule:
     since: str = REVISIONS[0]
     fork: str = ""
     """Who has this type, where BVLC Caffe has not; "user" for one that the caller registered."""
+    runs: bool = True
+    """Whether it is computed here; else it is set up only."""
 
 
 RULES: dict[str, Rule] = {}
