@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,12 @@ def build(tmp_path_factory):
     if not compiler or not CORE.is_dir():
         pytest.skip("NOT RUN: no C compiler or no csrc/, so the C core was not tried by itself")
 
+    @cache
     def compile_one(name, *sources):
         program = tmp_path_factory.mktemp("c") / name
         subprocess.run(
-            [compiler, *FLAGS, f"-I{CORE}", *sources, TESTS / "c" / f"{name}.c", "-o", program, "-lm"], check=True
+            [compiler, *FLAGS, "-pthread", f"-I{CORE}", *sources, TESTS / "c" / f"{name}.c", "-o", program, "-lm"],
+            check=True,
         )
         return program
 
@@ -45,6 +48,15 @@ def test_goldens(goldens, simd):
         pytest.skip(f"NOT RUN: this machine has no {simd}")
     assert done.returncode == 0, done.stdout.decode()
     assert b" 0 failures" in done.stdout
+
+
+@pytest.mark.parametrize("simd", ["portable", "avx2", "avx512", "neon"])
+def test_teams(build, simd):
+    done = subprocess.run([build("teams", *sorted(CORE.rglob("*.c"))), simd], capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip(f"NOT RUN: this machine has no {simd}")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith(", 0 differ\n")
 
 
 @pytest.mark.parametrize("simd", ["avx2", "avx512", "neon"])
