@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -94,7 +96,11 @@ def blas_threads(count: int) -> Any:
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
-        # the environment variable is read when NumPy is loaded, so it is too late for that
+        # the environment variable is read when NumPy is loaded, so it is too late to set it here
+        if "OPENBLAS_NUM_THREADS" not in os.environ:
+            text = "threadpoolctl is not here, so NumPy's BLAS takes as many threads as it likes, which may be slow"
+            mend = "pip install threadpoolctl, or set OPENBLAS_NUM_THREADS=1"
+            warnings.warn(f"{text}\n{mend}", cf.CaffeWarning, stacklevel=2)
         return nullcontext()
     return threadpool_limits(count, "blas")
 

@@ -31,6 +31,7 @@ __all__ = ["command"]
 @click.option("--log", "log_file", type=click.Path(), help="Write the lines that `caffe train` logs.")
 @click.option("--plot", type=click.Path(), help="Draw losses, test outputs and the rate: .png, .svg or .pdf.")
 @click.option("--json", "json_file", type=click.Path(), help="Write losses, rates and test outputs.")
+@click.option("--net", "other_net", type=click.Path(), help="The net to take for those that the solver names.")
 @click.option("--seed", type=int, help="Caffe's random_seed, instead of the solver's.")
 @click.option(
     "--on-full-disk",
@@ -91,6 +92,7 @@ def _prepared(path: str, snapshot: str | None, options: dict[str, Any]) -> cf.So
         message,
         beside=path,
         weights=options["weights"],
+        net=options["other_net"],
         rng=checked_seed(options["seed"]),
         boost=options["boost"],
         caffe=options["caffe"],

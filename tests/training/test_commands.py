@@ -73,6 +73,8 @@ def test_train_takes_weights_a_seed_and_a_state(files, here):
     assert "there is nothing to train" in run("train", files, *args).stderr
     one, none = (cf.load_weights(f"solver_iter_{i}.caffemodel") for i in (1, 0))
     assert one["a"][0].tobytes() == none["a"][0].tobytes()
+    (here / "other.prototxt").write_text(NET.replace('name: "small"', 'name: "other"'))
+    assert "Solving other" in run("train", files, "--iterations", 1, "--net", "other.prototxt").stdout
     (here / "net.prototxt").write_text(NET + 'layer { name: "s" type: "Silence" bottom: "a" include { stage: "q" } }')
     run("train", files, "--iterations", 1, "--stage", "q", "--level", 2, "--log", "a.log")
     assert "Creating Layer s\n" in (here / "a.log").read_text()
@@ -95,6 +97,14 @@ def test_train_refuses_before_it_begins(files, here, args, code, text):
     result = run("train", files, *args, code=code)
     assert text in result.output
     assert not [*here.glob("*.caffemodel")]
+
+
+def test_without_threadpoolctl_it_is_said_that_threads_are_not_held(files, monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    assert "set OPENBLAS_NUM_THREADS=1" in run("train", files, "--iterations", 1).stderr
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    assert "OPENBLAS" not in run("train", files, "--iterations", 1).stderr
 
 
 def test_train_refuses_a_solver_without_a_net(here):
