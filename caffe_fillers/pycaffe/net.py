@@ -17,6 +17,7 @@ from ..layers.python import BlobView, PythonOperation
 from ..layers.rule import Layer
 from ..planning import Step
 from . import common
+from .batches import Collected, batches, items_of
 from .layer import Imported
 
 __all__ = ["Net", "NetLayer"]
@@ -271,7 +272,7 @@ class Net:
         CaffeError
             As `forward`.
         """
-        made = _Collected(len(_first(kwargs)))
+        made = Collected(items_of(kwargs))
         for batch in self._batch(kwargs):
             made.add(self.forward(blobs, None, None, **batch))
         return made.arrays()
@@ -302,30 +303,19 @@ class Net:
         if unknown:
             raise CaffeError(f"{', '.join(sorted(unknown))}: neither an input nor an output of this net")
         self.reshape()
-        items = len(_first(kwargs))
-        data, gradients = _Collected(items), _Collected(items)
+        items = items_of(kwargs)
+        data, gradients = Collected(items), Collected(items)
         ahead, back = ({n: kwargs[n] for n in names if n in kwargs} for names in (self.inputs, self.outputs))
-        batches = (self._batch(given) if given else iter(()) for given in (ahead, back))
-        for given, diff in zip_longest(*batches, fillvalue={}):
+        cut = (self._batch(given) if given else iter(()) for given in (ahead, back))
+        for given, diff in zip_longest(*cut, fillvalue={}):
             data.add(self.forward(blobs, None, None, **given))
             gradients.add(self.backward(diffs, None, None, **diff))
         return data.arrays(), gradients.arrays()
 
     def _batch(self, blobs: dict[str, Any]) -> Iterator[dict[str, Array]]:
         """Cut arrays into batches; the last one is filled up with zeros."""
-        arrays = {name: np.asarray(values) for name, values in blobs.items()}
-        if len({len(values) for values in arrays.values()}) != 1:
-            raise CaffeError("all inputs must be of one number of items")
-        size, items = self.blobs[next(iter(arrays))].shape[0] if arrays else 0, len(_first(arrays))
-        if size == 0:
-            raise CaffeError("a batch of no items: reshape the inputs first")
-        for at in range(0, items, size):
-            batch = {}
-            for name, values in arrays.items():
-                part = values[at : at + size]
-                rest = np.zeros((size - len(part), *part.shape[1:]), part.dtype)
-                batch[name] = np.concatenate([part, rest]) if len(rest) else part
-            yield batch
+        size = self.blobs[next(iter(blobs))].shape[0] if blobs else 0
+        return batches(blobs, size)
 
     # --- parameters and inputs ---------------------------------------------------------------------------------------
 
@@ -435,24 +425,3 @@ class Net:
 
     def __repr__(self) -> str:
         return repr(self.wrapped)
-
-
-def _first(arrays: dict[str, Any]) -> Any:
-    if not arrays:
-        raise CaffeError("give the values of an input by name, data=array")
-    return next(iter(arrays.values()))
-
-
-class _Collected:
-    """Batches of several blobs, put together."""
-
-    def __init__(self, items: int) -> None:
-        self.items = items
-        self.parts: dict[str, list[Array]] = {}
-
-    def add(self, batch: dict[str, Array]) -> None:
-        for name, values in batch.items():
-            self.parts.setdefault(name, []).append(np.atleast_1d(values).copy())
-
-    def arrays(self) -> dict[str, Array]:
-        return {name: np.concatenate(parts)[: self.items] for name, parts in self.parts.items()}

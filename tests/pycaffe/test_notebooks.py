@@ -205,7 +205,8 @@ def test_fine_tuning(deploy_file, tmp_path):
     n.data = L.DummyData(shape=dict(dim=[4, 3, 8, 8]), data_filler=dict(type="uniform"))
     n.label = L.DummyData(shape=dict(dim=[4]), data_filler=dict(type="constant", value=1))
     n.conv = L.Convolution(n.data, kernel_size=8, num_output=2, param=[dict(lr_mult=0)] * 2)
-    fc = L.InnerProduct(n.conv, num_output=3, param=[dict(lr_mult=1), dict(lr_mult=2)])
+    learned = [dict(lr_mult=1), dict(lr_mult=2)]
+    fc = L.InnerProduct(n.conv, num_output=3, param=learned, weight_filler=dict(type="gaussian", std=0.01))
     n.__setattr__("fc8_flickr", fc)
     n.probs = L.Softmax(fc)
     n.loss = L.SoftmaxWithLoss(fc, n.label)
