@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from . import datasets, training
     from .copying import CopyReport
     from .drawing import draw
+    from .exporting import Exported, export
     from .images import prepare_image
     from .porting import BlobComparison, BlobDifference, compare_blobs, save_blobs
     from .reading import read_net, read_prototxt, read_solver, upgrade, write_prototxt
@@ -53,6 +54,7 @@ __getattr__, __dir__ = later(
         "copying": ("CopyReport",),
         "datasets": (),
         "drawing": ("draw",),
+        "exporting": ("Exported", "export"),
         "images": ("prepare_image",),
         "porting": ("BlobComparison", "BlobDifference", "compare_blobs", "save_blobs"),
         "reading": ("read_net", "read_prototxt", "read_solver", "upgrade", "write_prototxt"),
@@ -77,6 +79,7 @@ __all__ = [
     "CaffeWarning",
     "Comparison",
     "CopyReport",
+    "Exported",
     "FoundSeed",
     "Net",
     "SeedSearch",
@@ -89,6 +92,7 @@ __all__ = [
     "constant",
     "datasets",
     "draw",
+    "export",
     "fans",
     "fill",
     "find_seed",

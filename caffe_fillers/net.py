@@ -252,7 +252,7 @@ class Net:
             raise CaffeError(
                 f"the parameters of this net need {needed + extra:,} bytes{besides}, more than max_bytes={max_bytes:,}"
             )
-        self.rng, self._max_bytes = stream, max_bytes
+        self.rng, self._max_bytes, self.allowed = stream, max_bytes, allowed
         self._tape_made: Tape | None = None
         before = stream.copy()
         try:

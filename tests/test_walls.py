@@ -48,7 +48,7 @@ ROOMS = (
     "datasets",
     "training",
     "signals",
-    "export",
+    "exporting",
     "seeds",
     "pycaffe",
     "__init__",

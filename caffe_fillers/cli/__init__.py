@@ -19,7 +19,7 @@ __all__ = ["main"]
 # in the order in which --help lists them; each is imported when it is asked for
 COMMANDS = (
     *("init", "show", "signal", "convert", "compare", "upgrade", "draw", "seed"),
-    *("dataset", "train", "test", "run", "curves", "time"),
+    *("dataset", "train", "test", "run", "curves", "time", "export"),
 )
 
 

@@ -1,0 +1,104 @@
+"""caffe-fillers export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+import caffe_fillers as cf
+
+from .options import inputs_option, level_option, shapes, stages_option
+from .output import DIFFERS, print_table, progress
+
+__all__ = ["command"]
+
+
+def _preprocess(given: tuple[str, ...]) -> dict[str, Any] | None:
+    """KEY=VALUE as `cf.export` takes them."""
+    made: dict[str, Any] = {}
+    for each in given:
+        key, equals, value = each.partition("=")
+        if key not in ("mean", "scale", "order") or not equals:
+            raise click.BadParameter(
+                f"{each!r}: write mean=104,117,123 or mean=FILE, scale=0.017, order=RGB", param_hint="--preprocess"
+            )
+        try:
+            if key == "scale":
+                made[key] = float(value)
+            elif key == "mean" and not Path(value).exists():
+                made[key] = [float(number) for number in value.split(",")]
+            else:
+                made[key] = value
+        except ValueError:
+            raise click.BadParameter(f"{each!r}: neither a file nor numbers", param_hint="--preprocess") from None
+    return made or None
+
+
+@click.command("export")
+@click.argument("net", type=click.Path())
+@click.option("--weights", multiple=True, required=True, type=click.Path(), help="Weights to copy by layer name.")
+@click.option("-o", "--output", required=True, type=click.Path(), help="model.onnx, or model.py, a script of NumPy.")
+@inputs_option
+@click.option("--end", metavar="LAYER", help="The last layer to export.")
+@click.option("--opset", type=int, help="Of ONNX's operators: 13 or later.  [default: 17]")
+@click.option("--dynamic", is_flag=True, help="Batches of any size; images too, where the net allows it.")
+@click.option("--preprocess", "prepared", multiple=True, metavar="KEY=VALUE", help="mean=, scale= or order= of images.")
+@click.option("--external", is_flag=True, default=None, help="Weights in a file of their own, model.onnx.data.")
+@click.option("--check/--no-check", default=True, show_default=True, help="Run the file beside the net.")
+@level_option
+@stages_option
+def command(net: str, weights: tuple[str, ...], output: str, check: bool, **options: Any) -> None:
+    """Write a net with its weights as an ONNX file, or as a script that needs NumPy alone.
+
+    The file is run on random input beside the net; exit code 1 where a blob differs by more than 1e-4 of its largest
+    value, in a script by a bit. With --preprocess the file takes images of 0..255, in RGB unless order=BGR.
+
+    Example: caffe-fillers export deploy.prototxt --weights googlenet.caffemodel -o googlenet.onnx --dynamic
+    """
+    prepared = _preprocess(options["prepared"])
+    with progress(f"exporting {net}"):
+        built = cf.Net(
+            net,
+            "TEST",
+            level=options["level"],
+            stages=options["stages"],
+            weights=list(weights),
+            inputs=shapes(options["inputs"]),
+            rng=0,
+        )
+        made = cf.export(
+            built,
+            output,
+            end=options["end"],
+            opset=options["opset"],
+            dynamic=options["dynamic"],
+            preprocess=prepared,
+            external=options["external"],
+            check=check,
+        )
+    _report(made)
+
+
+def _report(made: cf.Exported) -> None:
+    for note in made.notes:
+        click.echo(f"note: {note}")
+    for kind, values in (("input", made.inputs), ("output", made.outputs)):
+        for name, dims in values.items():
+            click.echo(f"{kind} {name} {'x'.join(map(str, dims))}")
+    if made.check is not None:
+        rows = [
+            {
+                "blob": row.name if row.same else f"{row.name} (differs)",
+                "largest": row.largest,
+                "relative": row.relative,
+            }
+            for row in made.check.rows
+        ]
+        columns = [("blob", "blob", "left"), ("largest", "largest difference", "right")]
+        print_table(rows, [*columns, ("relative", "of its largest value", "right")])
+        click.echo(f"{made.check}")
+    click.echo(f"wrote {', '.join(map(str, made.files))}")
+    if made.check is not None and not made.check:
+        raise SystemExit(DIFFERS)

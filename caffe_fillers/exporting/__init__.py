@@ -1,0 +1,146 @@
+"""The port of a net: an ONNX file, or a script of NumPy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import CaffeError
+from ..net import Net
+from ..porting import BlobComparison
+
+__all__ = ["Exported", "export"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What `export` wrote.
+
+    Attributes
+    ----------
+    files : list of Path
+    inputs, outputs : dict of str to tuple
+        The shape of each, by name; a dim that may change is a name.
+    values : dict of str to str
+        For each blob of the net what it is called in the file.
+    notes : list of str
+        What was left out, and why.
+    check : BlobComparison or None
+        The file at work beside the net, where that was asked for.
+    """
+
+    files: list[Path]
+    inputs: dict[str, tuple[int | str, ...]]
+    outputs: dict[str, tuple[int | str, ...]]
+    values: dict[str, str]
+    notes: list[str] = field(default_factory=list)
+    check: BlobComparison | None = None
+
+
+def export(
+    net: Net,
+    path: str | os.PathLike[str],
+    *,
+    end: str | None = None,
+    opset: int | None = None,
+    dynamic: bool = False,
+    preprocess: Mapping[str, Any] | None = None,
+    external: bool | None = None,
+    check: bool = False,
+) -> Exported:
+    """Write a net as it is in phase TEST as an ONNX file, or as a script that needs NumPy alone.
+
+    Blobs keep their names as names of values, layers as names of nodes. Where layers overwrite a blob in place, it is
+    the last value that has its name. Losses and accuracies are left out.
+
+    Parameters
+    ----------
+    net : Net
+        With its weights. A net in phase TRAIN is exported as its prototxt has it in phase TEST.
+    path : str or PathLike
+        ``.onnx``, or ``.py``, with the parameters in an ``.npz`` beside it.
+    end : str, optional
+        The last layer to export.
+    opset : int, optional
+        Of ONNX's operators, 13 or later; 17 unless told.
+    dynamic : bool, optional
+        Batches of any size and, where the net allows it, images of any height and width.
+    preprocess : mapping, optional
+        What was done to images before Caffe saw them: ``mean`` (a number, one for each channel as the net has them,
+        an image or a file of one), ``scale``, and ``order``, "RGB" (unless told) or "BGR", in which images will come.
+        The file then takes images of 0..255.
+    external : bool, optional
+        Weights in a file of their own, ``model.onnx.data``; unless told only where they are too large for one file.
+    check : bool, optional
+        Run the file on random input beside the net, and hold each blob to it: an ONNX file through `onnxruntime` where
+        that is installed (else `onnx.reference`) within 1e-4 of the blob's largest value, a script in an interpreter of
+        its own bit for bit.
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    CaffeError
+        If the suffix is another, the folder does not exist, a layer can't be exported or `onnx` is not installed.
+        Files that were there are then as they were.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> net = cf.Net("examples/mnist/lenet.prototxt", "TEST", rng=1701)
+    >>> made = cf.export(net, "lenet.onnx")
+    >>> made.inputs, made.outputs
+    ({'data': (64, 1, 28, 28)}, {'prob': (64, 10)})
+    """
+    from ..files import as_path
+    from .dynamic import make_dynamic
+    from .plan import make_plan
+    from .preprocess import as_preprocess
+    from .testing import twin
+
+    target = as_path(path)
+    kind = target.suffix.lower()
+    if kind not in (".onnx", ".py"):
+        raise CaffeError(f"{target}: the suffix names no format: use .onnx, or .py for a script of NumPy")
+    if kind == ".py":
+        given = {"opset": opset, "dynamic": dynamic or None, "preprocess": preprocess, "external": external}
+        if wrong := [name for name, value in given.items() if value is not None]:
+            raise CaffeError(f"{target}: a script takes no {', '.join(wrong)}; that is for ONNX files")
+    if not target.parent.is_dir():
+        raise CaffeError(f"{target}: cannot be written: the folder {target.parent} does not exist")
+    prepared = as_preprocess(preprocess)
+    testing = twin(net)
+    plan = make_plan(testing, end)
+    if prepared is not None:
+        prepared.image(plan)
+    if kind == ".onnx":
+        from .onnx import export_onnx
+
+        if dynamic:
+            make_dynamic(net, plan, end)
+        files = export_onnx(testing, plan, target, opset=opset, preprocess=prepared, external=external)
+    else:
+        from .numpy_source import export_source
+
+        files = export_source(testing, plan, target)
+    compared = None
+    if check:
+        from .check import ONNX_TOLERANCE, check_onnx, check_source
+
+        if kind == ".onnx":
+            compared = check_onnx(testing, plan, target, prepared, ONNX_TOLERANCE)
+        else:
+            compared = check_source(testing, plan, target)
+    return Exported(
+        files,
+        {value.blob: value.dims for value in plan.inputs},
+        {value.blob: value.dims for value in plan.outputs},
+        {name: value.name for name, value in plan.finals.items()},
+        plan.notes,
+        compared,
+    )

@@ -1,0 +1,217 @@
+"""Layers that slide a window over images: convolution, pooling and their kin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ... import ops
+from ...ops.pool import window_sizes
+from ..plan import Entry, Value, refuse
+from .builder import Builder, translate
+
+__all__: list[str] = []
+
+Window = ops.Window
+
+
+def _reaches(window: Window, size: Sequence[int], places: Sequence[int]) -> list[int]:
+    """How much padding behind each axis the last place needs; below 0 where pixels are left over."""
+    return [
+        (o - 1) * s + d * (k - 1) + 1 - n - p
+        for n, o, k, s, p, d in zip(
+            size, places, window.kernel, window.stride, window.pad, window.dilation, strict=True
+        )
+    ]
+
+
+def _behind(window: Window) -> tuple[int, ...]:
+    return window.behind or window.pad
+
+
+def _as_images(g: Builder, e: Entry, value: Value, axes: int) -> str:
+    """A value with exactly one axis before the channels."""
+    if len(value.shape) == axes + 2:
+        return value.name
+    return g.reshape(value.name, [-1, *_fixed(e, value.dims[len(value.dims) - axes - 1 :])])
+
+
+def _fixed(e: Entry, dims: Sequence[int | str]) -> list[int]:
+    """Dims that have to be numbers."""
+    if any(isinstance(dim, str) for dim in dims):
+        raise refuse(
+            e.where, e.layer, "needs its height and width as numbers", "export without dynamic=True (--dynamic)"
+        )
+    return [int(dim) for dim in dims]
+
+
+def _from_images(g: Builder, e: Entry, made: str, axes: int, k: int) -> None:
+    """What `_as_images` was undone for: a result with the axes of its blob."""
+    value = e.writes[k]
+    if made != value.name:
+        dims = _fixed(e, value.dims[1:]) if isinstance(value.dims[0], str) else _fixed(e, value.dims)
+        g.reshape(made, [-1, *dims] if isinstance(value.dims[0], str) else dims, value.name)
+
+
+@translate.register
+def _(operation: ops.Convolution, g: Builder, e: Entry) -> None:
+    window, axes = operation.window, len(operation.window.kernel)
+    weight = [g.parameter(e, 0), *(g.parameter(e, 1, [-1]) for _ in e.blobs[1:2])]
+    for k, (x, y) in enumerate(zip(e.reads, e.writes, strict=True)):
+        size, places = x.shape[len(x.shape) - axes :], y.shape[len(y.shape) - axes :]
+        behind = list(_behind(window))
+        for i, reach in enumerate(_reaches(window, size, places)):
+            # a kernel larger than what it stands on: C's division gives one place where floor gives none
+            if reach > behind[i]:
+                behind[i] = reach
+        images = _as_images(g, e, x, axes)
+        output = y.name if images == x.name else ""
+        made = g.add(
+            "Conv",
+            [images, *weight],
+            output,
+            kernel_shape=window.kernel,
+            strides=window.stride,
+            pads=[*window.pad, *behind],
+            dilations=window.dilation,
+            group=operation.group,
+        )
+        _from_images(g, e, made, axes, k)
+
+
+@translate.register
+def _(operation: ops.Deconvolution, g: Builder, e: Entry) -> None:
+    window, axes = operation.window, len(operation.window.kernel)
+    weight = [g.parameter(e, 0), *(g.parameter(e, 1, [-1]) for _ in e.blobs[1:2])]
+    for k, (x, y) in enumerate(zip(e.reads, e.writes, strict=True)):
+        images = _as_images(g, e, x, axes)
+        output = y.name if images == x.name else ""
+        made = g.add(
+            "ConvTranspose",
+            [images, *weight],
+            output,
+            kernel_shape=window.kernel,
+            strides=window.stride,
+            pads=[*window.pad, *_behind(window)],
+            dilations=window.dilation,
+            group=operation.group,
+        )
+        _from_images(g, e, made, axes, k)
+
+
+@translate.register
+def _(operation: ops.Im2col, g: Builder, e: Entry) -> None:
+    window, axes = operation.window, len(operation.window.kernel)
+    channels, kernel = e.x.shape[-axes - 1], math.prod(window.kernel)
+    picks = np.tile(np.eye(kernel, dtype=np.float32), (channels, 1)).reshape(channels * kernel, 1, *window.kernel)
+    images = _as_images(g, e, e.x, axes)
+    output = e.y.name if images == e.x.name else ""
+    made = g.add(
+        "Conv",
+        [images, g.weight(picks, "picks")],
+        output,
+        kernel_shape=window.kernel,
+        strides=window.stride,
+        pads=[*window.pad, *_behind(window)],
+        dilations=window.dilation,
+        group=channels,
+    )
+    _from_images(g, e, made, axes, 0)
+
+
+def pooled(g: Builder, e: Entry, x: str, window: Window, method: str, *, ceil: bool, tops: Sequence[str]) -> list[str]:
+    """Nodes for one pooling of `x`, an input of the layer's size; `tops` are names of result and mask."""
+    dims = e.x.dims[2:]
+    if any(isinstance(dim, str) for dim in dims):
+        return _pooled_any_size(g, e, x, window, method, ceil, tops)
+    size = e.x.shape[2:]
+    places = window.pooled(size, ceil=ceil)
+    behind = [max(0, reach) for reach in _reaches(window, size, places)]
+    pads = [*window.pad, *behind]
+    whole = places == (1, 1) and not any(pads) and all(r == 0 for r in _reaches(window, size, places))
+    if whole and len(tops) == 1:
+        return [g.add("GlobalMaxPool" if method == "MAX" else "GlobalAveragePool", [x], tops[0])]
+    if any(p >= k for p, k in zip(pads, window.kernel * 2, strict=True)):
+        # a stride beyond the kernel: the last window holds no pixel
+        if len(tops) > 1:
+            raise refuse(e.where, e.layer, "has a window without a pixel, and a mask")
+        filler = float(np.finfo(np.float32).min) if method == "MAX" else 0.0
+        amounts = [0, 0, *window.pad, 0, 0, *behind]
+        x = g.add("Pad", [x, g.whole(amounts), g.number(filler)])
+        pads = [0] * 4
+    options: dict[str, Any] = {"kernel_shape": window.kernel, "strides": window.stride, "pads": pads}
+    if method == "MAX":
+        if len(tops) == 1:
+            return [g.add("MaxPool", [x], tops[0], **options)]
+        made, index = g.add_many("MaxPool", [x], [tops[0], ""], **options)
+        within = g.add("Mod", [index, g.whole(math.prod(size))])
+        return [made, g.add("Cast", [within], tops[1], to=1)]
+    divisors = window_sizes(window, size, places, np.float32)
+    area = np.float32(math.prod(window.kernel))
+    if (divisors == area).all():
+        return [g.add("AveragePool", [x], tops[0], count_include_pad=1, **options)]
+    mean = g.add("AveragePool", [x], count_include_pad=1, **options)
+    with np.errstate(divide="ignore"):
+        shares = area / divisors
+    return [g.add("Mul", [mean, g.weight(shares, "overhang")], tops[0])]
+
+
+def _pooled_any_size(
+    g: Builder, e: Entry, x: str, window: Window, method: str, ceil: bool, tops: Sequence[str]
+) -> list[str]:
+    """A pooling of images of any size: where the rounding up needs no clipping, ONNX's is Caffe's."""
+    if e.y.dims[2:] == (1, 1) and window.kernel == e.x.shape[2:] and not any(window.padding) and len(tops) == 1:
+        return [g.add("GlobalMaxPool" if method == "MAX" else "GlobalAveragePool", [x], tops[0])]
+    clips = any(window.padding) or any(s > k for s, k in zip(window.stride, window.kernel, strict=True))
+    if method != "MAX" or len(tops) > 1 or (ceil and clips):
+        _fixed(e, e.x.dims[2:])
+    options: dict[str, Any] = {"kernel_shape": window.kernel, "strides": window.stride}
+    return [g.add("MaxPool", [x], tops[0], pads=[*window.pad, *_behind(window)], ceil_mode=int(ceil), **options)]
+
+
+@translate.register
+def _(operation: ops.Pooling, g: Builder, e: Entry) -> None:
+    if operation.method not in ("MAX", "AVE"):
+        raise refuse(e.where, e.layer, f"pools by {operation.method}, which is not computed here")
+    tops = [value.name for value in e.writes]
+    pooled(g, e, e.x.name, operation.window, operation.method, ceil=operation.ceil, tops=tops)
+
+
+@translate.register
+def _(operation: ops.SPP, g: Builder, e: Entry) -> None:
+    if operation.method not in ("MAX", "AVE"):
+        raise refuse(e.where, e.layer, f"pools by {operation.method}, which is not computed here")
+    _fixed(e, e.x.dims[1:])
+    if len(operation.windows) == 1:
+        pooled(g, e, e.x.name, operation.windows[0], operation.method, ceil=True, tops=[e.y.name])
+        return
+    levels = [
+        g.add("Flatten", pooled(g, e, e.x.name, window, operation.method, ceil=True, tops=[""]), axis=1)
+        for window in operation.windows
+    ]
+    g.add("Concat", levels, e.y.name, axis=1)
+
+
+@translate.register
+def _(operation: ops.LRN, g: Builder, e: Entry) -> None:
+    if not operation.within:
+        g.add(
+            "LRN",
+            [e.x.name],
+            e.y.name,
+            size=operation.size,
+            alpha=operation.alpha,
+            beta=operation.beta,
+            bias=operation.k,
+        )
+        return
+    half, size = operation.size // 2, operation.size
+    squares = g.add("Mul", [e.x.name, e.x.name])
+    mean = g.add(
+        "AveragePool", [squares], kernel_shape=[size] * 2, strides=[1, 1], pads=[half] * 4, count_include_pad=1
+    )
+    inner = g.add("Add", [g.add("Mul", [mean, g.number(operation.alpha)]), g.number(1.0)])
+    g.add("Mul", [e.x.name, g.add("Pow", [inner, g.number(-operation.beta)])], e.y.name)

@@ -1,0 +1,104 @@
+"""The net that is exported: a twin of the caller's in phase TEST, which shares its parameters."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from .. import ops
+from .._core import RNG
+from ..errors import CaffeError, CaffeWarning
+from ..net import Net
+from ..schema import NetState, enum
+
+__all__ = ["twin"]
+
+
+def twin(net: Net, **shapes: tuple[int, ...]) -> Net:
+    """A net as `net` in phase TEST, with its parameters; nothing that it does is seen in `net`.
+
+    Parameters
+    ----------
+    **shapes
+        For inputs by name; without them those of the caller's net, where that has the input.
+
+    Raises
+    ------
+    CaffeError
+        If the net has no phase TEST, has a layer there that `net` has no parameters for, or holds no values.
+    """
+    state = NetState()
+    state.CopyFrom(net.state)
+    state.phase = enum("Phase")["TEST"]
+    with warnings.catch_warnings():
+        # the caller's net has said it already
+        warnings.simplefilter("ignore", CaffeWarning)
+        made = _of_state(net, state)
+    # what the caller gave another shape than the prototxt has
+    reshaped = {
+        name: blob.shape
+        for step in net.steps
+        if not step.bottoms
+        for name, blob, planned in zip(step.layer.tops, step.tops, step.setup.tops, strict=True)
+        if blob.shape != planned
+    }
+    for step in made.steps:
+        if not step.bottoms:
+            for name, blob in zip(step.layer.tops, step.tops, strict=True):
+                blob.reshape(shapes.get(name) or reshaped.get(name) or blob.shape)
+                step.setup.tops = [top.shape for top in step.tops]
+    made.reshape()
+    _share(made, net)
+    return made
+
+
+def _of_state(net: Net, state: Any) -> Net:
+    first = net.steps[0].layer if net.steps else None
+    try:
+        return Net.of_state(
+            net.source,
+            state,
+            RNG(0),
+            inputs=None if first is None else first.inputs,
+            dtype=net.dtype,
+            caffe=net.caffe,
+            allowed=net.allowed,
+            fill=False,
+            max_bytes=None,
+            threads=1,
+            weights=None,
+            readers=set(),
+            python=None if first is None else first.python,
+        )
+    except CaffeError as error:
+        if net.phase == "TEST":
+            raise
+        raise CaffeError(f"the net is exported as it is in phase TEST, and has none: {error}") from None
+
+
+def _share(made: Net, net: Net) -> None:
+    same = [step.layer.name for step in made.steps] == [step.layer.name for step in net.steps]
+    by_name = {step.layer.name: step for step in reversed(net.steps)}
+    for i, step in enumerate(made.steps):
+        if not step.layer.blobs:
+            continue
+        other = net.steps[i] if same else by_name.get(step.layer.name)
+        ours = [blob.shape for blob in step.layer.blobs]
+        theirs = None if other is None else [blob.shape for blob in other.layer.blobs]
+        if other is None or ours != theirs:
+            raise CaffeError(
+                f"{step.where}: in phase TEST it has parameters of shapes {ours}, in the net given "
+                f"{'there is no such layer' if theirs is None else f'of {theirs}'}\n"
+                'set the net up with phase="TEST" and its weights'
+            )
+        for blob, owner in zip(step.layer.blobs, other.layer.blobs, strict=True):
+            if _changes(step.setup.operation):
+                blob.without_data("")
+                blob.allocate()[...] = owner.data
+            else:
+                blob.share_data(owner)
+
+
+def _changes(operation: Any) -> bool:
+    """Whether a forward pass writes to the parameters."""
+    return isinstance(operation, (ops.BatchNorm, ops.MovingBN)) and not operation.stored
