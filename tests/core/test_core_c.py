@@ -22,14 +22,23 @@ def build(tmp_path_factory):
     if not compiler or not CORE.is_dir():
         pytest.skip("NOT RUN: no C compiler or no csrc/, so the C core was not tried by itself")
 
+    folder = tmp_path_factory.mktemp("c")
+    sources = sorted(CORE.rglob("*.c"))
+
     @cache
-    def compile_one(name, *sources):
-        program = tmp_path_factory.mktemp("c") / name
-        subprocess.run(
-            [compiler, *FLAGS, "-pthread", f"-I{CORE}", *sources, TESTS / "c" / f"{name}.c", "-o", program, "-lm"],
-            check=True,
-        )
-        return program
+    def objects():
+        made = [folder / f"{'_'.join(source.relative_to(CORE).parts)}.o" for source in sources]
+        for source, to in zip(sources, made, strict=True):
+            subprocess.run([compiler, *FLAGS, f"-I{CORE}", "-c", source, "-o", to], check=True)
+        return made
+
+    @cache
+    def compile_one(name, without=None):
+        """A program of tests/c over the whole core, but for one file of it where the program includes that."""
+        core = [made for made in objects() if made.name != without]
+        program = [TESTS / "c" / f"{name}.c", "-o", folder / name]
+        subprocess.run([compiler, *FLAGS, "-pthread", f"-I{CORE}", *core, *program, "-lm"], check=True)
+        return folder / name
 
     return compile_one
 
@@ -37,7 +46,7 @@ def build(tmp_path_factory):
 @pytest.fixture(scope="module")
 def goldens(build):
     text = subprocess.run([sys.executable, TESTS / "c" / "streams.py"], capture_output=True, check=True).stdout
-    return build("goldens", *sorted(CORE.rglob("*.c"))), text
+    return build("goldens"), text
 
 
 @pytest.mark.parametrize("simd", ["portable", "avx2", "avx512", "neon"])
@@ -52,7 +61,7 @@ def test_goldens(goldens, simd):
 
 @pytest.mark.parametrize("simd", ["portable", "avx2", "avx512", "neon"])
 def test_teams(build, simd):
-    done = subprocess.run([build("teams", *sorted(CORE.rglob("*.c"))), simd], capture_output=True, text=True)
+    done = subprocess.run([build("teams"), simd], capture_output=True, text=True)
     if done.returncode == 77:
         pytest.skip(f"NOT RUN: this machine has no {simd}")
     assert done.returncode == 0, done.stdout
@@ -62,7 +71,7 @@ def test_teams(build, simd):
 @pytest.mark.parametrize("simd", ["avx2", "avx512", "neon"])
 def test_verdicts_at_their_margins(build, simd):
     # normal.c is part of the program, since what decides draw by draw is not visible outside
-    program = build("margins", *(path for path in sorted(CORE.rglob("*.c")) if path.name != "normal.c"))
+    program = build("margins", without="normal.c.o")
     done = subprocess.run([program, simd], capture_output=True, text=True)
     if done.returncode == 77:
         pytest.skip(f"NOT RUN: this machine has no {simd}")
