@@ -501,3 +501,83 @@ def test_a_search_that_is_stopped_leaves_no_thread_behind(tmp_path):
         cf.search_seed({"a": net.params["a"]}, path, progress=stop, seeds=range(5, 2**32))
     assert threading.active_count() == before
     assert reached[1] > reached[0] > 5
+
+
+# --- every age of Caffe ----------------------------------------------------------------------------------------------
+
+LENET = "examples/mnist/lenet_train_test.prototxt"
+IMAGE = {"data": (1, 28, 28)}
+
+
+def test_a_stranger_s_snapshot_gives_its_seed(golden, root):
+    snapshot = golden / "real" / "lenet_iter_0_of_2018.caffemodel"
+    search = cf.search_seed(snapshot, root / LENET, inputs=IMAGE)
+    assert search.seed == 3778934211
+    assert search.found[0].caffes == ("rc3",)
+    assert (len(search.found[0].same), search.found[0].changed) == (8, {})
+    assert "filled by Caffe rc3, not master" in str(search)
+    assert cf.find_seed(snapshot, root / LENET, inputs=IMAGE, caffe="rc3") == 3778934211
+    # held to today's Caffe alone, it tells how far its blobs are from their places, and why
+    today = cf.search_seed(snapshot, root / LENET, inputs=IMAGE, caffe="master")
+    assert today.seed is None
+    assert today.shifted == {3778934211: {"conv2/0": 1, "ip1/0": 1, "ip2/0": 1}}
+    assert "conv2/0, ip1/0, ip2/0 1 draw late" in str(today)
+    assert "search again with --caffe rc3" in str(today)
+
+
+@pytest.mark.parametrize("caffe", ["v0.9999", "rc", "rc2", "rc3", "1.0", "master"])
+def test_every_revision_is_searched(root, caffe):
+    net = cf.Net(root / LENET, rng=20180816, inputs=IMAGE, caffe=caffe)
+    search = cf.search_seed(net.params, root / LENET, inputs=IMAGE)
+    assert search.seed == 20180816
+    assert caffe in search.found[0].caffes
+    assert not search.found[0].changed
+
+
+def test_a_revision_that_refuses_the_net_is_left_out(tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'input: "x" input_shape { dim: 2 dim: 700 } layer { name: "bn" type: "BatchNorm" bottom: "x" top: "y" }\n'
+        'layer { name: "ip" type: "InnerProduct" bottom: "y" top: "ip"\n'
+        '  inner_product_param { num_output: 9 weight_filler { type: "xavier" } } }'
+    )
+    net = cf.Net(path, rng=77)
+    assert cf.find_seed(net.params, path) == 77
+    with pytest.raises(cf.CaffeError, match="BatchNorm; it came with rc3"):
+        cf.find_seed(net.params, path, caffe="rc2")
+
+
+def shifted_by(tmp_path, before, after):
+    """The text of a search among weights of a net that has `before` where the searched one has `after`."""
+    layers = (
+        'input: "x" input_shape { dim: 2 dim: 60 }\n%s\n'
+        'layer { name: "a" type: "InnerProduct" bottom: "x" top: "a"\n'
+        '  inner_product_param { num_output: 90 weight_filler { type: "xavier" } } }\n'
+        'layer { name: "b" type: "InnerProduct" bottom: "a" top: "b"\n'
+        '  inner_product_param { num_output: 80 weight_filler { type: "xavier" } } }'
+    )
+    for name, text in (("before", before), ("after", after)):
+        (tmp_path / f"{name}.prototxt").write_text(layers % text)
+    inputs = {"d": (3, 8, 8)} if '"d"' in before else None
+    net = cf.Net(tmp_path / "before.prototxt", rng=31337, inputs=inputs)
+    weights = {"a": net.params["a"], "b": net.params["b"]}
+    search = cf.search_seed(weights, tmp_path / "after.prototxt", inputs=inputs)
+    assert search.seed is None
+    return search
+
+
+def test_shifts_are_explained(tmp_path):
+    extra = (
+        'layer { name: "c" type: "InnerProduct" bottom: "x" top: "c"\n'
+        '  inner_product_param { num_output: 7 weight_filler { type: "xavier" } } }'
+    )
+    late = shifted_by(tmp_path, extra, "")
+    assert late.shifted == {31337: {"a/0": 420, "b/0": 420}}
+    assert "before a/0 Caffe drew 420 more than this net does: a layer that draws" in str(late)
+    early = shifted_by(tmp_path, "", extra)
+    assert early.shifted == {31337: {"a/0": -420, "b/0": -420}}
+    assert "as many as layer 'c' takes for weight xavier, so this was not drawn" in str(early)
+    data = 'layer { name: "d" type: "Data" top: "d" data_param { source: "none" batch_size: 1 }%s }'
+    few = shifted_by(tmp_path, data % "", data % " transform_param { mirror: true }")
+    assert few.shifted == {31337: {"a/0": -2, "b/0": -2}}
+    assert "so few are a data layer's" in str(few)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import fillers
-from ..errors import CaffeError
+from ..errors import CaffeError, CaffeWarning
 from ..net import Net
 from .strategies import Filled
 
@@ -49,15 +50,14 @@ def _of_type(array: _Array, real: type[np.floating[Any]]) -> _Array:
 
 
 class SeededNet:
-    """The net that the weights belong to, to be filled from any seed."""
+    """The net that the weights belong to, to be filled from any seed by any revision of Caffe."""
 
-    def __init__(
-        self, source: Any, dtype: Any, phase: str, level: int, stages: Sequence[str], inputs: Any, caffe: str
-    ) -> None:
+    def __init__(self, source: Any, dtype: Any, phase: str, level: int, stages: Sequence[str], inputs: Any) -> None:
         from .. import prototxt, schema
 
-        self.source, self.caffe = source, caffe
-        self.common: dict[str, Any] = {"inputs": inputs, "caffe": caffe, "dtype": dtype}
+        self.source = source
+        self.common: dict[str, Any] = {"inputs": inputs, "dtype": dtype}
+        self.told = False
         self.state: dict[str, Any] = {"phase": phase, "level": level, "stages": stages}
         self.path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
         if isinstance(source, prototxt.Text) and source.message.DESCRIPTOR.name == "SolverParameter":
@@ -76,12 +76,46 @@ class SeededNet:
             self.solver.train_state.level = level
             self.solver.train_state.stage.extend(stages)
 
-    def __call__(self, seed: int, boost: str, fill: bool) -> Net:
+    def __call__(self, seed: int, boost: str, caffe: str, fill: bool) -> Net:
+        with warnings.catch_warnings():
+            if self.told:  # what there is to tell of the net
+                warnings.simplefilter("ignore", CaffeWarning)
+            net = self._built(seed, boost, caffe, fill)
+            self.told = True
+        return net
+
+    def _built(self, seed: int, boost: str, caffe: str, fill: bool) -> Net:
+        common = {"rng": seed, "boost": boost, "caffe": caffe, "fill": fill, **self.common}
         if self.solver is None:
-            return Net(self.source, rng=seed, boost=boost, fill=fill, **self.common, **self.state)
+            return Net(self.source, **common, **self.state)
         from ..training import Solver
 
-        return Solver(self.solver, beside=self.path, rng=seed, boost=boost, fill=fill, **self.common).net
+        return Solver(self.solver, beside=self.path, **common).net
+
+    def revisions(self, names: Sequence[str], boost: str) -> list[list[str]]:
+        """The revisions that can set up this net, those together that fill it alike.
+
+        Raises
+        ------
+        CaffeError
+            If none of them can: what the first says.
+        """
+        groups: dict[Any, list[str]] = {}
+        refused: list[CaffeError] = []
+        for caffe in names:
+            try:
+                net = self(0, boost, caffe, False)
+            except CaffeError as error:
+                refused.append(error)
+                continue
+            rows = [
+                (row["layer"], row["index"], _bare(row["shape"]), str(row["filler"]), row["start"], row["std"])
+                for row in net.fills()
+            ]
+            groups.setdefault(tuple(rows), []).append(caffe)
+        if not groups:
+            raise refused[0]
+        return list(groups.values())
 
 
 @dataclass(frozen=True)
@@ -92,6 +126,12 @@ class Candidate:
     filler: str
     values: _Array
     filled: Filled
+
+    @property
+    def mark(self) -> tuple[Any, ...]:
+        """The same for two of which one search does: equal values by an equal filler from equal places."""
+        plan = self.filled.plan
+        return (self.name, plan.draw, plan.a, plan.b, plan.keep, tuple(self.filled.starts.items()))
 
     @property
     def latest(self) -> int:
@@ -125,11 +165,11 @@ class Candidate:
 
 
 def candidates(
-    given: dict[str, list[_Array]], seeded: SeededNet, layer: str | None, profiles: Sequence[str]
+    given: dict[str, list[_Array]], seeded: SeededNet, layer: str | None, profiles: Sequence[str], caffe: str
 ) -> list[Candidate]:
     """The blobs to search by, in the order in which they are drawn."""
     # after a gaussian, where a blob's draws begin depends on the seed: so three seeds are tried
-    rows = {boost: [seeded(seed, boost, False).fills() for seed in range(3)] for boost in profiles}
+    rows = {boost: [seeded(seed, boost, caffe, False).fills() for seed in range(3)] for boost in profiles}
     first = rows[profiles[0]][0]
     drawing = [i for i, row in enumerate(first) if row["draws"] and not row["shared_with"]]
     if layer is not None:
@@ -149,7 +189,7 @@ def candidates(
             lacking.append(f"{name} has shape {array.shape} in the weights, {shape} in the net")
             continue
         values = array.reshape(shape)
-        plan = fillers.plan(row["filler"], shape, values.dtype, seeded.caffe)
+        plan = fillers.plan(row["filler"], shape, values.dtype, caffe)
         if plan.finish is not None:
             lacking.append(
                 f"{row['filler']['type']} changes what it draws, so the values of {name} do not show the draws"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .. import fillers
 from .._core import RNG
 from .candidates import Candidate, SeededNet, shaped
+from .clues import draws_per_value
 from .result import FoundSeed, SeedSearch
 from .strategies import Hit
 
@@ -27,9 +28,15 @@ class Judge:
     """Compares seeds' fills with the blob's next values, then with the whole net; enters those that agree."""
 
     def __init__(
-        self, given: dict[str, list[_Array]], seeded: SeededNet, candidate: Candidate, search: SeedSearch
+        self,
+        given: dict[str, list[_Array]],
+        seeded: SeededNet,
+        revisions: Sequence[Sequence[str]],
+        candidate: Candidate,
+        search: SeedSearch,
     ) -> None:
         self.given, self.seeded, self.candidate, self.search = given, seeded, candidate, search
+        self.revisions = revisions  # those together that fill the net alike, the candidate's own first
         self.agreeing: set[int] = set()
 
     @property
@@ -46,10 +53,21 @@ class Judge:
             if hit.seed not in self.agreeing and any(self._continues(hit, boost) for boost in hit.boosts):
                 self.agreeing.add(hit.seed)
                 if not self._enter(hit.seed) and self.candidate.filled.count >= _ENOUGH:
+                    self._enter_shifted(hit)
                     self.tried(
                         f"seed {hit.seed} gives its values {hit.i} on from draw {hit.draw} on, but this net has them "
                         "elsewhere: what is drawn before is another"
                     )
+
+    def _enter_shifted(self, hit: Hit) -> None:
+        """Note how far from its place in this net the blob was drawn, where that can be told."""
+        filled = self.candidate.filled
+        boost = next((each for each in hit.boosts if each in filled.starts), "")
+        kind = next((kind for kind, boosts in filled.kinds().items() if boost in boosts), "")
+        here = filled.starts.get(boost, range(0))
+        if kind == "uniform" and len(here) == 1:
+            place = hit.draw - draws_per_value(kind, filled.values.dtype) * hit.i
+            self.search.shifted.setdefault(hit.seed, {})[self.candidate.name] = place - here.start
 
     def _continues(self, hit: Hit, boost: str) -> bool:
         """Whether the draws also give the values that follow; some of those may have been changed."""
@@ -71,23 +89,32 @@ class Judge:
 
     def _enter(self, seed: int) -> bool:
         """Fill the net from this seed, by every profile; keep the seed if that gives at least half of the blob."""
-        found = [each for boost in self.candidate.filled.starts if (each := self._filled(seed, boost)) is not None]
+        found = [
+            each
+            for revisions in self.revisions
+            for boost in self.candidate.filled.starts
+            if (each := self._filled(seed, boost, tuple(revisions))) is not None
+        ]
         if found:
             best = max(rank for rank, _ in found)
             ties = [each for rank, each in found if rank == best]
+            ties = [each for each in ties if each.caffes == ties[0].caffes]
             boosts = tuple(boost for each in ties for boost in each.boosts)
             self.search.blob = self.candidate.name
             self.search.found.append(replace(ties[0], boosts=boosts))
             self.search.found.sort(key=lambda each: (len(each.places), -len(each.same), each.seed))
         return bool(found)
 
-    def _filled(self, seed: int, boost: str) -> tuple[tuple[int, int], FoundSeed] | None:
+    def _filled(self, seed: int, boost: str, caffes: tuple[str, ...]) -> tuple[tuple[int, int], FoundSeed] | None:
         """Which weights are this fill, and its rank among others; None if the blob is not."""
         from ..weights import compare
 
         layer, index = self.candidate.name.rsplit("/", 1)
-        net = self.seeded(seed, boost, True)
-        expected = net.params[layer][int(index)].data
+        net = self.seeded(seed, boost, caffes[0], True)
+        blobs = net.params.get(layer, [])
+        if int(index) >= len(blobs) or blobs[int(index)].count() != self.candidate.values.size:
+            return None
+        expected = blobs[int(index)].data.reshape(self.candidate.values.shape)
         same = _same(self.candidate.values, expected)
         drawn = self.candidate.filled.drawn
         if not self._agree(int(np.count_nonzero(same.reshape(-1) & drawn)), int(np.count_nonzero(drawn))):
@@ -97,7 +124,7 @@ class Judge:
         report = compare(shaped(self.given, net), net.params)
         held = [blob.name for blob in report if blob]
         changed = {blob.name: blob.count for blob in report if blob.status == "differs"}
-        return (-differ.size, len(held)), FoundSeed(seed, (boost,), held, changed, places)
+        return (-differ.size, len(held)), FoundSeed(seed, (boost,), held, changed, places, caffes)
 
 
 def _same(shown: _Array, expected: _Array) -> npt.NDArray[np.bool_]:

@@ -22,6 +22,8 @@ class FoundSeed:
         The others: how many of their values differ.
     places : list of tuple of int
         Where the blob that was searched by differs from the fill: the first thousand places; empty if it does not.
+    caffes : tuple of str
+        The revisions of Caffe, of those that were tried, by which the weights are this fill.
     """
 
     seed: int
@@ -29,6 +31,7 @@ class FoundSeed:
     same: list[str]
     changed: dict[str, int]
     places: list[tuple[int, ...]]
+    caffes: tuple[str, ...] = ("master",)
 
 
 @dataclass
@@ -47,6 +50,11 @@ class SeedSearch:
         Blobs whose values look like their filler's, so that one of its seeds may have made them.
     misfits : list of str
         Blobs whose values can't have come of their filler: trained ones, most likely.
+    shifted : dict of int to dict of str to int
+        Seeds that give blobs at other places of the stream than this net has them at, by no revision of Caffe that was
+        tried: for each seed the blobs, and how many draws later they were made.
+    explained : dict of int to str
+        For each of these seeds what would shift its blobs so.
     """
 
     blob: str = ""
@@ -54,6 +62,8 @@ class SeedSearch:
     tried: list[str] = field(default_factory=list)
     fitting: list[str] = field(default_factory=list)
     misfits: list[str] = field(default_factory=list)
+    shifted: dict[int, dict[str, int]] = field(default_factory=dict)
+    explained: dict[int, str] = field(default_factory=dict)
 
     @property
     def seed(self) -> int | None:
@@ -63,9 +73,15 @@ class SeedSearch:
     def __str__(self) -> str:
         if not self.found:
             fitting = [f"{', '.join(self.fitting)}: values look like their filler's"] if self.fitting else []
-            return "\n".join(["no seed found", *self.tried, *fitting, *self.misfits, *_REASONS])
+            reasons = self._shifts() or list(_REASONS)
+            return "\n".join(["no seed found", *self.tried, *fitting, *self.misfits, *reasons])
         best, blob = self.found[0], self.blob
         lines = [f"seed {best.seed}", f"found by {blob}, with Boost {' or '.join(best.boosts)}"]
+        if "master" not in best.caffes:
+            lines.append(
+                f"filled by Caffe {' or '.join(best.caffes)}, not master: have it again by --caffe {best.caffes[0]} "
+                f"or caffe={best.caffes[0]!r}"
+            )
         lines += [f"{blob} differs at [{', '.join(map(str, place))}]" for place in best.places[:8]]
         if len(best.places) > 8:
             lines.append(f"{blob} differs at {best.changed[blob] - 8} places more")
@@ -74,6 +90,22 @@ class SeedSearch:
             lines.append(f"{len(self.found) - 1} more seeds give {blob} too: {', '.join(others)}")
         lines.append(f"{len(best.same)} of {len(best.same) + len(best.changed)} blobs hold their initial bits")
         return "\n".join(lines)
+
+    def _shifts(self) -> list[str]:
+        """What the blobs say that agree on a seed, but at other places."""
+        lines = []
+        for seed, blobs in sorted(self.shifted.items(), key=lambda item: -len(item[1])):
+            by: dict[int, list[str]] = {}
+            for blob, shift in blobs.items():
+                by.setdefault(shift, []).append(blob)
+            places = "; ".join(
+                f"{', '.join(names)} {abs(shift)} draw{'s'[: abs(shift) - 1]} {'late' if shift > 0 else 'early'}"
+                for shift, names in by.items()
+            )
+            lines.append(f"seed {seed} made them all the same, at other places than this net has them: {places}")
+            if seed in self.explained:
+                lines.append(self.explained[seed])
+        return lines
 
 
 _REASONS = (

@@ -8,14 +8,17 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from ..errors import CaffeError
+from ..revisions import REVISIONS
 from . import strategies
 from .candidates import SeededNet, candidates, read
 from .judge import Judge
 from .result import SeedSearch
+from .shifts import explained
 
 __all__ = ["find_seed", "search_seed"]
 
 PROFILES = ("1.74", "1.58", "1.54")  # one of each kind of Boost
+_TURN = 2**25  # so many seeds are tried by one blob before it is another's turn
 _MANY = 1000  # so many seeds show that a blob tells little
 
 
@@ -28,7 +31,7 @@ class SearchOptions(TypedDict, total=False):
     stages: Sequence[str]
     inputs: Mapping[str, Any] | None
     boost: str | None
-    caffe: str
+    caffe: str | None
     seeds: range
     threads: int | None
     progress: Callable[[int, int], None] | None
@@ -44,7 +47,7 @@ def search_seed(
     stages: Sequence[str] = (),
     inputs: Mapping[str, Any] | None = None,
     boost: str | None = None,
-    caffe: str = "master",
+    caffe: str | None = None,
     seeds: range = range(2**32),
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -59,10 +62,12 @@ def search_seed(
         The net that they belong to, or its solver.
     layer : str, optional
         The layer to search by, or one blob of it as ``layer/index``; by default every layer that draws.
-    phase, level, stages, inputs, caffe : optional
+    phase, level, stages, inputs : optional
         As for `Net`.
     boost : str, optional
         The Boost of that Caffe; by default one of each kind is tried.
+    caffe : str, optional
+        The revision of Caffe; by default every one is tried.
     seeds : range, optional
         Where to search; by default everywhere.
     threads : int, optional
@@ -101,22 +106,38 @@ def search_seed(
         raise CaffeError(f"seeds is a range of step 1 within 0..2**32, got {seeds!r}")
     given = read(weights)
     double = any(array.dtype == np.float64 for arrays in given.values() for array in arrays)
-    seeded = SeededNet(net, np.float64 if double else np.float32, phase, level, stages, inputs, caffe)
+    seeded = SeededNet(net, np.float64 if double else np.float32, phase, level, stages, inputs)
+    profiles = (boost,) if boost else PROFILES
+    groups = seeded.revisions((caffe,) if caffe else REVISIONS[::-1], profiles[0])
     search = SeedSearch()
-    left = []
-    for candidate in candidates(given, seeded, layer, (boost,) if boost else PROFILES):
-        misfit = candidate.misfit()
-        if misfit:
-            search.misfits.append(misfit)
-            continue
-        search.fitting.append(candidate.name)
-        judge = Judge(given, seeded, candidate, search)
-        if not _search_at_once(candidate.filled, seeds, judge):
-            left.append(judge)
-        if search.found:
-            return search
-    if left:
-        _search_one_by_one(min(left, key=lambda judge: judge.candidate.latest), seeds, threads, progress)
+    left: list[Judge] = []
+    seen: set[Any] = set()
+    for own in groups:
+        revisions = [own, *(group for group in groups if group is not own)]
+        waiting = []
+        for candidate in candidates(given, seeded, layer, profiles, own[0]):
+            if candidate.mark in seen:
+                continue  # another revision fills it alike
+            seen.add(candidate.mark)
+            misfit = candidate.misfit()
+            if misfit:
+                search.misfits.append(misfit)
+                continue
+            search.fitting.append(candidate.name)
+            judge = Judge(given, seeded, revisions, candidate, search)
+            if not _search_at_once(candidate.filled, seeds, judge):
+                waiting.append(judge)
+            if search.found:
+                return search
+        if waiting:
+            left.append(min(waiting, key=lambda judge: judge.candidate.latest))
+    search.misfits, search.fitting = list(dict.fromkeys(search.misfits)), list(dict.fromkeys(search.fitting))
+    if search.shifted:
+        # no seed tried one by one can be another's
+        others = [name for name in REVISIONS[::-1] if not any(name in group for group in groups)]
+        search.explained = explained(search.shifted, seeded, profiles[0], groups[0][0], others)
+    elif left:
+        _search_one_by_one(left, seeds, threads, progress)
     return search
 
 
@@ -169,21 +190,30 @@ def _search_at_once(filled: strategies.Filled, seeds: range, judge: Judge) -> bo
 
 
 def _search_one_by_one(
-    judge: Judge, seeds: range, threads: int | None, progress: Callable[[int, int], None] | None
+    judges: list[Judge], seeds: range, threads: int | None, progress: Callable[[int, int], None] | None
 ) -> None:
-    kinds, parts = strategies.one_by_one(judge.candidate.filled, seeds, threads)
-    if not kinds:
-        raise CaffeError(
-            f"{judge.candidate.name} tells too little of the draws that made it: its values keep too few digits"
-        )
+    """Try every seed, by one blob of each group of revisions that fill the net alike."""
+    # several take turns, so that all seeds below some are done by each
+    step = len(seeds) if len(judges) == 1 else _TURN
+    kinds: dict[Judge, list[str]] = {}
     done = seeds.start
-    for done, hits in parts:
-        judge.consider(hits)
-        if judge.settled or len(judge.search.found) > _MANY:
-            break
-        if progress is not None:
-            progress(done, seeds.stop)
-    judge.tried(f"{_described(range(seeds.start, done))} one by one ({', '.join(kinds)})")
+    for begin in range(seeds.start, seeds.stop, max(step, 1)):
+        part = range(begin, min(begin + step, seeds.stop))
+        for judge in judges:
+            kinds[judge], hits_of = strategies.one_by_one(judge.candidate.filled, part, threads)
+            if not kinds[judge]:
+                raise CaffeError(
+                    f"{judge.candidate.name} tells too little of the draws that made it: its values keep too few digits"
+                )
+            for done, hits in hits_of:
+                judge.consider(hits)
+                if judge.settled or len(judge.search.found) > _MANY:
+                    judge.tried(f"{_described(range(seeds.start, done))} one by one ({', '.join(kinds[judge])})")
+                    return
+                if progress is not None and judge is judges[-1]:
+                    progress(done, seeds.stop)
+    for judge in judges:
+        judge.tried(f"{_described(range(seeds.start, done))} one by one ({', '.join(kinds.get(judge, ()))})")
 
 
 def _described(seeds: range) -> str:

@@ -1,0 +1,55 @@
+"""What would have moved the draws of blobs that a seed gives at other places than the net has them at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import CaffeError
+from ..net import Net
+from .candidates import SeededNet
+
+__all__ = ["explained"]
+
+_DATA = 3  # so many draws at most a data layer makes beside its parameters, of which it has none
+
+
+def explained(
+    shifted: Mapping[int, Mapping[str, int]], seeded: SeededNet, boost: str, tried: str, others: Sequence[str]
+) -> dict[int, str]:
+    """For each seed, what would shift its blobs so: one of the `others`, revisions not tried, or a layer's draws."""
+    net = seeded(0, boost, tried, False)
+    here = _places(net)
+    found: dict[int, str] = {}
+    for caffe in others:
+        try:
+            there = _places(seeded(0, boost, caffe, False))
+        except CaffeError:
+            continue
+        for seed, blobs in shifted.items():
+            if all(there.get(blob, -1) == here[blob] + shift for blob, shift in blobs.items()):
+                found.setdefault(seed, f"Caffe {caffe} draws so: search again with --caffe {caffe} or caffe={caffe!r}")
+    return {seed: found.get(seed) or _explained(blobs, net, here) for seed, blobs in shifted.items()}
+
+
+def _places(net: Net) -> dict[str, Any]:
+    return {f"{row['layer']}/{row['index']}": row["start"] for row in net.fills()}
+
+
+def _explained(blobs: Mapping[str, int], net: Net, here: Mapping[str, Any]) -> str:
+    first = min(blobs, key=lambda blob: here[blob])
+    shift = blobs[first]
+    told = f"before {first} Caffe drew {abs(shift)} {'more' if shift > 0 else 'less'} than this net does: "
+    if abs(shift) <= _DATA:
+        return (
+            f"{told}so few are a data layer's (for mirror, crop_size, shuffle and its threads), which a fork of Caffe, "
+            "or this layer in another form, draws otherwise"
+        )
+    for layer in net.layers:
+        for draw in layer.draws:
+            if draw.start < here[first] and draw.count == abs(shift):
+                how = "was drawn twice, or by one more layer like it" if shift > 0 else "was not drawn"
+                return f"{told}as many as layer {layer.name!r} takes for {draw.what}, so this {how}"
+    if shift > 0:
+        return f"{told}a layer that draws, or another net, stood there, which this prototxt lacks"
+    return f"{told}the layers there were others, or had no filler that draws"
