@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -151,4 +152,6 @@ def test_command(prototxt, tmp_path):
     done = runner.invoke(main, ["draw", str(prototxt), "-o", str(tmp_path / "n.svg"), "--phase", "TEST", "--lr-mult"])
     assert (done.exit_code, done.output) == (0, f"wrote {tmp_path / 'n.svg'}\n")
     assert "lr mult" in (tmp_path / "n.svg").read_text()
+    done = runner.invoke(main, ["draw", str(prototxt), "-o", str(tmp_path / "n.dot"), "--json"])
+    assert json.loads(done.output) == {"net": str(prototxt), "output": str(tmp_path / "n.dot")}
     assert runner.invoke(main, ["draw", str(prototxt), "-o", str(tmp_path / "n.xyz")]).exit_code == 1

@@ -6,6 +6,9 @@ import click
 
 import caffe_fillers as cf
 
+from .options import as_json_option
+from .output import print_json
+
 __all__ = ["command"]
 
 
@@ -21,10 +24,14 @@ __all__ = ["command"]
     help="The way of the data: from top to bottom, left to right ...",
 )
 @click.option("--lr-mult", is_flag=True, help="Show the learning rate multipliers.")
-def command(net: str, output: str, phase: str | None, rankdir: str, lr_mult: bool) -> None:
+@as_json_option
+def command(net: str, output: str, phase: str | None, rankdir: str, lr_mult: bool, as_json: bool) -> None:
     """Draw a prototxt: layers, the blobs between them, and what each layer does.
 
     Example: caffe-fillers draw train_val.prototxt -o net.svg --phase TRAIN
     """
     cf.draw(net, output, rankdir=rankdir, phase=phase, lr_mult=lr_mult)
-    click.echo(f"wrote {output}")
+    if as_json:
+        print_json({"net": net, "output": output})
+    else:
+        click.echo(f"wrote {output}")
