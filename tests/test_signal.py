@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 import runpy
 import sys
 import warnings
@@ -157,28 +158,34 @@ def test_batch_normalisation_makes_gradients_grow_by_pi_over_pi_minus_1(tmp_path
 )
 def test_fans_are_those_of_the_sums(tmp_path: Path, layer: str, shape: tuple[int, ...]) -> None:
     """Count the connections: with weights and inputs of 1, each output says how many inputs it has."""
-    net = build(tmp_path, over(shape, layer))
-    weight = net.params["y"][0]
-    weight.data[...] = 1
-    for bias in net.params["y"][1:]:
-        bias.data[...] = 0
+    net, counted = build(tmp_path, over(shape, layer)), connections(tmp_path, layer, shape)
     (row,) = cf.signal(net).layers
-    x = np.ones(shape, np.float32)
-    net.blobs["x"].data[...] = x
-    y = net.forward()["y"]
-    connections = float(y.sum(dtype=float))
-    fans = true_fans(net.steps[1].setup.operation, weight.shape, shape, net.blobs["y"].shape)
+    fans = true_fans(net.steps[1].setup.operation, net.params["y"][0].shape, shape, net.blobs["y"].shape)
     assert fans is not None
-    assert row.fan_in == pytest.approx(fans.into)
-    assert connections == pytest.approx(y.size * fans.into * fans.inside)
-    # away from borders an output has as many inputs as it ever can; a deconvolution's share them out unevenly
-    if "Deconvolution" not in layer:
-        assert y.max() <= fans.into
-    ratio = y.size / x.size
-    if "stride" not in layer and "pad" not in layer and "kernel" not in layer:
-        assert row.fan_out == pytest.approx(fans.into * ratio)
-    caffe = cf.fans(weight.shape)
-    assert (row.caffe_fan_in, row.caffe_fan_out) == caffe
+    assert counted["y"].sum() == pytest.approx(counted["y"].size * row.fan_in * fans.inside)
+    assert counted["x"].sum() == counted["y"].sum()
+    assert (row.caffe_fan_in, row.caffe_fan_out) == cf.fans(net.params["y"][0].shape)
+    # away from borders, where each input has as many outputs as it can: on a larger image, over one turn of the stride
+    turn = int(match[1]) if (match := re.search(r"stride: (\d)", layer)) else 1
+    if "convolution_param" in layer:
+        counted = connections(tmp_path, layer, (*shape[:2], *(24 if len(shape) < 5 else 12 for _ in shape[2:])))
+    for blob, fan in (("y", row.fan_in), ("x", row.fan_out)):
+        values = counted[blob]
+        middle = (slice(n // 2, n // 2 + turn) for n in values.shape[2:]) if "convolution_param" in layer else ()
+        assert values[(..., *middle)].mean() == fan
+
+
+def connections(tmp_path: Path, layer: str, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """How many inputs each value of "y" is a sum of, and into how many outputs each value of "x" goes."""
+    net = build(tmp_path, "force_backward: true\n" + over(shape, layer))
+    for blob in net.params["y"]:
+        blob.data[...] = 0
+    net.params["y"][0].data[...] = 1
+    net.blobs["x"].data[...] = 1
+    net.forward()
+    net.blobs["y"].diff[...] = 1
+    net.backward()
+    return {"y": net.blobs["y"].data.astype(float), "x": net.blobs["x"].diff.astype(float)}
 
 
 def test_fan_out_counts_group_and_stride(tmp_path: Path) -> None:
