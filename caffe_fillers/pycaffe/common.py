@@ -34,12 +34,21 @@ __all__ = [
 ]
 
 
+_SEVERITIES = "IWEF"
+
+
+def _from_environment() -> str:
+    """The severity that glog's own variable asks for."""
+    level = os.environ.get("GLOG_minloglevel", "")  # noqa: SIM112
+    return _SEVERITIES[min(int(level), 3)] if level.isdecimal() else "I"
+
+
 class _Process:
     """What Caffe's singleton holds."""
 
     stream: RNG | None = None
     rank = 0
-    severity = "IWEF"[min(max(int(os.environ.get("GLOG_minloglevel") or 0), 0), 3)]  # noqa: SIM112
+    severity = _from_environment()
 
 
 def stream() -> RNG:
@@ -164,8 +173,6 @@ def layer_type_list() -> list[str]:
 
 
 # --- the log ---------------------------------------------------------------------------------------------------------
-
-_SEVERITIES = "IWEF"
 
 
 def init_log(level: int = 0, stderr: bool = False) -> None:

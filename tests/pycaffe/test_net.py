@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import OrderedDict
@@ -278,6 +279,14 @@ def test_modes():
     with pytest.warns(cf.CaffeWarning, match="on the CPU"):
         caffe.set_mode_gpu()
     assert {"Data", "Convolution", "InnerProduct", "Python"} <= set(caffe.layer_type_list())
+
+
+def test_the_environment_says_what_is_logged_before_anything_else():
+    code = "import caffe_fillers.pycaffe as caffe; caffe.log('hello')"
+    for level, said in (("0", True), ("1", False), ("7", False), ("x", True)):
+        env = os.environ | {"GLOG_minloglevel": level}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        assert done.stderr.endswith("] hello\n") == said
 
 
 def test_log(capsys):
