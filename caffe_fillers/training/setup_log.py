@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import text_format
@@ -100,14 +101,29 @@ def _layer_lines(step: Any) -> Iterator[Line]:
             yield "net.cpp:369", f"{layer.name} -> {name} (in-place)"
         else:
             yield "net.cpp:382", f"{layer.name} -> {name}"
-    if layer.type in ("Data", "ImageData"):
-        place = "data_layer.cpp:45" if layer.type == "Data" else "image_data_layer.cpp:90"
-        yield place, f"output data size: {','.join(map(str, step.tops[0].shape))}"
+    if layer.type == "Data":
+        yield "data_layer.cpp:45", f"output data size: {','.join(map(str, step.tops[0].shape))}"
+    elif layer.type == "ImageData":
+        param = layer.message.image_data_param
+        yield "image_data_layer.cpp:38", f"Opening file {param.source}"
+        if param.shuffle:
+            yield "image_data_layer.cpp:53", "Shuffling data"
+        yield "image_data_layer.cpp:63", f"A total of {_lines_of(param.source)} images."
+        yield "image_data_layer.cpp:90", f"output data size: {','.join(map(str, step.tops[0].shape))}"
     elif layer.type == "HDF5Data":
-        yield "hdf5_data_layer.cpp:81", f"Loading list of HDF5 filenames from: {layer.message.hdf5_data_param.source}"
+        source = layer.message.hdf5_data_param.source
+        yield "hdf5_data_layer.cpp:81", f"Loading list of HDF5 filenames from: {source}"
+        yield "hdf5_data_layer.cpp:95", f"Number of HDF5 files: {_lines_of(source)}"
     elif layer.type in ("SoftmaxWithLoss", "InfogainLoss"):
         # it makes a Softmax of its own name
         yield "layer_factory.hpp:77", f"Creating layer {layer.name}"
+
+
+def _lines_of(path: str) -> int:
+    try:
+        return sum(1 for line in Path(path).read_bytes().splitlines() if line.strip())
+    except OSError:
+        return 0  # a layer without a source takes what is written to its tops
 
 
 def _rule_lines(layer: Any, state: Any) -> Iterator[Line]:

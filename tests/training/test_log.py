@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 
@@ -186,6 +187,19 @@ def test_why_layers_were_left_out_is_said(small):
         "The NetState did not contain stage 's' specified by a rule in layer stage",
         "The NetState contained a not_stage 'here' specified by a rule in layer not",
     ]
+
+
+def test_lists_of_files_are_said(small, here):
+    (here / "list.txt").write_text("one.h5\ntwo.h5\n")
+    data = 'type: "HDF5Data" top: "x" top: "t" hdf5_data_param { source: "list.txt" batch_size: 6 }'
+    for name in ("one", "two"):
+        with h5py.File(f"{name}.h5", "w") as file:
+            file["x"], file["t"] = np.ones((6, 4), np.float32), np.ones((6, 3), np.float32)
+    solver = small("", f'layer {{ name: "data" {data} }}' + NET[NET.index('layer { name: "a"') :])
+    lines = [text for _, text in setup_lines(solver)]
+    at = lines.index("Loading list of HDF5 filenames from: list.txt")
+    assert lines[at + 1] == "Number of HDF5 files: 2"
+    assert lines[at - 1] == "data -> t"
 
 
 def test_a_log_that_cannot_be_written(here):
