@@ -61,6 +61,13 @@ def as_names(given: Iterable[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
+def _as_array(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # rows of several lengths
+        raise CaffeError(f"blob {name!r} takes an array of numbers: {error}") from None
+
+
 def warn_of_unused(given: Inputs, nets: Sequence[Net]) -> None:
     """Warn of shapes from the caller that none of these nets asked for."""
     unused = given.unused({net.phase for net in nets})
@@ -456,7 +463,7 @@ class Net:
         CaffeError
             As `forward`, or if the inputs are of different numbers of items.
         """
-        arrays = {name: np.asarray(values) for name, values in inputs.items()}
+        arrays = {name: np.atleast_1d(_as_array(name, values)) for name, values in inputs.items()}
         counts = {len(values) for values in arrays.values()}
         if len(counts) != 1:
             raise CaffeError(f"forward_all takes inputs of one number of items, got {sorted(counts) or 'none'}")
@@ -598,7 +605,7 @@ class Net:
         todo = []
         for name, value in values.items():
             blob = self._blob(name)
-            array = np.asarray(value)
+            array = _as_array(name, value)
             if array.dtype.kind not in "biuf":
                 raise CaffeError(f"blob {name!r} takes numbers, got an array of {array.dtype}")
             if array.shape != blob.shape:

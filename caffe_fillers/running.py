@@ -145,6 +145,8 @@ class Tape:
         self.after_backward: list[Callable[[int], Any]] = []
         self.entries = [_Entry(step, Work(rng, step.drawn, scratch)) for step in steps]
         self._names = {id(top): name for step in steps for top, name in zip(step.tops, step.layer.tops, strict=True)}
+        # those that bring data, one batch after another
+        self._sources = [entry for entry in self.entries if hasattr(entry.operation, "go_to")]
         self._backward_layouts = -1
         _mark_gradients(self.entries, force_backward)
 
@@ -154,9 +156,22 @@ class Tape:
             entry.fit()
 
     def forward(self, start: int, stop: int) -> None:
-        """Run the entries from `start` up to, not including, `stop`."""
+        """Run the entries from `start` up to, not including, `stop`; after an error stream and data stand as before."""
         if self.max_bytes is not None:
             self._check_memory()
+        before = self.rng.copy()
+        places = [entry.work.kept.get("place", 0) for entry in self._sources]
+        try:
+            self._run(start, stop)
+        except BaseException:
+            self.rng.become(before)
+            for entry, place in zip(self._sources, places, strict=True):
+                if entry.work.kept.get("place", 0) != place:
+                    operation: Any = entry.operation
+                    operation.go_to(place, entry.work)
+            raise
+
+    def _run(self, start: int, stop: int) -> None:
         entry = None
         # NaN and infinity flow as in Caffe, without a word
         with np.errstate(all="ignore"):
@@ -209,7 +224,7 @@ class Tape:
         for _ in range(iterations):
             for i in range(len(self.entries)):
                 before = perf_counter()
-                self.forward(i, i + 1)
+                self._run(i, i + 1)
                 spent[i, 0] += perf_counter() - before
             for i in reversed(range(len(self.entries))):
                 before = perf_counter()
@@ -230,7 +245,8 @@ class Tape:
     def _situated(self, error: CaffeError, entry: _Entry | None) -> CaffeError:
         if entry is None or not entry.step.where or str(error).startswith(entry.step.where):
             return error
-        return situate(error, entry.step.where)
+        names = ", ".join(map(repr, entry.step.layer.bottoms))
+        return situate(CaffeError(f"{error}; bottoms: {names}") if names else error, entry.step.where)
 
     def _check_given(self, entry: _Entry) -> None:
         """Refuse to run on an input that nobody wrote."""

@@ -216,6 +216,10 @@ class MemoryData(Given):
         )
         work.kept.update(data=data, labels=labels, place=0)
 
+    def go_to(self, place: int, work: Work) -> None:
+        """Go on with the item at `place`."""
+        work.kept["place"] = place
+
     def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
         if "data" not in work.kept:
             return
