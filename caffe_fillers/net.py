@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections import OrderedDict
@@ -17,7 +16,8 @@ from ._version import __version__
 from .blob import Blob
 from .errors import CaffeError, CaffeWarning
 from .layers.rule import Inputs, Layer
-from .planning import Allowed, Skipped, Source, carry_out, header, plan_net, purpose, with_inputs
+from .ledger import fills, plain
+from .planning import Allowed, Skipped, Source, carry_out, header, plan_net, with_inputs
 
 if TYPE_CHECKING:
     from .prototxt import Text
@@ -628,55 +628,10 @@ class Net:
             the filler is designed to give), `start` and `draws` (its place in the stream), `shared_with` (layer and
             index of the owner, or None).
         """
-        rows = []
-        places: dict[int, str] = {}
-        for step in self.steps:
-            layer = step.layer
-            spent = {draw.what: draw for draw in layer.draws}
-            for i, (blob, owner) in enumerate(zip(layer.blobs, step.owners, strict=True)):
-                place = places.setdefault(id(blob if owner is None else owner), f"{layer.name}/{i}")
-                filled = i < len(step.plans)
-                param = step.setup.params[i] if filled else None
-                plan = step.plans[i] if filled else None
-                draw = spent.get(purpose(param)) if param else None
-                fan_in: int | None
-                fan_out: int | None
-                try:
-                    fan_in, fan_out = fillers.fans(blob.shape, caffe=self.caffe)
-                except CaffeError:
-                    fan_in = fan_out = None
-                rows.append(
-                    {
-                        "layer": layer.name,
-                        "type": layer.type,
-                        "index": i,
-                        "name": param.name if param else "from the text",
-                        "shape": blob.shape,
-                        "filler": None if param is None or param.filler is None else param.filler.fields(),
-                        "fan_in": fan_in,
-                        "fan_out": fan_out,
-                        "std": None if plan is None else plan.std,
-                        "start": draw.start if draw else None,
-                        "draws": draw.count if draw else 0,
-                        "shared_with": None if owner is None else place,
-                    }
-                )
-        return rows
+        return fills(self.steps, self.caffe)
 
     def provenance(self) -> dict[str, Any]:
         """Return where the weights come from, as plain values: what `save` puts beside them."""
-        blobs = {}
-        for row in self.fills():
-            entry = {key: row[key] for key in ("filler", "fan_in", "fan_out", "std", "start", "draws", "shared_with")}
-            if entry["std"] is not None and not math.isfinite(entry["std"]):
-                entry["std"] = None
-            if entry["filler"]:
-                # JSON has no word for them
-                entry["filler"] = {
-                    name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-                    for name, value in entry["filler"].items()
-                }
-            blobs[f"{row['layer']}/{row['index']}"] = entry
         return {
             "version": __version__,
             "prototxt_sha256": self.source.sha256,
@@ -684,7 +639,7 @@ class Net:
             "boost": self.boost,
             "caffe": self.caffe,
             "phase": self.phase,
-            "blobs": blobs,
+            "blobs": plain(self.fills()),
         }
 
     def weight_set(self, diffs: bool = False) -> Any:

@@ -40,6 +40,7 @@ ROOMS = (
     "layers",
     "graph",
     "planning",
+    "ledger",
     "running",
     "copying",
     "net",
