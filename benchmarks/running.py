@@ -4,7 +4,7 @@
 
 NETS is a folder with prototxts of Caffe's model zoo, searched with all its folders; a net that isn't there is left
 out, and so is OpenCV or PyTorch where it isn't installed. Every figure is the best of several, taken in turns with what
-it is compared with, and all are of one thread.
+it is compared with, and all are of one thread: what it spends on the processor, whoever else is at work.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ AUTOENCODER = "examples/mnist/mnist_autoencoder.prototxt"
 
 
 def best(calls, seconds, least=3):
-    """The shortest time of each call; they take turns, so that noise falls on all."""
+    """The shortest time of each call on the processor; they take turns, so that noise falls on all."""
     for call in calls:
         call()
     shortest = [math.inf] * len(calls)
     end, rounds = time.perf_counter() + seconds, 0
     while rounds < least or time.perf_counter() < end:
         for i, call in enumerate(calls):
-            start = time.perf_counter()
+            start = time.process_time()
             call()
-            shortest[i] = min(shortest[i], time.perf_counter() - start)
+            shortest[i] = min(shortest[i], time.process_time() - start)
         rounds += 1
     return shortest
 

@@ -17,6 +17,7 @@ cdef extern from "layers/layers.h" nogil:
     ctypedef struct cf_pool:
         cf_window window
         cf_mask_kind kind
+        size_t planes
         void *image
         void *pooled
         void *mask

@@ -90,7 +90,8 @@ cdef size_t _behind(const Py_buffer *view, int begin, int end) noexcept:
 
 cdef _share(cf_loop *loop, const void *of, size_t items, size_t elements):
     cdef cf_part part[CF_MOST_THREADS]
-    cdef size_t size = 1, i
+    cdef size_t size = 1
+    cdef Py_ssize_t i
     if LAYER_THREADS > 1 and elements >= WORTH_A_THREAD:
         while size < LAYER_THREADS and size < items:
             part[size - 1].ended = PyThread_allocate_lock()
@@ -100,7 +101,7 @@ cdef _share(cf_loop *loop, const void *of, size_t items, size_t elements):
             size += 1
     with nogil:
         cf_share(loop, of, items, part, size, &THREADS)
-    for i in range(size - 1):
+    for i in range(<Py_ssize_t>size - 1):
         PyThread_release_lock(part[i].ended)
         PyThread_free_lock(part[i].ended)
 
@@ -171,7 +172,7 @@ cdef bint _pool(cf_loop *const *loop, object image, bint back, object pooled, ob
         _place(&job.window, window, size, places)
         if job.window.dilation_h != 1 or job.window.dilation_w != 1:
             return False
-    job.image, job.pooled = x.buf, y.buf
+    job.image, job.pooled, job.planes = x.buf, y.buf, x.shape[0] * x.shape[1]
     _share(loop[views.wide], &job, x.shape[0] * x.shape[1], max(_size_of(x), _size_of(y)))
     return True
 

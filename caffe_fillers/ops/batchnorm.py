@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import native
 from .array import Array
+from .native import in_c
 from .operation import Operation, Work
 
 __all__ = ["BatchNorm", "batch_norm", "batch_norm_train"]
@@ -38,6 +40,15 @@ def scale_and_shift(y: Array, scale: Array | None, bias: Array | None) -> None:
         y *= scale.reshape(-1, 1)
     if bias is not None:
         y += bias.reshape(-1, 1)
+
+
+@in_c(native.normalized)
+def normalized(x: Array, mean: Array, deviation: Array, scale: Array | None, bias: Array | None, out: Array) -> Array:
+    """``(x - mean) / deviation * scale + bias`` by channel; `x` is (images, channels, pixels)."""
+    np.subtract(x, mean[:, None], out=out)
+    out /= deviation[:, None]
+    scale_and_shift(out, scale, bias)
+    return out
 
 
 def batch_norm(
@@ -81,10 +92,9 @@ def batch_norm(
     out = np.empty_like(x) if out is None else out
     real = x.dtype.type
     weight = real(0) if factor == 0 else real(1) / real(factor)
-    y = as_channels(out, mean.size)
-    np.subtract(as_channels(x, mean.size), (mean.reshape(-1) * weight)[:, None], out=y)
-    y /= np.sqrt(variance.reshape(-1) * weight + real(eps))[:, None]
-    scale_and_shift(y, scale, bias)
+    deviation = np.sqrt(variance.reshape(-1) * weight + real(eps))
+    images, y = as_channels(x, mean.size), as_channels(out, mean.size)
+    normalized(images, mean.reshape(-1) * weight, deviation, scale, bias, y)
     return out
 
 

@@ -10,7 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from . import native
 from .array import Array
+from .native import in_c
 from .operation import Operation, Work
 from .pieces import blank, pieces
 
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 
+@in_c(native.eltwise_sum)
 def eltwise_sum(xs: Sequence[Array], coefficients: Sequence[float] = (), out: Array | None = None) -> Array:
     """The sum of the arrays, each times its coefficient, one after another. Source: eltwise_layer.cpp.
 

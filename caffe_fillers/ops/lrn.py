@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from . import native
 from .array import Array
 from .columns import at_once
+from .native import in_c
 from .operation import Operation, Work
 from .pool import average_pool, average_pool_backward
 from .window import Window
@@ -36,6 +38,22 @@ def _running(part: Array, start: Any, size: int, memory: Array) -> Array:
         np.negative(part[:, : channels - 1 - half], out=leaving[:, half:])
     np.add.accumulate(steps, axis=1, out=steps)
     return steps[:, size::2]
+
+
+@in_c(native.neighbours)
+def neighbours(x: Array, size: int, factor: Any, start: Any, out: Array, empty: Callable[..., Array]) -> None:
+    """``start +`` the sums of ``factor * x * x`` over `size` neighbouring channels."""
+    images, channels, pixels = len(x), x.shape[1], int(np.prod(x.shape[2:]))
+    many = at_once(images, 3 * channels * pixels)
+    rows = size + 2 * channels - 1
+    memory = empty((many * (rows + channels) * pixels,), x.dtype)
+    flat, sums = (each.reshape(images, channels, pixels) for each in (x, out))
+    for i in range(0, images, many):
+        part = flat[i : i + many]
+        squares = memory[memory.size - part.size :].reshape(part.shape)
+        np.multiply(part, part, out=squares)
+        squares *= factor
+        sums[i : i + many] = _running(squares, start, size, memory)
 
 
 def local_response_norm(
@@ -81,29 +99,30 @@ def local_response_norm(
     out = np.empty_like(x) if out is None else out
     sums = np.empty_like(x) if sums is None else sums
     real = x.dtype.type
-    images, channels, pixels = len(x), x.shape[1], int(np.prod(x.shape[2:]))
-    many = at_once(images, 3 * channels * pixels)
-    rows = size + 2 * channels - 1
-    memory = empty((many * (rows + channels) * pixels,), x.dtype)
-    flat, sums_flat = (each.reshape(images, channels, pixels) for each in (x, sums))
-    for i in range(0, images, many):
-        part = flat[i : i + many]
-        squares = memory[-part.size :].reshape(part.shape)
-        np.multiply(part, part, out=squares)
-        squares *= real(alpha) / real(size)
-        sums_flat[i : i + many] = _running(squares, real(k), size, memory)
+    neighbours(x, size, real(alpha) / real(size), real(k), sums, empty)
     np.power(sums, real(-beta), out=out)
     out *= x
     return out
 
 
-def _across_gradient(dy: Array, x: Array, y: Array, sums: Array, dx: Array, operation: LRN, work: Work) -> None:
-    real, size = x.dtype.type, operation.size
+@in_c(native.lrn_gradient)
+def across_gradient(
+    dy: Array,
+    x: Array,
+    y: Array,
+    sums: Array,
+    dx: Array,
+    *,
+    size: int,
+    factor: Any,
+    beta: Any,
+    empty: Callable[..., Array],
+) -> None:
+    """Gradient across channels: ``dy * sums ** -beta - factor * x *`` the sums of ``dy * y / sums``."""
     images, channels, pixels = len(x), x.shape[1], int(np.prod(x.shape[2:]))
     many = at_once(images, 3 * channels * pixels)
     rows = size + 2 * channels - 1
-    memory = work.scratch((many * (rows + 2 * channels) * pixels,), x.dtype)
-    factor = real(2.0 * operation.alpha * operation.beta / size)
+    memory = empty((many * (rows + 2 * channels) * pixels,), x.dtype)
     dys, xs, ys, scales, dxs = (each.reshape(images, channels, pixels) for each in (dy, x, y, sums, dx))
     for i in range(0, images, many):
         of = slice(i, i + many)
@@ -111,9 +130,9 @@ def _across_gradient(dy: Array, x: Array, y: Array, sums: Array, dx: Array, oper
         ratio, power = (memory[memory.size - (j + 1) * dys[of].size :][: dys[of].size].reshape(shape) for j in (0, 1))
         np.multiply(dys[of], ys[of], out=ratio)
         ratio /= scales[of]
-        np.power(scales[of], real(-operation.beta), out=power)
+        np.power(scales[of], -beta, out=power)
         power *= dys[of]
-        around = _running(ratio, real(0), size, memory)
+        around = _running(ratio, 0, size, memory)
         np.multiply(xs[of], around, out=ratio)
         ratio *= factor
         np.subtract(power, ratio, out=dxs[of])
@@ -154,11 +173,11 @@ class LRN(Operation):
         dy, x, dx = dtops[0], bottoms[0], dbottoms[0]
         if dx is None:
             return
-        sums = work.buffer("sums", x.shape, x.dtype)
+        sums, real = work.buffer("sums", x.shape, x.dtype), x.dtype.type
         if not self.within:
-            _across_gradient(dy, x, tops[0], sums, dx, self, work)
+            factor, beta = real(2.0 * self.alpha * self.beta / self.size), real(self.beta)
+            across_gradient(dy, x, tops[0], sums, dx, size=self.size, factor=factor, beta=beta, empty=work.scratch)
             return
-        real = x.dtype.type
         power = work.scratch(x.shape, x.dtype, "power")
         np.power(sums, real(-self.beta), out=power)
         share = work.scratch(x.shape, x.dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
+from math import prod
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -21,6 +22,9 @@ __all__ = ["in_c", "numpy_source"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+# with fewer numbers in a row NumPy is as fast
+_WORTH_A_LOOP = 8
 
 
 def in_c(twin: Callable[..., Any]) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
@@ -143,3 +147,40 @@ def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Any
 def relu_backward(dy: Array, x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Any:
     dx = np.empty(x.shape, x.dtype) if out is None else out
     return dx if _core.relu_backward(dy, x, negative_slope, dx) else NotImplemented
+
+
+def normalized(x: Array, mean: Array, deviation: Array, scale: Array | None, bias: Array | None, out: Array) -> Any:
+    if x.ndim != 3 or x.dtype != mean.dtype or x.shape[2] < _WORTH_A_LOOP:
+        return NotImplemented
+    return out if _core.affine(x, mean, deviation, scale, bias, out, x.shape[2]) else NotImplemented
+
+
+def scale(x: Array, factor: Array, term: Array | None = None, axis: int = 1, out: Array | None = None) -> Any:
+    if factor.ndim == 0 or (term is not None and term.shape != factor.shape):
+        return NotImplemented
+    inner = prod(x.shape[axis + factor.ndim :])
+    if inner < _WORTH_A_LOOP:
+        return NotImplemented
+    y = np.empty(x.shape, x.dtype) if out is None else out
+    return y if _core.affine(x, None, None, factor, term, y, inner) else NotImplemented
+
+
+def eltwise_sum(xs: Sequence[Array], coefficients: Sequence[float] = (), out: Array | None = None) -> Any:
+    y = np.empty(xs[0].shape, xs[0].dtype) if out is None else out
+    terms = [(x, c) for x, c in zip(xs, coefficients or (1.0,) * len(xs), strict=True) if c != 0]
+    # a factor of 0 leaves even what is no number out
+    given = [x for x, _ in terms]
+    return y if _core.weighted_sum(given, [c for _, c in terms], y) else NotImplemented
+
+
+def neighbours(x: Array, size: int, factor: Any, start: Any, out: Array, empty: Callable[..., Array]) -> Any:
+    return None if _core.lrn_sums(x, size, factor, start, out) else NotImplemented
+
+
+def lrn_gradient(
+    dy: Array, x: Array, y: Array, sums: Array, dx: Array, *, size: int, factor: Any, beta: Any, empty: Any
+) -> Any:
+    if dx is dy or dx is x or not dx.flags.c_contiguous:
+        return NotImplemented
+    np.power(sums, -beta, out=dx)
+    return None if _core.lrn_gradient(dy, x, y, sums, size, factor, dx) else NotImplemented

@@ -8,7 +8,9 @@ from math import prod
 
 import numpy as np
 
+from . import native
 from .array import Array
+from .native import in_c
 from .operation import Operation, Work
 from .pieces import blank
 
@@ -26,6 +28,7 @@ def _covered(x: Array, factor: Array, axis: int) -> tuple[int, int, int]:
     return prod(x.shape[:first]), factor.size, prod(x.shape[first + factor.ndim :])
 
 
+@in_c(native.scale)
 def scale(x: Array, factor: Array, term: Array | None = None, axis: int = 1, out: Array | None = None) -> Array:
     """``x * factor + term``, both spread over the axes of `x`. Source: scale_layer.cpp.
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _core
 from ..blob import Blob
 from ..errors import CaffeError
 
@@ -114,8 +115,10 @@ class Update:
             self._layouts = Blob.layouts
         with np.errstate(all="ignore"):
             self._clip()
-            for pieces, own, decay in zip(self._pieces, self.rates, self.decays, strict=True):
+            for i, (pieces, own, decay) in enumerate(zip(self._pieces, self.rates, self.decays, strict=True)):
                 local = self.local_rate(rate * own, iteration)
+                if self.at_once(i, local, decay):
+                    continue
                 for piece in pieces:
                     if self.share is not None:
                         np.multiply(piece.diff, self.share, out=piece.diff)
@@ -123,6 +126,10 @@ class Update:
                         self._regularize(piece, decay)
                     self.compute(piece, local)
                     np.subtract(piece.data, piece.diff, out=piece.data)
+
+    def at_once(self, i: int, rate: Any, decay: Any) -> bool:
+        """Whether C did all of it for parameter `i` in one pass, with the bits of what follows."""
+        return False
 
     def local_rate(self, rate: Any, iteration: int) -> Any:
         return rate
@@ -167,6 +174,11 @@ class Update:
 
 class SGD(Update):
     """Stochastic gradient descent with momentum."""
+
+    def at_once(self, i: int, rate: Any, decay: Any) -> bool:
+        share = 1.0 if self.share is None else self.share
+        blob, history = self.blobs[i], self.history[i]
+        return _core.sgd(blob.data, blob.diff, history, share, decay, rate, self.momentum, self.l1)
 
     def compute(self, piece: Piece, rate: Any) -> None:
         (velocity,) = piece.history

@@ -31,6 +31,7 @@ typedef enum { CF_NO_MASK, CF_INT_MASK, CF_REAL_MASK } cf_mask_kind;
 typedef struct {
     cf_window window;
     cf_mask_kind kind;
+    size_t planes; /* of all items together */
     void *image, *pooled;
     void *mask; /* where in its plane each number stands; -1 is nowhere */
 } cf_pool;

@@ -10,12 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caffe_fillers import CaffeError, _core, ops
+import caffe_fillers as cf
+from caffe_fillers import CaffeError, _core, ops, schema
+from caffe_fillers.ops.batchnorm import normalized
+from caffe_fillers.ops.lrn import across_gradient, neighbours
 from caffe_fillers.ops.native import numpy_source
 from caffe_fillers.ops.pool import unpool
+from caffe_fillers.training.updates import SGD
 
 TYPES = st.sampled_from([np.float32, np.float64])
 SEEDS = st.integers(0, 2**32 - 1)
@@ -163,3 +168,71 @@ def test_the_source_that_is_carried_off_is_numpys():
     text = numpy_source(ops.max_pool)
     assert text.startswith("def max_pool(")
     assert "native" not in text
+
+
+@given(images(), SEEDS, st.booleans(), st.booleans())
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_channels(x, seed, scaled, biased):
+    channels = x.shape[1]
+    factor, term = noise(seed, channels, x.dtype), noise(seed + 1, channels, x.dtype)
+    same_bits(*both(ops.scale, x, factor, term if biased else None))
+    made = []
+    for function in (normalized, inspect.unwrap(normalized)):
+        out = np.empty((*x.shape[:2], x.shape[2] * x.shape[3]), x.dtype)
+        with np.errstate(all="ignore"):
+            given_bias = term if biased else None
+            function(x.reshape(out.shape), term, factor, factor if scaled else None, given_bias, out)
+        made.append(out)
+    same_bits(*made)
+
+
+@given(images(), st.integers(1, 5), SEEDS)
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_sums(x, terms, seed):
+    xs = [x, *(noise(seed + i, x.shape, x.dtype) for i in range(1, terms))]
+    same_bits(*both(ops.eltwise_sum, xs))
+    coefficients = np.random.default_rng(seed).choice([0.0, 1.0, -1.0, 0.3], terms).tolist()
+    same_bits(*both(ops.eltwise_sum, xs, coefficients))
+
+
+@given(images(), st.sampled_from([1, 3, 5, 9]), st.sampled_from([0, 1, 2]), SEEDS)
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_neighbouring_channels(x, size, start, seed):
+    x = noise(seed, (x.shape[0], x.shape[1] * 3, *x.shape[2:]), x.dtype)
+    real = x.dtype.type
+    sums, gradients = [], []
+    for function in (neighbours, inspect.unwrap(neighbours)):
+        sums.append(np.empty_like(x))
+        function(x, size, real(0.01) / real(size), real(start), sums[-1], np.empty)
+    same_bits(*sums)
+    dy, y, above = noise(seed + 1, x.shape, x.dtype), noise(seed + 2, x.shape, x.dtype), sums[0] + real(0.1)
+    for function in (across_gradient, inspect.unwrap(across_gradient)):
+        gradients.append(np.empty_like(x))
+        function(dy, x, y, above, gradients[-1], size=size, factor=real(0.3), beta=real(0.75), empty=np.empty)
+    same_bits(*gradients)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("regularization", ["L1", "L2"])
+@pytest.mark.parametrize("settings", ["momentum: 0.9", "momentum: 0", "momentum: 0.9 iter_size: 3", "weight_decay: 0"])
+@pytest.mark.parametrize("rate", [0.01, 0.0])
+def test_sgd(dtype, regularization, settings, rate, monkeypatch):
+    defaults = "" if "weight_decay" in settings else " weight_decay: 0.05"
+    text = f'{settings}{defaults} regularization_type: "{regularization}"'
+    message = text_format.Parse(text, schema.SolverParameter())
+    results = []
+    for in_c in (True, False):
+        if not in_c:
+            monkeypatch.setattr(SGD, "at_once", lambda *_: False)
+        blobs = []
+        for i, shape in enumerate([(300, 170), (7,)]):
+            blobs.append(cf.Blob(shape, dtype))
+            blobs[-1].data[...] = np.round(noise(i, shape, dtype), 1)
+            blobs[-1].diff[...] = noise(i + 10, shape, dtype)
+        update = SGD(message, blobs, [(1, 1), (2, 0)])
+        for history in update.history:
+            history[...] = noise(5, history.shape, dtype)
+        update.apply(dtype(rate), 0)
+        results.append([a for blob in blobs for a in (blob.data, blob.diff)] + update.history)
+    for made, oracle in zip(*results, strict=True):
+        same_bits(made, oracle)
