@@ -10,7 +10,7 @@ import numpy as np
 from ..net import Net
 from .log import number
 
-__all__ = ["first_not_finite", "forward_backward", "param_name"]
+__all__ = ["first_not_finite", "forward", "forward_backward", "param_name"]
 
 Say = Callable[..., None]
 
@@ -26,8 +26,8 @@ def param_name(step: Any, index: int) -> str:
     return (specs[index].name if index < len(specs) else "") or str(index)
 
 
-def forward_backward(net: Net, say: Say) -> float:
-    """Run forward and backward a layer at a time, and say the mean absolute value of all that each one made."""
+def forward(net: Net, say: Say) -> None:
+    """Run forward a layer at a time, and say the mean absolute value of all that each one made."""
     tape = net.tape
     for i, entry in enumerate(tape.entries):
         tape.forward(i, i + 1)
@@ -37,6 +37,12 @@ def forward_backward(net: Net, say: Say) -> float:
         for k, blob in enumerate(step.layer.blobs):
             text = f"    [Forward] Layer {step.layer.name}, param blob {param_name(step, k)} data: {_mean(blob.data)}"
             say("net.cpp:605", text)
+
+
+def forward_backward(net: Net, say: Say) -> float:
+    """Run `forward`, and then backward in the same way; the loss."""
+    forward(net, say)
+    tape = net.tape
     loss = tape.loss()
     for i in range(len(tape.entries) - 1, -1, -1):
         tape.backward(i, i - 1)

@@ -14,6 +14,7 @@ from ..errors import CaffeError, CaffeWarning
 from . import debug
 from .average import Average
 from .log import number, score_lines, scores
+from .places import stand, standing
 
 if TYPE_CHECKING:
     from .solver import Solver
@@ -40,9 +41,10 @@ def train(solver: Solver, stop: int) -> None:
             if on_start is not None:
                 on_start()
         display = display_every > 0 and iteration % display_every == 0 and solver.log is not None
+        solver._looking = display and message.debug_info
         loss = of(0)
         for _ in range(message.iter_size):
-            if display and message.debug_info:
+            if solver._looking:
                 loss += of(debug.forward_backward(net, solver.say))
             else:
                 loss += of(net.forward_backward())
@@ -81,7 +83,10 @@ def finish(solver: Solver) -> None:
         solver.say("solver.cpp:311", "Optimization stopped early.")
         return
     if message.display and solver.iter % message.display == 0:
-        solver.net.forward()
+        if solver._looking:
+            debug.forward(solver.net, solver.say)
+        else:
+            solver.net.forward()
         mean = solver._average.add(solver.net.dtype.type(solver.net.tape.loss()))
         solver.curves.loss[solver.iter] = float(mean)
         solver.say("solver.cpp:327", f"Iteration {solver.iter}, loss = {number(mean)}")
@@ -105,9 +110,13 @@ def save(solver: Solver) -> None:
 
 
 def test_all(solver: Solver) -> None:
+    """Run every test net; where somebody asks to stop, as if none had been run: a run that goes on tests again."""
+    before = standing(solver)
     for index in range(len(solver.test_nets)):
-        if not solver._stopping:
-            test(solver, index)
+        test(solver, index)
+        if solver._stopping:
+            stand(solver, before)
+            return
 
 
 def test(solver: Solver, index: int) -> OrderedDict[str, Any]:
@@ -116,6 +125,7 @@ def test(solver: Solver, index: int) -> OrderedDict[str, Any]:
     of = net.dtype.type
     solver.say("solver.cpp:347", f"Iteration {solver.iter}, Testing net (#{index})")
     net.share_with(solver.net)
+    looking = message.debug_info and solver.log is not None
     totals: OrderedDict[str, np.ndarray] = OrderedDict()
     loss, count = of(0), of(message.test_iter[index])
     with np.errstate(all="ignore"):
@@ -123,7 +133,9 @@ def test(solver: Solver, index: int) -> OrderedDict[str, Any]:
             if solver._stopping:
                 solver.say("solver.cpp:396", "Test interrupted.")
                 return OrderedDict()
-            outputs = net.forward()
+            if looking:
+                debug.forward(net, solver.say)
+            outputs = OrderedDict((name, net.blobs[name].data) for name in net.outputs) if looking else net.forward()
             if message.test_compute_loss:
                 loss += of(net.tape.loss())
             for name, values in outputs.items():

@@ -13,11 +13,11 @@ from .. import schema
 from ..checks import need
 from ..errors import CaffeError, CaffeWarning
 from ..files import as_path
-from ..layers.delivering import Delivering
 from ..net import Net
 from ..weights import save_weights
 from .average import Average
 from .debug import param_name
+from .places import go_to, places_of, seeds_of
 from .snapshots import (
     State,
     check_history,
@@ -82,7 +82,7 @@ def snapshot(solver: Solver) -> Path:
             "checksum": _checksum(solver),
             "stream": _stream_state(solver),
             "average": solver._average.state(),
-            "places": [_places(net) for net in (solver.net, *solver.test_nets)],
+            "places": [places_of(net) for net in (solver.net, *solver.test_nets)],
         },
     )
     write_state(path, State(solver.iter, str(model), rate.current_step, update.history))
@@ -123,15 +123,11 @@ def _check_side(solver: Solver, path: Path, side: dict[str, Any]) -> None:
         int(side["iteration"]), int(side["checksum"]), str(side["type"])
         for net, places in zip((solver.net, *solver.test_nets), side["places"], strict=True):
             for i, place in places.items():
-                _seeds(place), net.tape.entries[int(i)], int(place.get("delivered", 0))
+                seeds_of(place), net.tape.entries[int(i)], int(place.get("delivered", 0))
                 for shape, values in place.get("carried", {}).values():
                     np.array(values, net.dtype).reshape(shape)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise CaffeError(f"{path}: is damaged ({error}): remove it to go on as Caffe would") from None
-
-
-def _seeds(place: dict[str, Any]) -> dict[str, list[int]]:
-    return {what: list(map(int, seeds)) for what, seeds in place["seeds"].items()}
 
 
 def _restore_side(solver: Solver, source: Path, side: dict[str, Any]) -> None:
@@ -143,7 +139,7 @@ def _restore_side(solver: Solver, source: Path, side: dict[str, Any]) -> None:
         text = f"{source}: was written by a solver of type {side['type']}, and goes on under {solver.message.type}"
         warnings.warn(text, CaffeWarning, stacklevel=4)
     for net, places in zip((solver.net, *solver.test_nets), side["places"], strict=True):
-        _go_to(net, places)
+        go_to(net, places)
     state = solver.net.rng.state
     state["state"]["key"] = np.array(side["stream"]["key"], np.uint32)
     state["state"]["pos"] = int(side["stream"]["pos"])
@@ -170,32 +166,3 @@ def _names(net: Net) -> list[str]:
         for k, (blob, owner) in enumerate(zip(step.layer.blobs, step.owners, strict=True)):
             found.setdefault(id(owner or blob), f"{step.layer.name}/{param_name(step, k)}")
     return [found[id(blob)] for blob in net.learnable]
-
-
-def _places(net: Net) -> dict[str, Any]:
-    """Where each layer that goes on from pass to pass stands, by its position in the net."""
-    found = {}
-    for i, entry in enumerate(net.tape.entries):
-        operation, work = entry.operation, entry.work
-        place: dict[str, Any] = {}
-        if isinstance(operation, Delivering):
-            place["delivered"] = operation.place(work)
-        if operation is not None and operation.carries:
-            held = {name: work.buffers[name] for name in operation.carries if name in work.buffers}
-            place["carried"] = {name: [array.shape, array.reshape(-1).tolist()] for name, array in held.items()}
-        if place:
-            found[str(i)] = {**place, "seeds": {what: list(seeds) for what, seeds in work.seeds.items()}}
-    return found
-
-
-def _go_to(net: Net, places: dict[str, Any]) -> None:
-    for i, place in places.items():
-        entry = net.tape.entries[int(i)]
-        operation, work = entry.operation, entry.work
-        # without a random_seed the layers of a new process drew others
-        work.seeds = _seeds(place)
-        if isinstance(operation, Delivering) and "delivered" in place:
-            operation.go_to(int(place["delivered"]), work)
-        for name, (shape, values) in place.get("carried", {}).items():
-            array = np.array(values, net.dtype).reshape(shape)
-            work.buffer(name, array.shape, array.dtype)[...] = array

@@ -164,7 +164,7 @@ class Solver:
         self.callbacks: list[Callable[[Solver], Any]] = []
         self.snapshot_failure = "raise"
         self._stages: list[tuple[Callable[[], Any] | None, Callable[[], Any] | None]] = []
-        self._stopping = self._snapshot_wanted = False
+        self._stopping = self._snapshot_wanted = self._looking = False
         self.saved: tuple[int, str] | None = None
         self._timer, self._displayed = 0.0, 0
         self._average = Average(message.average_loss, self.net.dtype.type)

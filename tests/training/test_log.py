@@ -141,8 +141,20 @@ def test_debug_info_says_what_each_layer_made(small):
         "I net.cpp:632]     [Backward] Layer a, param blob 1",
     ]
     assert backward[-1].startswith("E net.cpp:721]     [Backward] All net params (data, diff): L1 norm = (")
+    assert not any("Iteration 1" in line for line in lines)
     # nothing of the second iteration, which is not displayed
     assert sum("Layer data, top blob x" in line for line in lines) == 1
+
+
+def test_debug_info_looks_into_test_nets_too(small):
+    settings = "test_iter: 2 test_interval: 1 display: 1"
+    solver, other = small(f"{settings} debug_info: true"), small(settings)
+    lines = logged_lines(solver)
+    other.step(1)
+    assert solver.curves.test == other.curves.test
+    # two batches of the test, one of the training
+    assert sum("Layer data, top blob x" in line for line in lines) == 3
+    assert sum("Layer b, bottom blob a" in line for line in lines) == 1
 
 
 def test_steps_and_clipping_are_said(small):

@@ -85,6 +85,27 @@ def test_going_on_gives_the_numbers_of_a_run_without_a_stop(lively, form):
     assert second.curves.test[25] == whole.curves.test[25]
 
 
+def test_a_stop_in_the_middle_of_a_test_changes_nothing(lively):
+    whole, first = lively(), lively()
+    whole.step(55)
+    first.step(25)
+    passes = []
+    forward = first.test_nets[0].forward
+
+    def stopping():
+        passes.append(first.stop())
+        return forward()
+
+    first.test_nets[0].forward = stopping
+    first.step(5)
+    assert (first.iter, len(passes), 25 in first.curves.test) == (25, 1, False)
+    second = lively()
+    second.restore(first.snapshot())
+    second.step(30)
+    assert values(second) == values(whole)
+    assert {i: second.curves.test[i] for i in (25, 50)} == {i: whole.curves.test[i] for i in (25, 50)}
+
+
 def test_without_the_side_file_data_and_stream_begin_anew(lively, here):
     solver = lively()
     solver.step(10)
