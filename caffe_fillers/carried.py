@@ -28,7 +28,8 @@ def carried(message: Message) -> list[bytes]:
     """Return what `carry` put into the message itself, not into those within it."""
     from google.protobuf.unknown_fields import UnknownFieldSet
 
-    return [field.data for field in UnknownFieldSet(message) if field.field_number == _NUMBER]
+    fields: Any = UnknownFieldSet(message)
+    return [field.data for field in fields if field.field_number == _NUMBER]
 
 
 def carries(message: Message) -> bool:
@@ -98,4 +99,4 @@ def repeated(field: FieldDescriptor) -> bool:
     """Tell whether a field is repeated, whatever the age of protobuf."""
     if hasattr(field, "is_repeated"):
         return bool(field.is_repeated)
-    return bool(field.label == FieldDescriptor.LABEL_REPEATED)
+    return bool(getattr(field, "label", None) == FieldDescriptor.LABEL_REPEATED)

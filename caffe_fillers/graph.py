@@ -40,7 +40,7 @@ class Node:
         Whether its loss_weight went to an inserted Split.
     """
 
-    message: Any
+    message: schema.LayerParameter
     origin: int
     wired: list[str] = field(default_factory=list)
     inserted: bool = False

@@ -48,7 +48,7 @@ def read_source(source: Any, strict: bool = False, upgrade: bool = True) -> Sour
             text.sha256,
             _skipped(text, new.origin),
         )
-    if getattr(getattr(source, "DESCRIPTOR", None), "name", None) != "NetParameter":
+    if not schema.is_message(source, "NetParameter"):
         kind = type(source).__name__
         mend = "\na solver's message goes to Solver" if kind == "SolverParameter" else ""
         raise CaffeError(f"a net is the path of a prototxt or a NetParameter, got {kind}{mend}")

@@ -52,7 +52,7 @@ class Draw:
 class Source:
     """A net's message in today's form, and what is known of the text it came from."""
 
-    message: Any
+    message: schema.NetParameter
     name: str = ""
     lines: list[int | None] = field(default_factory=list)
     sha256: str = ""

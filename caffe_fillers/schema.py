@@ -18,7 +18,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-__all__ = ["enum", "names"]
+__all__ = ["enum", "is_message", "names"]
 
 _POOL = descriptor_pool.DescriptorPool()
 _FILE = descriptor_pb2.FileDescriptorSet.FromString(Path(__file__).with_name("caffe.desc").read_bytes()).file[0]
@@ -33,6 +33,11 @@ def names() -> list[str]:
 def enum(name: str) -> dict[str, int]:
     """Return an enum's names and numbers, e.g. of ``"Phase"`` or ``"PoolingParameter.PoolMethod"``."""
     return {value.name: value.number for value in _POOL.FindEnumTypeByName(f"caffe.{name}").values}
+
+
+def is_message(value: object, name: str) -> bool:
+    """Whether `value` is a message of Caffe's of that name, be it of this schema or of another `caffe_pb2`."""
+    return getattr(getattr(value, "DESCRIPTOR", None), "name", None) == name
 
 
 def __getattr__(name: str) -> Any:

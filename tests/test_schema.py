@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -15,17 +17,27 @@ PROTO = Path(__file__).parents[1] / "proto"
 DESC = Path(schema.__file__).with_name("caffe.desc")
 
 
-def compile_proto(target: Path, *arguments: str) -> None:
-    protoc = pytest.importorskip("grpc_tools.protoc", reason="NOT RUN: grpcio-tools is not installed")
-    assert protoc.main(["protoc", f"-I{PROTO}", *arguments, f"{PROTO}/caffe.proto"]) == 0, target
-
-
-def test_descriptor_set_is_compiled_from_proto(tmp_path: Path) -> None:
-    compile_proto(tmp_path, f"--descriptor_set_out={tmp_path}/caffe.desc")
+def test_what_is_checked_in_is_compiled_from_proto(root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("grpc_tools.protoc", reason="NOT RUN: grpcio-tools is not installed")
+    made = runpy.run_path(str(root / "docs" / "make_schema.py"))["made"](tmp_path)
     fresh, checked_in = (
-        descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()) for path in (tmp_path / "caffe.desc", DESC)
+        descriptor_pb2.FileDescriptorSet.FromString(data) for data in (made["caffe.desc"], DESC.read_bytes())
     )
-    assert fresh == checked_in, "caffe.desc is stale: the first lines of proto/caffe.proto say how to compile it"
+    assert fresh == checked_in, "caffe.desc is stale: python docs/make_schema.py"
+    # what a checkout has: an installed package may be of another build
+    stub = (root / "caffe_fillers" / "schema.pyi").read_text()
+    assert _declared(made["schema.pyi"].decode()) == _declared(stub), "schema.pyi is stale: python docs/make_schema.py"
+
+
+def _declared(stub: str) -> set[str]:
+    """The fields of each class, which no version of protoc writes otherwise."""
+    return {
+        f"{kind.name}.{field.target.id}"
+        for kind in ast.walk(ast.parse(stub))
+        if isinstance(kind, ast.ClassDef)
+        for field in kind.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    }
 
 
 def test_names_give_classes() -> None:
@@ -74,7 +86,8 @@ assert schema.NetParameter is not caffe_pb2.NetParameter
 
 @pytest.mark.parametrize("order", [OTHER_FIRST, OURS_FIRST], ids=["other_first", "ours_first"])
 def test_beside_another_caffe_pb2(tmp_path: Path, order: str) -> None:
-    compile_proto(tmp_path, f"--python_out={tmp_path}")
+    protoc = pytest.importorskip("grpc_tools.protoc", reason="NOT RUN: grpcio-tools is not installed")
+    assert protoc.main(["protoc", f"-I{PROTO}", f"--python_out={tmp_path}", f"{PROTO}/caffe.proto"]) == 0
     subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{order}{USE}"], check=True
     )

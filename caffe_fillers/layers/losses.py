@@ -56,8 +56,9 @@ def _normalization(layer: Layer, default: ops.Normalization = "VALID") -> ops.No
     """What loss_param says, else its older switch `normalize`, else the layer's `default`."""
     param = layer.message.loss_param
     if param.HasField("normalization"):
-        name: ops.Normalization = type(param).NormalizationMode.Name(param.normalization)
-        return name
+        name: Any = type(param).NormalizationMode.Name(param.normalization)
+        named: ops.Normalization = name
+        return named
     if param.HasField("normalize"):
         return "VALID" if param.normalize else "BATCH_SIZE"
     return default

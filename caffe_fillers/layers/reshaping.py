@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from itertools import accumulate
+from typing import Any
 
 from .. import ops
 from ..blob import describe
@@ -140,7 +141,7 @@ def eltwise(layer: Layer, bottoms: list[Shape]) -> Setup:
             f"bottom[{i}]: {describe(bottom)}",
             "an element-wise layer needs bottoms of one shape",
         )
-    method = type(param).EltwiseOp.Name(param.operation)
+    method: Any = type(param).EltwiseOp.Name(param.operation)
     return Setup([bottoms[0]], operation=ops.Eltwise(method, tuple(param.coeff), param.stable_prod_grad))
 
 
@@ -231,8 +232,8 @@ def reduction(layer: Layer, bottoms: list[Shape]) -> Setup:
     # in place the bottom has the top's shape by the time at which Caffe counts what it reduces
     if param.operation in (operations.Value("SUM"), operations.Value("MEAN")) and not layer.in_place[0]:
         need(math.prod(bottom[a:]) > 0, "data_", f"nothing to reduce in a bottom of shape {bottom}")
-    operation = ops.Reduction(a, operations.Name(param.operation), param.coeff)
-    return Setup([bottom[:a]], operation=operation)
+    method: Any = operations.Name(param.operation)
+    return Setup([bottom[:a]], operation=ops.Reduction(a, method, param.coeff))
 
 
 @layer_type("ArgMax", bottoms=ONE, tops=ONE)

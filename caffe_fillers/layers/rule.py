@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import schema
 from ..blob import Blob, describe
 from ..checks import need, need_equal
 from ..errors import CaffeError
@@ -135,7 +136,7 @@ class Layer:
         The ledger: where in the stream it stood, how many draws, what for.
     """
 
-    message: Any
+    message: schema.LayerParameter
     name: str
     type: str
     bottoms: list[str]

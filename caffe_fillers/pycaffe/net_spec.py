@@ -27,7 +27,8 @@ class _NoSuchTop(CaffeError, AttributeError, KeyError):
 def param_name_dict() -> dict[str, str]:
     """Return, for each layer type with a message of its own parameters, that field's name without `_param`."""
     fields = [field for field in schema.LayerParameter.DESCRIPTOR.fields if field.name.endswith("_param")]
-    return {field.message_type.name.removesuffix("Parameter"): field.name.removesuffix("_param") for field in fields}
+    kinds = ((field.message_type, field.name) for field in fields)
+    return {kind.name.removesuffix("Parameter"): name.removesuffix("_param") for kind, name in kinds if kind}
 
 
 def assign_proto(message: Any, name: str, value: Any) -> None:

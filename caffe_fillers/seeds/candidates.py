@@ -70,7 +70,7 @@ class SeededNet:
             source = text.message if solver else text
             self.source = source
         self.solver = None
-        if getattr(getattr(source, "DESCRIPTOR", None), "name", None) == "SolverParameter":
+        if schema.is_message(source, "SolverParameter"):
             self.solver = schema.SolverParameter()
             self.solver.MergeFromString(source.SerializePartialToString())
             self.solver.train_state.level = level

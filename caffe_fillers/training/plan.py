@@ -31,7 +31,7 @@ def read(source: Any, strict: bool, beside: str | os.PathLike[str] | None = None
             )
         text = prototxt.parse(data, schema.SolverParameter, name=os.fspath(source), strict=strict)
         return upgrade_solver(text, source), os.fspath(source)
-    if getattr(getattr(source, "DESCRIPTOR", None), "name", None) != "SolverParameter":
+    if not schema.is_message(source, "SolverParameter"):
         kind = type(source).__name__
         mend = "\na net's message goes to Net" if kind == "NetParameter" else ""
         raise CaffeError(f"a solver is the path of a prototxt or a SolverParameter, got {kind}{mend}")
@@ -72,7 +72,7 @@ def find(name: str, solver: str | None) -> str:
     )
 
 
-def give_net(message: Any, net: Any) -> None:
+def give_net(message: schema.SolverParameter, net: Any) -> None:
     """Let a solver train and test `net`, in place of all nets that it names."""
     from ..upgrading import upgrade_net
 
@@ -80,13 +80,13 @@ def give_net(message: Any, net: Any) -> None:
         message.ClearField(name)
     if isinstance(net, (str, os.PathLike)):
         message.net = os.fspath(net)
-    elif getattr(getattr(net, "DESCRIPTOR", None), "name", None) == "NetParameter":
+    elif schema.is_message(net, "NetParameter"):
         message.net_param.CopyFrom(upgrade_net(net).message)
     else:
         raise CaffeError(f"net is the path of a prototxt or a NetParameter, got {type(net).__name__}")
 
 
-def planned_nets(message: Any) -> tuple[list[Any], list[Any]]:
+def planned_nets(message: schema.SolverParameter) -> tuple[list[Any], list[Any]]:
     """What the train nets and the test nets are, a path or a message each, in the order in which Caffe builds them."""
     has = message.HasField
     trains = [getattr(message, name) for name in ("train_net_param", "train_net", "net_param", "net") if has(name)]
@@ -124,7 +124,7 @@ def planned_nets(message: Any) -> tuple[list[Any], list[Any]]:
     return trains, tests
 
 
-def check_class(message: Any) -> None:
+def check_class(message: schema.SolverParameter) -> None:
     """What the solver's class refuses, once all nets are built."""
     if message.type in ("AdaGrad", "RMSProp"):
         need(

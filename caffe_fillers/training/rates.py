@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import schema
 from ..checks import need
 from ..errors import CaffeError
 
@@ -46,7 +47,7 @@ class Rate:
     0.01 0.00999925 0.0099985
     """
 
-    def __init__(self, message: Any, dtype: np.dtype[Any]) -> None:
+    def __init__(self, message: schema.SolverParameter, dtype: np.dtype[Any]) -> None:
         self.message, self.of = message, dtype.type
         self.current_step = 0
         self.stepped: Callable[[int, int], None] | None = None

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _core
+from .. import _core, schema
 from ..blob import Blob
 from ..errors import CaffeError
 
@@ -79,7 +79,9 @@ class Update:
     kinds: ClassVar[int] = 1
     """How many arrays are remembered for each parameter."""
 
-    def __init__(self, message: Any, blobs: Sequence[Blob], multipliers: Sequence[tuple[float, float]]) -> None:
+    def __init__(
+        self, message: schema.SolverParameter, blobs: Sequence[Blob], multipliers: Sequence[tuple[float, float]]
+    ) -> None:
         self.blobs = list(blobs)
         of: Any = self.blobs[0].dtype.type if self.blobs else np.float32
         self.of = of
@@ -213,7 +215,9 @@ class AdaGrad(Update):
 class RMSProp(Update):
     """RMSProp (Tieleman and Hinton, 2012): as AdaGrad, with a sum that forgets by rms_decay."""
 
-    def __init__(self, message: Any, blobs: Sequence[Blob], multipliers: Sequence[tuple[float, float]]) -> None:
+    def __init__(
+        self, message: schema.SolverParameter, blobs: Sequence[Blob], multipliers: Sequence[tuple[float, float]]
+    ) -> None:
         super().__init__(message, blobs, multipliers)
         self.decay = self.of(message.rms_decay)
 
@@ -250,7 +254,9 @@ class Adam(Update):
 
     kinds = 2
 
-    def __init__(self, message: Any, blobs: Sequence[Blob], multipliers: Sequence[tuple[float, float]]) -> None:
+    def __init__(
+        self, message: schema.SolverParameter, blobs: Sequence[Blob], multipliers: Sequence[tuple[float, float]]
+    ) -> None:
         super().__init__(message, blobs, multipliers)
         self.momentum2 = self.of(message.momentum2)
 

@@ -22,7 +22,8 @@ from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from ... import schema
 
-Phase = EnumTypeWrapper(schema.NetState.DESCRIPTOR.fields_by_name["phase"].enum_type)
+_PHASE: Any = schema.NetState.DESCRIPTOR.fields_by_name["phase"].enum_type
+Phase = EnumTypeWrapper(_PHASE)
 TRAIN: int = Phase.Value("TRAIN")
 TEST: int = Phase.Value("TEST")
 DESCRIPTOR = schema.NetState.DESCRIPTOR.file
