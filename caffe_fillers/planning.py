@@ -371,7 +371,6 @@ def plan_net(
             phase=phases[message.phase] if message.HasField("phase") else net_phase,
             net_phase=net_phase,
             caffe=caffe,
-            strict=allowed.strict,
             extras={} if node.inserted else extras[node.origin],
             line=line,
             inputs=inputs,

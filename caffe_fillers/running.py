@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from math import prod
 from time import perf_counter
 from typing import Any
 
@@ -91,7 +92,19 @@ class _Entry:
             self.blobs = [blob.data for blob in step.layer.blobs]
         except CaffeError as error:
             raise situate(error, step.where) from None
+        self._check_parameters()
         self.seen = Blob.layouts
+
+    def _check_parameters(self) -> None:
+        """Refuse blobs of the text that the layer would read beyond, as Caffe does without a word."""
+        params = self.step.setup.params
+        if len(self.blobs) < len(params):
+            raise CaffeError(f"the layer takes {len(params)} blobs, its text holds {len(self.blobs)}")
+        for array, param in zip(self.blobs, params, strict=False):
+            if array.size != prod(param.shape):
+                raise CaffeError(
+                    f"the {param.name} that the text holds has shape {array.shape}, the layer takes {param.shape}"
+                )
 
     def bind_backward(self) -> None:
         step = self.step

@@ -84,7 +84,7 @@ def convolution(
         return out
     images, area, rows = len(x), math.prod(places), channels * math.prod(window.kernel)
     y = out.reshape(images, group, outputs // group, area)
-    kernels = weight.reshape(group, outputs // group, -1)
+    kernels = weight.reshape(group, outputs // group, rows // group)
     if columns is not None:
         x, many = im2col(x, window, columns), max(1, images)
     else:
@@ -92,7 +92,7 @@ def convolution(
         buffer = None if is_identity(window) else empty((many, rows, area), x.dtype)
     for i in range(0, images, many):
         part = x[i : i + many] if columns is not None else columns_of(x[i : i + many], window, buffer)
-        np.matmul(kernels, part.reshape(len(part), group, -1, area), out=y[i : i + many])
+        np.matmul(kernels, part.reshape(len(part), group, rows // group, area), out=y[i : i + many])
         if bias is not None:
             y[i : i + many] += bias.reshape(group, -1, 1)
     return out
@@ -163,19 +163,19 @@ def convolution_gradients(
         )
         return
     dy = dy.reshape(images, group, outputs // group, area)
-    kernels = weight.reshape(group, outputs // group, -1)
+    kernels = weight.reshape(group, outputs // group, rows // group)
     many = at_once(images, max(rows * area, weight.size))
     columns, products = two_in_one(empty, x.dtype, (many, rows, area), (many + (many > 1), *kernels.shape))
     for i in range(0, images, many):
         some = dy[i : i + many]
         if dweight is not None:
-            part = columns_of(x[i : i + many], window, columns).reshape(len(some), group, -1, area)
+            part = columns_of(x[i : i + many], window, columns).reshape(len(some), group, rows // group, area)
             add_weight_gradient(some, part, dweight.reshape(kernels.shape), products)
         if dx is None:
             continue
         direct = is_identity(window)
         part = dx[i : i + many] if direct else columns[: len(some)]
-        np.matmul(kernels.swapaxes(1, 2), some, out=part.reshape(len(some), group, -1, area))
+        np.matmul(kernels.swapaxes(1, 2), some, out=part.reshape(len(some), group, rows // group, area))
         if not direct:
             col2im(part, dx[i : i + many].shape, window, out=dx[i : i + many])
 

@@ -58,15 +58,15 @@ def deconvolution(
     if out is None:
         out = np.empty((*lead, outputs, *result), np.result_type(x, weight))
     y = out.reshape(images, outputs, *result)
-    kernels = weight.reshape(group, channels // group, -1).swapaxes(1, 2)
     grouped = x.reshape(images, group, channels // group, area)
     rows = outputs * math.prod(window.kernel)
+    kernels = weight.reshape(group, channels // group, rows // group).swapaxes(1, 2)
     many, direct = at_once(images, rows * area), is_identity(window)
     columns: Array = y if direct else empty((many, rows, area), x.dtype)
     for i in range(0, images, many):
         some = grouped[i : i + many]
         part = y[i : i + many] if direct else columns[: len(some)]
-        np.matmul(kernels, some, out=part.reshape(len(some), group, -1, area))
+        np.matmul(kernels, some, out=part.reshape(len(some), group, rows // group, area))
         if not direct:
             col2im(part, y[i : i + many].shape, window, out=y[i : i + many])
         if bias is not None:
@@ -92,14 +92,14 @@ def deconvolution_gradients(
     dy = dy.reshape(images, outputs, *dy.shape[dy.ndim - axes :])
     if dbias is not None:
         add_bias_gradient(dy.reshape(images, outputs, math.prod(dy.shape[2:])), dbias)
-    kernels = weight.reshape(group, channels // group, -1)
     grouped = x.reshape(images, group, channels // group, area)
     rows = outputs * math.prod(window.kernel)
+    kernels = weight.reshape(group, channels // group, rows // group)
     many = at_once(images, max(rows * area, weight.size))
     columns, products = two_in_one(empty, x.dtype, (many, rows, area), (many + (many > 1), *kernels.shape))
     for i in range(0, images, many):
         some = grouped[i : i + many]
-        part = columns_of(dy[i : i + many], window, columns).reshape(len(some), group, -1, area)
+        part = columns_of(dy[i : i + many], window, columns).reshape(len(some), group, rows // group, area)
         if dweight is not None:
             add_weight_gradient(some, part, dweight.reshape(kernels.shape), products)
         if dx is not None:

@@ -251,3 +251,46 @@ def test_an_image_that_is_none(tmp_path, monkeypatch):
         with pytest.raises(CaffeError, match=r"layer 'd': b\.png: cannot be read as an image"):
             net.forward()
         assert net.blobs["label"].data.tolist() == [0, 1]
+
+
+# --- what a stranger's text may hold ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("blobs", "said"),
+    [
+        (
+            "blobs { shape { dim: 2 dim: 4 } data: [1, 2, 3, 4, 5, 6, 7, 8] } blobs { shape { dim: 2 } data: [1, 2] }",
+            "",
+        ),
+        (
+            "blobs { shape { dim: 2 dim: 3 } data: [1, 2, 3, 4, 5, 6] } blobs { shape { dim: 2 } data: [1, 2] }",
+            r"layer 'ip': the weight that the text holds has shape \(2, 3\), the layer takes \(2, 4\)",
+        ),
+        (
+            "blobs { shape { dim: 2 dim: 4 } data: [1, 2, 3, 4, 5, 6, 7, 8] }",
+            "layer 'ip': the layer takes 2 blobs, its text holds 1",
+        ),
+    ],
+)
+def test_blobs_of_the_text_that_the_layer_would_read_beyond(blobs, said):
+    text = f"""input: "x" input_shape {{ dim: 1 dim: 4 }}
+    layer {{ name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param {{ num_output: 2 }} {blobs} }}"""
+    net = cf.Net(text_format.Parse(text, schema.NetParameter()), rng=1)
+    if not said:
+        assert net.forward(x=[[1, 0, 0, 1]])["y"].tolist() == [[6, 15]]
+        return
+    for _ in range(2):
+        with pytest.raises(CaffeError, match=said):
+            net.forward(x=np.ones((1, 4)))
+
+
+def test_images_without_pixels():
+    text = """force_backward: true input: "x" input_shape { dim: 1 dim: 2 dim: 5 dim: 5 }
+    layer { name: "c" type: "Convolution" bottom: "x" top: "y"
+      convolution_param { num_output: 4 group: 2 kernel_size: 6 weight_filler { type: "xavier" } } }"""
+    net = cf.Net(text_format.Parse(text, schema.NetParameter()), rng=1)
+    assert net.forward(x=np.zeros((1, 2, 5, 5)))["y"].shape == (1, 4, 0, 0)
+    net.backward(y=np.zeros((1, 4, 0, 0)))
+    assert (net.params["c"][0].diff == 0).all()
+    assert (net.blobs["x"].diff == 0).all()
