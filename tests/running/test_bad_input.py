@@ -288,7 +288,7 @@ def test_blobs_of_the_text_that_the_layer_would_read_beyond(blobs, said):
 def test_images_without_pixels():
     text = """force_backward: true input: "x" input_shape { dim: 1 dim: 2 dim: 5 dim: 5 }
     layer { name: "c" type: "Convolution" bottom: "x" top: "y"
-      convolution_param { num_output: 4 group: 2 kernel_size: 6 weight_filler { type: "xavier" } } }"""
+      convolution_param { num_output: 4 group: 2 kernel_size: 6 bias_term: false weight_filler { type: "xavier" } } }"""
     net = cf.Net(text_format.Parse(text, schema.NetParameter()), rng=1)
     assert net.forward(x=np.zeros((1, 2, 5, 5)))["y"].shape == (1, 4, 0, 0)
     net.backward(y=np.zeros((1, 4, 0, 0)))
