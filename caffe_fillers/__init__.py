@@ -34,6 +34,7 @@ from .net import Net
 if TYPE_CHECKING:
     from . import datasets, training
     from .copying import CopyReport
+    from .deploying import deploy, train_val
     from .drawing import draw
     from .exporting import Exported, export
     from .images import prepare_image
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from .training.snapshots import load_state
     from .training.solver import Solver
     from .weights import load_weights, save_weights
+    from .weights.batchnorm import convert_batchnorm
     from .weights.comparing import Comparison, compare
     from .weights.mean import load_mean, save_mean
     from .weights.mistaken import identify
@@ -53,6 +55,7 @@ __getattr__, __dir__ = later(
     {
         "copying": ("CopyReport",),
         "datasets": (),
+        "deploying": ("deploy", "train_val"),
         "drawing": ("draw",),
         "exporting": ("Exported", "export"),
         "images": ("prepare_image",),
@@ -64,6 +67,7 @@ __getattr__, __dir__ = later(
         "training.snapshots": ("load_state",),
         "training.solver": ("Solver",),
         "weights": ("load_weights", "save_weights"),
+        "weights.batchnorm": ("convert_batchnorm",),
         "weights.comparing": ("Comparison", "compare"),
         "weights.mean": ("load_mean", "save_mean"),
         "weights.mistaken": ("identify",),
@@ -90,7 +94,9 @@ __all__ = [
     "compare",
     "compare_blobs",
     "constant",
+    "convert_batchnorm",
     "datasets",
+    "deploy",
     "draw",
     "export",
     "fans",
@@ -117,6 +123,7 @@ __all__ = [
     "search_seed",
     "signal",
     "simd",
+    "train_val",
     "training",
     "uniform",
     "upgrade",

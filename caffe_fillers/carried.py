@@ -95,7 +95,7 @@ def _raw(value: Any) -> bytes:
 _TAG = _varint(_NUMBER << 3 | _BYTES)
 
 
-def repeated(field: FieldDescriptor) -> bool:
+def repeated(field: Any) -> bool:
     """Tell whether a field is repeated, whatever the age of protobuf."""
     if hasattr(field, "is_repeated"):
         return bool(field.is_repeated)

@@ -49,7 +49,7 @@ def read_source(source: Any, strict: bool = False, upgrade: bool = True) -> Sour
             _skipped(text, new.origin),
         )
     if not schema.is_message(source, "NetParameter"):
-        kind = type(source).__name__
+        kind = type(getattr(source, "message", source)).__name__
         mend = "\na solver's message goes to Solver" if kind == "SolverParameter" else ""
         raise CaffeError(f"a net is the path of a prototxt or a NetParameter, got {kind}{mend}")
     message = schema.NetParameter()

@@ -44,6 +44,7 @@ ROOMS = (
     "running",
     "copying",
     "net",
+    "deploying",
     "porting",
     "drawing",
     "datasets",

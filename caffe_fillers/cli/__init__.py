@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 # in the order in which --help lists them; each is imported when it is asked for
 COMMANDS = (
-    *("init", "show", "signal", "convert", "compare", "upgrade", "draw", "seed"),
+    *("init", "show", "signal", "convert", "compare", "upgrade", "deploy", "draw", "seed"),
     *("dataset", "train", "test", "run", "curves", "time", "export"),
 )
 

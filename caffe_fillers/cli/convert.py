@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 import caffe_fillers as cf
@@ -16,8 +18,15 @@ __all__ = ["command"]
 @click.argument("weights", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option("--names", type=click.Choice(["torch"]), help="Write PyTorch's names and layouts.")
+@click.option(
+    "--batchnorm",
+    type=click.Choice(["split", "merge"]),
+    help="Split BatchNorms of five blobs, as forks have them, into BatchNorm and Scale; or merge these.",
+)
+@click.option("-n", "--net", "net", type=click.Path(), help="With --batchnorm: the net's prototxt.")
+@click.option("-o", "--net-output", "net_output", type=click.Path(), help="With --net: where to write it changed.")
 @as_json_option
-def command(weights: str, out: str, names: str | None, as_json: bool) -> None:
+def command(weights: str, out: str, names: str | None, as_json: bool, **forms: Any) -> None:
     """Convert WEIGHTS, of any format and age, to the format of OUT's suffix.
 
     A mean file too: between .npy and .binaryproto.
@@ -29,12 +38,26 @@ def command(weights: str, out: str, names: str | None, as_json: bool) -> None:
         return
     with progress(f"converting {weights}"):
         loaded = cf.load_weights(weights)
+        if forms["batchnorm"]:
+            loaded = _converted(loaded, **forms)
+        elif forms["net"] or forms["net_output"]:
+            raise click.UsageError("--net and --net-output are for --batchnorm")
         cf.save_weights(out, loaded.source, names=names)
     blobs = sum(len(layer.arrays) for layer in loaded.source.layers)
     if as_json:
         print_json({"weights": weights, "output": out, "layers": len(loaded), "blobs": blobs})
     else:
         click.echo(f"wrote {out}: {blobs} blobs of {len(loaded)} layers")
+
+
+def _converted(loaded: Any, batchnorm: str, net: str | None, net_output: str | None) -> Any:
+    if (net is None) != (net_output is None):
+        raise click.UsageError("--net says what to read, --net-output where to write it: give both, or none")
+    message = None if net is None else cf.read_net(net)
+    made, changed = cf.convert_batchnorm(loaded, batchnorm, message)
+    if net_output is not None:
+        cf.write_prototxt(net_output, changed)
+    return made
 
 
 def _mean(source: str, out: str, as_json: bool) -> None:

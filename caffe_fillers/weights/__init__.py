@@ -88,6 +88,7 @@ def load_weights(path: str | os.PathLike[str], names: str | None = None) -> Any:
     PReLU                        ``NAME.weight`` of PReLU
     BatchNorm                    ``NAME.running_mean``, ``NAME.running_var``: both divided by the stored factor,
                                  0 where that is 0
+    BatchNorm of five blobs      also ``NAME.weight``, ``NAME.bias``: NVIDIA/caffe, intel/caffe
     Scale right after BatchNorm  ``NAME.weight``, ``NAME.bias``, ``NAME`` the BatchNorm's
     ============================ =============================================================================
 

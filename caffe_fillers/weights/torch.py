@@ -85,10 +85,10 @@ def _plain(path: Path, layer: LayerBlobs, entry: dict[str, Any]) -> dict[str, Ar
 
 
 def _batch_norm(path: Path, layer: LayerBlobs) -> dict[str, Array]:
-    if len(layer.arrays) != 3 or layer.arrays[2].size != 1:
+    if len(layer.arrays) not in (3, 4, 5) or layer.arrays[2].size != 1:
         raise CaffeError(
             f"{path}: layer '{layer.name}' is a BatchNorm with {len(layer.arrays)} blobs instead of mean, variance "
-            "and factor: not BVLC Caffe's"
+            "and factor (and, in forks, scale and bias)"
         )
     mean, variance = (_tail(path, layer, index, layer.arrays[index], 1) for index in (0, 1))
     factor = layer.arrays[2].reshape(-1)[0]
@@ -97,7 +97,10 @@ def _batch_norm(path: Path, layer: LayerBlobs) -> dict[str, Array]:
     elif factor != 1:
         with np.errstate(all="ignore"):
             mean, variance = mean / factor, variance / factor
-    return {f"{layer.name}.running_mean": mean, f"{layer.name}.running_var": variance}
+    # of NVIDIA/caffe and intel/caffe: a scale and a bias of its own
+    own = zip(("weight", "bias"), layer.arrays[3:], strict=False)
+    named = {f"{layer.name}.{part}": array.reshape(-1) for part, array in own}
+    return {f"{layer.name}.running_mean": mean, f"{layer.name}.running_var": variance} | named
 
 
 def _scale(path: Path, layer: LayerBlobs, norm: str | None) -> dict[str, Array]:

@@ -1,0 +1,45 @@
+"""caffe-fillers deploy."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+import caffe_fillers as cf
+
+from .options import as_json_option, inputs_option, read_text, shapes
+from .output import print_json
+
+__all__ = ["command"]
+
+
+@click.command("deploy")
+@click.argument("net", type=click.Path())
+@click.option("-o", "--output", type=click.Path(), required=True, help="Where to write it; - is standard output.")
+@inputs_option
+@click.option("--classes", type=click.IntRange(1), help="The num_output where a DIGITS network leaves it out.")
+@click.option("--train-val", is_flag=True, help="Of a DIGITS all-in-one network write the net for training instead.")
+@as_json_option
+def command(net: str, output: str, inputs: Any, classes: int | None, train_val: bool, as_json: bool) -> None:
+    """Make the net for deploying of NET, the one that is trained, or a DIGITS all-in-one network.
+
+    Data layers become inputs, losses and accuracies go, and a Softmax stands where SoftmaxWithLoss was.
+
+    Example: caffe-fillers deploy train_val.prototxt --input data=3x227x227 -o deploy.prototxt
+    """
+    text = read_text(net)
+    made = cf.train_val(text, classes) if train_val else cf.deploy(text, shapes(inputs), classes)
+    if output == "-":
+        cf.write_prototxt(sys.stdout.buffer, made)
+        sys.stdout.buffer.flush()
+        return
+    cf.write_prototxt(output, made)
+    heads = [layer for layer in made.layer if layer.type == "Input"]
+    dims = {layer.top[0]: list(layer.input_param.shape[0].dim) for layer in heads if layer.input_param.shape}
+    if as_json:
+        print_json({"net": net, "output": output, "layers": len(made.layer), "inputs": dims})
+        return
+    said = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in dims.items())
+    click.echo(f"wrote {output}: {len(made.layer)} layers" + (f", from {said}" if said else ""))

@@ -1,0 +1,250 @@
+"""From the net that is trained to the one that is deployed, and from DIGITS's all-in-one networks to both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from . import graph, schema
+from .checks import c_int
+from .errors import CaffeError
+from .net import Net, read_source
+
+__all__ = ["deploy", "train_val"]
+
+_DATA = ("Data", "ImageData", "WindowData", "MemoryData", "HDF5Data", "DummyData")
+_INPUTS = ("Input", "Parameter")
+# what a loss hides: the layer that gives its predictions
+_BEHIND = {"SoftmaxWithLoss": ("Softmax", "prob"), "SigmoidCrossEntropyLoss": ("Sigmoid", "prob")}
+_COUNTED = {"InnerProduct": "inner_product_param", "Convolution": "convolution_param"}
+_STAGES = ("train", "val", "deploy")
+
+
+def deploy(
+    net: str | os.PathLike[str] | Any, inputs: Mapping[str, Any] | None = None, classes: int | None = None
+) -> Any:
+    """Make the net for deploying of one that is trained.
+
+    Data layers give way to Input layers, losses and accuracies go, and where a SoftmaxWithLoss was stands a Softmax
+    that is called prob. Branches that led to auxiliary losses go too. Of a DIGITS all-in-one network the layers of the
+    stage deploy are taken.
+
+    Parameters
+    ----------
+    net : str, PathLike, NetParameter or Text
+        A train_val.prototxt of any age, or an all-in-one network.
+    inputs : mapping of str to tuple of int, optional
+        The shapes of the inputs, by top: of a whole batch, or of one image, for a batch of 1.
+    classes : int, optional
+        The num_output of layers that leave it out, as DIGITS's networks do.
+
+    Returns
+    -------
+    NetParameter
+
+    Raises
+    ------
+    CaffeError
+        If the shape of an input is unknown, a num_output is missing, or nothing is left.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> net = cf.deploy("examples/mnist/lenet_train_test.prototxt", inputs={"data": (1, 28, 28)})
+    >>> [layer.type for layer in net.layer][:2], net.layer[-1].name, list(net.layer[0].input_param.shape[0].dim)
+    (['Input', 'Convolution'], 'prob', [1, 1, 28, 28])
+    """
+    source = read_source(net)
+    message = source.message
+    staged = any("deploy" in rule.stage for layer in message.layer for rule in (*layer.include, *layer.exclude))
+    state = schema.NetState(phase=schema.enum("Phase")["TEST"], stage=["deploy"] if staged else [])
+    layers = [_copied(layer) for _, layer in graph.kept(message.layer, state)]
+    _count(layers, classes)
+    data = [layer for layer in layers if layer.type in _DATA or (not layer.bottom and layer.type not in _INPUTS)]
+    kept = _predicting([layer for layer in layers if layer not in data], data)
+    read = {name for layer in kept for name in layer.bottom}
+    wanted = [(layer, name) for layer in data for name in layer.top if name in read]
+    heads = [_input(layer, name, dict(inputs or {}), source) for layer, name in wanted]
+    # bottoms of a part of a net, that nothing made before either
+    missing = read - {name for layer in (*heads, *kept) for name in layer.top}
+    for name in sorted(missing & dict(inputs or {}).keys()):
+        heads.append(_input(schema.LayerParameter(top=[name]), name, dict(inputs or {}), source))
+    for layer in kept:
+        if layer.type == "Input":
+            _reshape_input(layer, dict(inputs or {}))
+    made = schema.NetParameter()
+    made.CopyFrom(message)
+    made.ClearField("layer")
+    made.ClearField("state")
+    made.layer.extend([*heads, *kept])
+    if not any(layer.bottom for layer in made.layer):
+        raise CaffeError(f"{source.name or 'the net'}: nothing is left of it for deploying: no layer predicts anything")
+    Net(made, "TEST", fill=False)  # so that what does not fit is said here
+    return made
+
+
+def train_val(net: str | os.PathLike[str] | Any, classes: int | None = None) -> Any:
+    """Make the net for training of a DIGITS all-in-one network: its stages train and val become the two phases.
+
+    Parameters
+    ----------
+    net : str, PathLike, NetParameter or Text
+    classes : int, optional
+        The num_output of layers that leave it out.
+
+    Returns
+    -------
+    NetParameter
+
+    Raises
+    ------
+    CaffeError
+        If the net has no such stages, or a num_output is missing.
+
+    Examples
+    --------
+    >>> import caffe_fillers as cf
+    >>> from caffe_fillers import prototxt, schema
+    >>> text = 'layer { name: "d" type: "Data" top: "d" include { stage: "val" } }'
+    >>> message = prototxt.parse(text, schema.NetParameter).message
+    >>> cf.train_val(message).layer[0].include[0].phase == schema.enum("Phase")["TEST"]
+    True
+    """
+    source = read_source(net)
+    message = source.message
+    phases = schema.enum("Phase")
+    layers: list[Any] = []
+    if not any(stage in rule.stage for layer in message.layer for rule in layer.include for stage in _STAGES):
+        raise CaffeError(
+            f"{source.name or 'the net'}: no layer names one of the stages train, val and deploy, so this is no "
+            "all-in-one network of DIGITS"
+        )
+    for layer in message.layer:
+        if layer.include and all("deploy" in rule.stage for rule in layer.include):
+            continue
+        copy = schema.LayerParameter()
+        copy.CopyFrom(layer)
+        for rule in (*copy.include, *copy.exclude):
+            stages = [stage for stage in rule.stage if stage not in _STAGES]
+            if "train" in rule.stage or "val" in rule.stage:
+                rule.phase = phases["TRAIN" if "train" in rule.stage else "TEST"]
+            rule.stage[:] = stages
+        # a rule of deploy alone says nothing of training
+        rules = [rule for rule in copy.exclude if rule.ListFields()]
+        del copy.exclude[:]
+        copy.exclude.extend(rules)
+        layers.append(copy)
+    _count(layers, classes)
+    made = schema.NetParameter()
+    made.CopyFrom(message)
+    made.ClearField("layer")
+    made.layer.extend(layers)
+    return made
+
+
+def _copied(layer: Any) -> Any:
+    copy = schema.LayerParameter()
+    copy.CopyFrom(layer)
+    copy.ClearField("include")
+    copy.ClearField("exclude")
+    return copy
+
+
+def _count(layers: list[Any], classes: int | None) -> None:
+    """Fill in the num_output that DIGITS's networks leave to it."""
+    for layer in layers:
+        name = _COUNTED.get(layer.type)
+        if name is None or getattr(layer, name).HasField("num_output"):
+            continue
+        if classes is None:
+            raise CaffeError(
+                f"layer '{layer.name}' has no num_output: DIGITS puts in the number of classes\n"
+                "give it: --classes N or classes=N"
+            )
+        getattr(layer, name).num_output = classes
+
+
+def _is_scored(layer: Any) -> bool:
+    return layer.type.endswith("Loss") or layer.type in ("Accuracy", *_BEHIND)
+
+
+def _predicting(layers: list[Any], data: list[Any]) -> list[Any]:
+    """The layers that predict: without losses and what only these read, with predictions in the main losses' place."""
+    losses = [layer for layer in layers if layer.type in _BEHIND]
+    weight = max((_weight(layer) for layer in losses), default=0.0)
+    main = [layer for layer in losses if _weight(layer) == weight]
+    scored = [layer for layer in layers if _is_scored(layer)]
+    rest = [layer for layer in layers if layer not in scored and layer.type != "Silence"]
+    names = {layer.name for layer in rest} | {top for layer in rest for top in layer.top}
+    heads = []
+    for loss in main:
+        kind, name = _BEHIND[loss.type]
+        name = name if name not in names else f"{loss.name}_{name}"
+        names.add(name)
+        head = schema.LayerParameter(name=name, type=kind, bottom=[loss.bottom[0]], top=[name])
+        if loss.HasField("softmax_param") and kind == "Softmax":
+            head.softmax_param.CopyFrom(loss.softmax_param)
+        heads.append(head)
+    # what an auxiliary loss alone read is not an output that anyone asked for
+    hidden = {name for layer in scored for name in layer.bottom} | {
+        name for layer in layers if layer.type == "Silence" for name in layer.bottom
+    }
+    return _ancestors([*rest, *heads], hidden if heads else set())
+
+
+def _weight(loss: Any) -> float:
+    return loss.loss_weight[0] if loss.loss_weight else 1.0
+
+
+def _ancestors(layers: list[Any], hidden: set[str]) -> list[Any]:
+    """The layers that lead to an output: to a top that nobody reads and that is not among the hidden ones."""
+    read = {name for layer in layers for name in layer.bottom}
+    last = {top: i for i, layer in enumerate(layers) for top in layer.top}
+    needed: set[int] = set()
+    wanted: set[str] = set()
+    for i in reversed(range(len(layers))):
+        layer = layers[i]
+        outputs = [top for top in layer.top if last[top] == i and top not in read and top not in hidden]
+        if outputs or wanted & set(layer.top):
+            needed.add(i)
+            wanted |= set(layer.bottom)
+    return [layer for i, layer in enumerate(layers) if i in needed]
+
+
+def _input(layer: Any, top: str, given: Mapping[str, Any], source: Any) -> Any:
+    """The Input layer in the place of a data layer's top."""
+    shape = given.get(top, given.get(layer.name) if list(layer.top)[:1] == [top] else None)
+    if shape is None:
+        shape = _known(layer, top, source)
+    elif len(shape) == 3 and layer.type != "HDF5Data":
+        crop = c_int(layer.transform_param.crop_size)
+        shape = (1, shape[0], crop or shape[1], crop or shape[2])
+    made = schema.LayerParameter(name=top, type="Input", top=[top])
+    made.input_param.shape.add().dim.extend(int(dim) for dim in shape)
+    return made
+
+
+def _known(layer: Any, top: str, source: Any) -> tuple[int, ...]:
+    """The shape of a data layer's top as the prototxt or the data have it, for a batch of 1."""
+    alone = schema.NetParameter()
+    alone.layer.add().CopyFrom(layer)
+    try:
+        shape = Net(alone, "TEST", fill=False).blobs[top].shape
+    except CaffeError:
+        where = f"{source.name}: " if source.name else ""
+        raise CaffeError(
+            f"{where}layer '{layer.name}': the shape of its top {top!r} is not known without its data\n"
+            f"give it: --input {top}=CxHxW or inputs={{{top!r}: (C, H, W)}}"
+        ) from None
+    return (1, *shape[1:])
+
+
+def _reshape_input(layer: Any, given: Mapping[str, Any]) -> None:
+    for i, top in enumerate(layer.top):
+        shape = given.get(top)
+        if shape is not None:
+            while len(layer.input_param.shape) <= i:
+                layer.input_param.shape.add()
+            whole = shape if len(shape) != 3 or len(layer.input_param.shape[i].dim) != 4 else (1, *shape)
+            layer.input_param.shape[i].dim[:] = [int(dim) for dim in whole]
