@@ -56,12 +56,12 @@ def reason(error):
     return "check" if "Check failed" in text else "text"
 
 
-def classify(path, strict):
+def classify(path, solver, strict):
     """What comes of a file: "solver", "net", or why it is none; of both phases the better."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            if is_solver(path):
+            if solver:
                 cf.read_solver(path, strict=strict)
                 return "solver"
             text = prototxt.read(path, schema.NetParameter, strict=strict)
@@ -72,7 +72,7 @@ def classify(path, strict):
         for phase in ("TRAIN", "TEST"):
             caught.clear()
             try:
-                net = cf.Net(path, phase, rng=1, inputs=inputs, strict=strict, fill=False)
+                net = cf.Net(text, phase, rng=1, inputs=inputs, strict=strict, fill=False)
             except cf.CaffeError as error:
                 results.append(reason(error))
             else:
@@ -88,7 +88,8 @@ def classes(corpus):
     files = sorted([*(corpus / "files").glob("*.prototxt"), *(corpus / "caffe").rglob("*.prototxt")])
     for path in files:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        yield digest, classify(path, True), classify(path, False), path.name
+        solver = is_solver(path)
+        yield digest, classify(path, solver, True), classify(path, solver, False), path.name
 
 
 def test_every_file_keeps_its_class(corpus, capsys):

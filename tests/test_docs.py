@@ -1,7 +1,7 @@
 """Every example of the README, CONTRIBUTING and docs/ runs and prints what it shows; every link leads somewhere.
 
 A page is run from top to bottom in a directory of its own that holds a copy of examples/: its ```python blocks in one
-namespace, its ```console blocks in a shell. A ```text block that follows a ```python block at once is what that one
+namespace, its ```console blocks as a shell does. A ```text block that follows a ```python block at once is what that one
 prints. In what is shown, `...` stands for anything. A comment right above a block keeps it from running, and says why:
 <!-- not run: REASON -->; <!-- needs: MODULE --> skips it where the module is not installed. Set-up commands (pip, git)
 are CI's own.
@@ -16,6 +16,7 @@ import io
 import itertools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from click.testing import CliRunner
+
+from caffe_fillers.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -101,20 +105,32 @@ def transcript(text: str) -> list[tuple[str, str]]:
     return [(command, "\n".join(shown)) for command, shown in steps]
 
 
-def run_console(block: Block, cwd: Path) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = os.environ | {"PATH": path, "COLUMNS": "110", "NO_COLOR": "1", "MPLBACKEND": "agg"}
+def run_command(command: str) -> tuple[str, int]:
+    """What a command prints, and its exit code; ours need no shell and no new interpreter, where nothing is piped."""
+    env = {"COLUMNS": "110", "NO_COLOR": "1", "MPLBACKEND": "agg"}
+    name, *args = shlex.split(command)
+    if name == "caffe-fillers" and not set(command) & set("|<>;&$*`"):
+        result = CliRunner().invoke(main, args, prog_name=name, env=env)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.output, result.exit_code
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command, shell=True, env=os.environ | env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    return done.stdout, done.returncode
+
+
+def run_console(block: Block) -> None:
     for command, shown in transcript(block.text):
         if command.startswith(SET_UP):
             continue
-        done = subprocess.run(
-            command, shell=True, cwd=cwd, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        printed, code = run_command(command)
         place = f"{block.page}:{block.line}: $ {command}"
         if not shown.strip():
-            assert done.returncode == 0, f"{place}\n{done.stdout}"
-        elif differs(shown, done.stdout):
-            pytest.fail(f"{place}\n--- shown\n{shown}\n--- printed, exit code {done.returncode}\n{done.stdout}")
+            assert code == 0, f"{place}\n{printed}"
+        elif differs(shown, printed):
+            pytest.fail(f"{place}\n--- shown\n{shown}\n--- printed, exit code {code}\n{printed}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -131,7 +147,7 @@ def test_examples_run_and_print_what_they_show(page: Path, tmp_path: Path, monke
             result = following is not None and following.language == "text" and not following.remark
             run_python(block, names, following.text if following is not None and result else None)
         else:
-            run_console(block, tmp_path)
+            run_console(block)
 
 
 def test_blocks_are_of_known_languages() -> None:

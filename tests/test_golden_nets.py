@@ -57,7 +57,7 @@ def build(golden, path, boost):
 
 
 def sha256(array):
-    return hashlib.sha256(array.tobytes()).hexdigest()
+    return hashlib.sha256(array).hexdigest()
 
 
 def observed(net, expected):
