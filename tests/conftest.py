@@ -67,15 +67,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+def _cpu() -> float:
+    """Seconds of this process and of those that it started and waited for: another's load does not show."""
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    item.user_properties.append(("began", _cpu()))
+    return (yield)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    before = os.times()
     try:
         return (yield)
     finally:
-        # of this process and those that it started: another's load does not show
-        spent = sum(os.times()[:4]) - sum(before[:4])
-        item.user_properties.append(("cpu", spent))
+        item.user_properties.append(("cpu", _cpu() - dict(item.user_properties)["began"]))
 
 
 def _wrong_marks(reports: Iterable[pytest.TestReport]) -> list[str]:

@@ -138,6 +138,7 @@ def test_upgrade_writes_today_s_form_and_again_changes_nothing(tmp_path):
     assert 'type: "Adam"' in two.read_text()
 
 
+@pytest.mark.slow
 def test_seed_finds_the_seed():
     golden = "tests/golden/mnist/lenet_iter_0.caffemodel"
     for net in (NET, SOLVER):

@@ -12,6 +12,8 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 import caffe_fillers as cf
 from caffe_fillers import prototxt, schema
 from caffe_fillers.upgrading import upgrade_net
@@ -92,6 +94,7 @@ def classes(corpus):
         yield digest, classify(path, solver, True), classify(path, solver, False), path.name
 
 
+@pytest.mark.slow
 def test_every_file_keeps_its_class(corpus, capsys):
     wanted = {}
     for line in TABLE.read_text().splitlines()[1:]:

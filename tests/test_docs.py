@@ -1,10 +1,10 @@
 """Every example of the README, CONTRIBUTING and docs/ runs and prints what it shows; every link leads somewhere.
 
 A page is run from top to bottom in a directory of its own that holds a copy of examples/: its ```python blocks in one
-namespace, its ```console blocks as a shell does. A ```text block that follows a ```python block at once is what that one
-prints. In what is shown, `...` stands for anything. A comment right above a block keeps it from running, and says why:
-<!-- not run: REASON -->; <!-- needs: MODULE --> skips it where the module is not installed. Set-up commands (pip, git)
-are CI's own.
+namespace, its ```console blocks as a shell does. A ```text block that follows a ```python block at once is what that
+one prints. In what is shown, `...` stands for anything. A comment right above a block keeps it from running, and says
+why: <!-- not run: REASON -->; <!-- needs: MODULE --> skips it where the module is not installed. Set-up commands (pip,
+git) are CI's own.
 """
 
 from __future__ import annotations
@@ -133,6 +133,7 @@ def run_console(block: Block) -> None:
             pytest.fail(f"{place}\n--- shown\n{shown}\n--- printed, exit code {code}\n{printed}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_examples_run_and_print_what_they_show(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))

@@ -354,6 +354,7 @@ def test_strict_refuses_types_of_forks(tmp_path: Path) -> None:
         setup(tmp_path, "Squeeze", [(2, 1)], strict=True)
 
 
+@pytest.mark.slow
 def test_the_corpus_is_read_without_shapes_from_the_caller(corpus: Path, record_property: Any) -> None:
     with (corpus / "index.tsv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file, delimiter="\t") if "non-BVLC types" in row["notes"]]

@@ -137,6 +137,7 @@ def test_golden_fillers(name: str, golden: Path) -> None:
                 read(item["filler"], "FillerParameter")
 
 
+@pytest.mark.slow
 def test_corpus_classes(corpus: Path) -> None:
     """Every file reads, or is refused, where it was when the table was made."""
     listed = {row["file"]: row for row in CLASSES}
@@ -215,6 +216,7 @@ def test_oracle_on_golden_texts(golden: Path) -> None:
         assert our_reading(path.read_bytes(), message) == pythons_reading(path.read_bytes(), message), path
 
 
+@pytest.mark.slow
 def test_oracle_on_the_corpus(corpus: Path) -> None:
     for row in CLASSES:
         text = (corpus / "files" / row["file"]).read_bytes()
@@ -293,6 +295,7 @@ def respelled(text: str, rng: random.Random) -> str:
     return "".join(lines)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(message=st.sampled_from(["NetParameter", "SolverParameter", "Datum"]).flatmap(messages), seed=st.integers())
 def test_oracle_on_random_texts(message: Any, seed: int) -> None:

@@ -203,6 +203,7 @@ def test_a_row_of_anything_else_gives_nothing():
 # --- searches --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boost", BOOSTS)
 @pytest.mark.parametrize("name", FILLERS)
 def test_a_first_layer_gives_its_seed_at_once(tmp_path, name, boost):
@@ -226,6 +227,7 @@ def test_float64(tmp_path, name, boost):
     assert cf.find_seed(net.params, path, boost=boost) == seed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["xavier", "uniform"])
 def test_a_deep_uniform_layer_gives_its_seed_at_once(tmp_path, name):
     path = net_of(tmp_path, "type: 'msra'", FILLERS[name], outputs=3000)
@@ -240,6 +242,7 @@ def test_a_deep_uniform_layer_gives_its_seed_at_once(tmp_path, name):
         assert len(search.misfits) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boost", BOOSTS)
 @pytest.mark.parametrize(("name", "outputs"), [("xavier", 6), ("msra", 6), ("msra", 20)])
 def test_a_small_or_deeper_layer_one_by_one(tmp_path, name, outputs, boost):
@@ -254,6 +257,7 @@ def test_a_small_or_deeper_layer_one_by_one(tmp_path, name, outputs, boost):
     assert cf.find_seed(net.params, path, layer="a", seeds=range(0)) is None
 
 
+@pytest.mark.slow
 def test_a_blob_of_one_value_belongs_to_many_seeds(tmp_path):
     path = net_of(tmp_path, FILLERS["xavier"], outputs=1, bias="type: 'uniform' min: -1 max: 1")
     net = cf.Net(path, rng=31337)
@@ -287,6 +291,7 @@ def test_a_flipped_bit_is_named(tmp_path, name, at):
     assert cf.search_seed(net.params, path, layer="a", seeds=around(seed)).seed == seed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boost", ["1.54", "1.74"])
 def test_sparse_weights(tmp_path, boost):
     path = net_of(tmp_path, "type: 'gaussian' std: 0.1 sparse: 6")
@@ -393,6 +398,7 @@ def test_weights_of_few_digits(tmp_path, monkeypatch):
     assert cf.find_seed(net.params, path, boost="1.54", seeds=around(4242)) == 4242
 
 
+@pytest.mark.slow
 def test_a_mean_far_from_zero_begins_where_it_costs_least(tmp_path, monkeypatch):
     path = net_of(tmp_path, "type: 'gaussian' mean: 0.3 std: 0.1", "type: 'constant'")
     net = cf.Net(path, rng=4242)
@@ -439,6 +445,7 @@ def test_a_layer_that_is_named_like_a_blob(tmp_path):
     assert cf.search_seed(net.params, path, layer="a/0").blob == "a/0/0"
 
 
+@pytest.mark.slow
 def test_solvers_states_and_old_shapes(tmp_path, golden, root):
     inputs = {"data": (1, 28, 28)}
     weights = golden / "mnist" / "lenet_iter_0.caffemodel"

@@ -466,6 +466,7 @@ def test_refusals(tmp_path: Path) -> None:
         cf.signal(build(tmp_path, NETS["plain"](2, 'type: "xavier"', "ReLU", 4)), measure=True, images=0)
 
 
+@pytest.mark.slow
 def test_reports_are_the_same_each_time_and_leave_the_net_alone(tmp_path: Path) -> None:
     net = build(tmp_path, NETS["resnet"](blocks=(1, 1, 1, 1)).replace("224", "32"))
     before = {name: [blob.data.copy() for blob in blobs] for name, blobs in net.params.items()}
@@ -522,6 +523,7 @@ def test_html_is_one_file_complete_in_itself(tmp_path: Path) -> None:
     assert "nan" not in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"fill": False}])
 def test_png_and_html_are_drawn_of_any_report(tmp_path: Path, options: dict[str, Any]) -> None:
     pytest.importorskip("matplotlib", reason="NOT RUN: matplotlib is not installed")

@@ -588,6 +588,7 @@ def test_golden_refusals(golden: Path) -> None:
         assert what in found[name]
 
 
+@pytest.mark.slow
 def test_every_text_of_the_corpus_upgrades_once(corpus: Path) -> None:
     for path in sorted([*(corpus / "files").iterdir(), *(corpus / "caffe").rglob("*.prototxt")]):
         with warnings.catch_warnings():

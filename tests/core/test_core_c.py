@@ -68,6 +68,7 @@ def test_teams(build, simd):
     assert done.stdout.endswith(", 0 differ\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("simd", ["avx2", "avx512", "neon"])
 def test_verdicts_at_their_margins(build, simd):
     # normal.c is part of the program, since what decides draw by draw is not visible outside

@@ -91,7 +91,6 @@ def test_long_golden(case, profile):
     check(case, profile, BOOST[profile][1])
 
 
-@pytest.mark.slow
 def test_memory_stays_at_the_output():
     script = """
 import resource, numpy as np

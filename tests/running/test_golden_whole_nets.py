@@ -36,6 +36,7 @@ def parameters(net: cf.Net) -> None:
             blob.data[...] = np.asarray(values, np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*all weights of this net are 0")
 @pytest.mark.parametrize("name", NETS)
 def test_nets(name, corpus):

@@ -198,6 +198,7 @@ def test_test_scores_as_caffe_does(small, here):
     assert "nowhere" in run("test", "net.prototxt", "--weights", "nowhere", code=1).output
 
 
+@pytest.mark.slow
 def test_curves_reads_and_draws_logs(here):
     log = TRAININGS / "lenet_adam.log"
     text = run("curves", log, "--plot", "a.svg").stdout

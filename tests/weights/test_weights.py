@@ -67,6 +67,7 @@ arrays = st.one_of(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", FORMATS)
 @settings(max_examples=60, deadline=None)
 @given(
