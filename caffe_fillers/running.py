@@ -295,7 +295,8 @@ def _mark_gradients(entries: list[_Entry], force: bool) -> None:
         wanted = [id(blob) in needed for blob in step.bottoms]
         entry.down = list(given) if len(given) else list(wanted)
         entry.lr_needs = step.learns()
-        entry.needs_backward = any(wanted) or any(entry.down) or any(entry.lr_needs)
+        # propagate_down asks something of a layer that runs backward; it makes none run
+        entry.needs_backward = any(wanted) or any(entry.lr_needs)
         if entry.needs_backward:
             needed.update(map(id, step.tops))
     under_loss: set[str] = set()

@@ -150,6 +150,20 @@ def test_without_a_loss_nothing_flows_back_and_nothing_before_learned_layers():
     assert not net.blobs["x"].diff.any()
 
 
+def test_propagate_down_makes_no_layer_run_backward():
+    text = """
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "relu" type: "ReLU" bottom: "x" top: "r" propagate_down: true }
+layer { name: "ip" type: "InnerProduct" bottom: "r" top: "y" propagate_down: %s loss_weight: 1
+    inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }"""
+    for asked in ("true", "false"):
+        net = net_of(text % asked, "TRAIN")
+        net.forward(x=noise(2, 3))
+        net.backward()
+        assert net.blobs["r"].diff.any() == (asked == "true")
+        assert not net.blobs["x"].diff.any()
+
+
 @pytest.mark.parametrize(
     ("call", "text"),
     [
