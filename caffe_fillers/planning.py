@@ -371,6 +371,7 @@ def plan_net(
             phase=phases[message.phase] if message.HasField("phase") else net_phase,
             net_phase=net_phase,
             caffe=caffe,
+            strict=allowed.strict,
             extras={} if node.inserted else extras[node.origin],
             line=line,
             inputs=inputs,

@@ -615,3 +615,14 @@ def test_a_fork_s_value_is_still_skipped(tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text((CASES / "p2c4.prototxt").read_text().replace("pool: MAX", "pool: AVE_TF"))
     assert "value AVE_TF of pool" in run("init", path).stderr
+
+
+@pytest.mark.parametrize("case", ["lstmnoparam", "lstmparam", "ctpn33"])
+def test_sequences_of_forks_hold_their_weights(case: str) -> None:
+    net = quiet(CASES / f"{case}.prototxt")
+    n, inputs = (16, 72) if case == "ctpn33" else (10, 4)
+    assert [blob.shape for blob in net.params["lstm1"]] == [(4 * n, inputs), (4 * n, n), (4 * n,)]
+    (last,) = [name for name in net.params if name != "lstm1"]
+    (draw,) = net.layer_dict[last].draws
+    assert draw.start >= 4 * n * (inputs + n)  # behind those of the recurrent layer
+    assert net.params[last][0].shape == (3, n)

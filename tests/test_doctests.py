@@ -30,7 +30,16 @@ FUNCTIONS = [name for name in cf.__all__ if inspect.isroutine(getattr(cf, name))
 CLASSES = [name for name in cf.__all__ if inspect.isclass(getattr(cf, name))]
 SECTION = re.compile(r"^ *(\w[\w ]*)\n *-{3,}$", re.MULTILINE)
 # what calls return; nobody makes them
-RESULTS = {"BlobComparison", "BlobDifference", "Comparison", "CopyReport", "FoundSeed", "SeedSearch", "SignalReport"}
+RESULTS = {
+    "BlobComparison",
+    "BlobDifference",
+    "Comparison",
+    "CopyReport",
+    "Exported",
+    "FoundSeed",
+    "SeedSearch",
+    "SignalReport",
+}
 LAYERS = ["Layer", "Param", "Setup", "register"]
 
 

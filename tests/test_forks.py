@@ -39,6 +39,7 @@ def dims(shape: tuple[int, ...]) -> str:
 
 
 FEATURES = (2, 12, 10, 8)
+CLIP = (2, 3, 16, 20, 30)
 
 SHAPES = [
     ("Permute", [FEATURES], "permute_param { order: 0 order: 2 order: 3 order: 1 }", [(2, 10, 8, 12)]),
@@ -162,12 +163,137 @@ SHAPES = [
         "dense_image_data_param { batch_size: 3 is_color: false } transform_param { crop_size: 9 }",
         [(3, 1, 9, 9), (3, 1, 9, 9)],
     ),
+    ("SmoothL1Loss", [(300, 8, 1, 1)] * 4, "loss_weight: 0 " * 2, [(), (300, 1, 1, 1)]),
+    # over (time, batch, features) as CTPN has it, else time steps of each of batch_size sequences in turn
+    ("Lstm", [(5, 2, 4)], "lstm_param { num_output: 3 }", [(5, 2, 3)]),
+    ("Lstm", [(6, 4), (6,)], "lstm_param { num_output: 3 batch_size: 2 }", [(6, 3)]),
+    ("Lstm", [(6, 4, 1, 1)], "lstm_param { num_output: 3 }", [(6, 3)]),
+    ("Lstm", [(6, 2, 2)], "inner_product_param { num_output: 3 }", [(6, 3, 1, 1)]),
+    ("Transpose", [FEATURES], "transpose_param { dim: 3 dim: 2 dim: 0 dim: 1 }", [(8, 10, 2, 12)]),
+    ("Reverse", [(5, 2, 4)], "reverse_param { axis: 0 }", [(5, 2, 4)]),
+    (
+        "Convolution3D",
+        [CLIP],
+        "convolution_param { num_output: 4 kernel_size: 3 kernel_depth: 3 pad: 1 temporal_pad: 1 temporal_stride: 2 }",
+        [(2, 4, 8, 20, 30)],
+    ),
+    (
+        "CONVOLUTION3D",
+        [CLIP],
+        "convolution_param { num_output: 4 kernel_size: 3 stride: 2 bias_term: false filter_group: 2 }",
+        [(2, 4, 16, 9, 14)],
+    ),
+    (
+        "DECONVOLUTION3D",
+        [CLIP],
+        "convolution_param { num_output: 4 kernel_size: 4 kernel_depth: 4 stride: 2 temporal_stride: 2 pad: 1 "
+        "temporal_pad: 1 }",
+        [(2, 4, 32, 40, 60)],
+    ),
+    ("Deconvolution3D", [CLIP], "convolution_param { num_output: 1 kernel_size: 1 }", [(2, 1, 16, 20, 30)]),
+    # rounded up
+    (
+        "POOLING3D",
+        [CLIP],
+        "pooling_param { kernel_size: 3 stride: 2 kernel_depth: 2 temporal_stride: 3 }",
+        [(2, 3, 6, 10, 15)],
+    ),
+    ("Pooling3D", [CLIP], "pooling_param { kernel_size: 2 stride: 2 }", [(2, 3, 16, 10, 15)]),
+    (
+        "VIDEO_DATA",
+        [],
+        "image_data_param { batch_size: 2 new_length: 16 new_height: 128 new_width: 171 } "
+        "transform_param { crop_size: 112 }",
+        [(2, 3, 16, 112, 112), (2, 1, 1, 1, 1)],
+    ),
+    (
+        "NdConvolution",
+        [CLIP],
+        "convolution_param { num_output: 6 group: 3 kernel_shape { dim: 3 dim: 5 dim: 1 } "
+        "stride_shape { dim: 1 dim: 2 dim: 3 } pad_shape { dim: 1 dim: 0 dim: 0 } }",
+        [(2, 6, 16, 8, 10)],
+    ),
+    ("Resize", [FEATURES], "resize_param { height: 5 width: 6 }", [(2, 12, 5, 6)]),
+    ("Resize", [FEATURES], "resize_param { height_out: 5 width_out: 6 }", [(2, 12, 5, 6)]),
+    ("Resize", [FEATURES], "resize_param { resize_ratio: 0.25 }", [(2, 12, 2, 2)]),
+    (
+        "Resize",
+        [FEATURES],
+        "resize_param { is_pyramid_test: true out_height_scale: 0.5 out_width_scale: 2 }",
+        [(2, 12, 5, 16)],
+    ),
+    ("Remap", [FEATURES, (2, 2, 5, 6)], "", [(2, 12, 5, 6)]),
+    ("CROP", [FEATURES, (2, 99, 5, 6)], "", [(2, 12, 5, 6)]),
+    (
+        "UNPOOLING",
+        [FEATURES, FEATURES],
+        "unpooling_param { kernel_size: 2 stride: 2 unpool_size: 14 }",
+        [(2, 12, 14, 14)],
+    ),
+    ("UNPOOLING", [FEATURES, FEATURES], "unpooling_param { unpool_h: 14 unpool_w: 15 }", [(2, 12, 14, 15)]),
+    # an odd row more than a pooling would have begun with
+    ("Unpooling", [FEATURES], "unpooling_param { kernel_size: 2 stride: 2 }", [(2, 12, 21, 17)]),
+    ("Unpooling", [FEATURES, FEATURES], "pooling_param { kernel_size: 2 stride: 2 }", [(2, 12, 20, 16)]),
+    (
+        "BilinearInterpolation",
+        [FEATURES],
+        "bilinear_interpolation_param { interpolation_factor: 2 }",
+        [(2, 12, 20, 16)],
+    ),
+    ("BilinearInterpolation", [FEATURES, (1, 1, 5, 6)], "", [(2, 12, 5, 6)]),
+    ("L1Loss", [FEATURES, FEATURES], "", [()]),
+    ("L1Loss", [FEATURES], "l1_loss_param { l2_per_location: true }", [()]),
+    ("DiceCoefLoss", [FEATURES, FEATURES], "", [()]),
+    ("WeightEuclideanLoss", [(4, 136), (4, 136)], "", [()]),
+    (
+        "ImageSegData",
+        [],
+        "image_data_param { batch_size: 2 label_type: PIXEL } transform_param { crop_size: 321 mirror: true }",
+        [(2, 3, 321, 321), (2, 1, 321, 321), (2, 1, 1, 2)],
+    ),
+    (
+        "ImageSegData",
+        [],
+        "image_data_param { batch_size: 2 is_color: false } transform_param { crop_h: 5 crop_w: 6 }",
+        [(2, 1, 5, 6), (2, 1, 5, 6)],
+    ),
 ]
 
 
 @pytest.mark.parametrize(("kind", "bottoms", "text", "tops"), SHAPES)
 def test_tops(tmp_path: Path, kind: str, bottoms: list[Any], text: str, tops: list[Any]) -> None:
     assert setup(tmp_path, kind, bottoms, text, len(tops))[0] == tops
+
+
+def shapes(layer: cf.layers.Layer) -> list[tuple[int, ...]]:
+    return [blob.shape for blob in layer.blobs]
+
+
+def test_parameters_of_sequences_and_volumes(tmp_path: Path) -> None:
+    fill = "weight_filler { type: 'uniform' min: 1 max: 2 } bias_filler { value: 3 }"
+    lstm = setup(tmp_path, "Lstm", [(5, 2, 4)], f"lstm_param {{ num_output: 3 {fill} }}")[1]
+    assert shapes(lstm) == [(12, 4), (12, 3), (12,)]
+    # two weights, then the bias: each draws once
+    assert [draw.count for draw in lstm.draws] == [48, 36]
+    assert lstm.blobs[2].data.tolist() == [3] * 12
+    first = setup(tmp_path, "Lstm", [(6, 2, 2)], f"inner_product_param {{ num_output: 3 {fill} }}")[1]
+    assert shapes(first) == [(1, 4, 3, 4), (1, 4, 3, 3), (1, 1, 4, 3)]
+    bare = setup(tmp_path, "Lstm", [(6, 4)], "inner_product_param { num_output: 3 bias_term: false }")[1]
+    assert shapes(bare) == [(1, 4, 3, 4), (1, 4, 3, 3)]
+    with pytest.raises(cf.CaffeError, match="did you mean LSTM"):
+        setup(tmp_path, "Lstm", [(5, 2, 4)], "recurrent_param { num_output: 3 }")
+    text = "convolution_param { num_output: 4 kernel_size: 3 kernel_depth: 2 }"
+    assert shapes(setup(tmp_path, "CONVOLUTION3D", [CLIP], text)[1]) == [(4, 3, 2, 3, 3), (1, 1, 1, 1, 4)]
+    assert shapes(setup(tmp_path, "DECONVOLUTION3D", [CLIP], text)[1]) == [(3, 4, 2, 3, 3), (1, 1, 1, 1, 4)]
+    text = "convolution_param { num_output: 6 group: 3 kernel_shape { dim: 1 dim: 2 dim: 3 } }"
+    assert shapes(setup(tmp_path, "NdConvolution", [CLIP], text)[1]) == [(6, 1, 1, 2, 3), (6,)]
+
+
+def test_r_fcn_s_softmax_with_loss_has_three_tops(tmp_path: Path) -> None:
+    bottoms, text = [(300, 21), (300,)], "loss_weight: 0 " * 3
+    assert setup(tmp_path, "SoftmaxWithLoss", bottoms, text, 3)[0] == [(), (300, 21), (300,)]
+    with pytest.raises(cf.CaffeError, match="at most 2 top"):
+        setup(tmp_path, "SoftmaxWithLoss", bottoms, text, 3, strict=True)
 
 
 def test_every_type_of_a_fork_has_a_shape_calculated_by_hand() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def export(
     ({'data': (64, 1, 28, 28)}, {'prob': (64, 10)})
     """
     from ..files import as_path
-    from .dynamic import make_dynamic
+    from .dynamic import make_dynamic, mark_batch
     from .plan import make_plan
     from .preprocess import as_preprocess
     from .testing import twin
@@ -114,7 +115,7 @@ def export(
     if not target.parent.is_dir():
         raise CaffeError(f"{target}: cannot be written: the folder {target.parent} does not exist")
     prepared = as_preprocess(preprocess)
-    testing = twin(net)
+    testing = twin(net, end)
     plan = make_plan(testing, end)
     if prepared is not None:
         prepared.image(plan)
@@ -127,6 +128,9 @@ def export(
     else:
         from .numpy_source import export_source
 
+        with suppress(CaffeError):
+            # then the script takes batches of any size too
+            mark_batch(net, plan, end)
         files = export_source(testing, plan, target)
     compared = None
     if check:

@@ -10,7 +10,7 @@ from ..net import Net
 from .plan import Plan, make_plan
 from .testing import twin
 
-__all__ = ["make_dynamic"]
+__all__ = ["make_dynamic", "mark_batch"]
 
 # larger by a multiple of every common product of strides
 _LARGER = 64
@@ -24,12 +24,11 @@ def make_dynamic(net: Net, plan: Plan, end: str | None) -> None:
     CaffeError
         If not even the batch may change.
     """
-    shapes = {value.blob: value.shape for value in plan.inputs}
     try:
-        batches = _planned(net, {name: (shape[0] + 1, *shape[1:]) for name, shape in shapes.items() if shape}, end)
+        mark_batch(net, plan, end)
     except CaffeError as error:
         raise CaffeError(f"dynamic: the net takes batches of one size only: {error}") from None
-    _mark(plan, batches, {0: "batch"})
+    shapes = {value.blob: value.shape for value in plan.inputs}
     images = {name: shape for name, shape in shapes.items() if len(shape) == 4}
     if not images:
         return
@@ -49,8 +48,14 @@ def make_dynamic(net: Net, plan: Plan, end: str | None) -> None:
         _mark(plan, larger[axis], {axis: name})
 
 
+def mark_batch(net: Net, plan: Plan, end: str | None) -> None:
+    """Name the dims that follow the batch."""
+    shapes = {value.blob: (value.shape[0] + 1, *value.shape[1:]) for value in plan.inputs if value.shape}
+    _mark(plan, _planned(net, shapes, end), {0: "batch"})
+
+
 def _planned(net: Net, shapes: Mapping[str, tuple[int, ...]], end: str | None) -> Plan:
-    return make_plan(twin(net, **shapes), end)
+    return make_plan(twin(net, end, shapes), end)
 
 
 def _mark(plan: Plan, other: Plan, names: Mapping[int, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from .. import ops
@@ -14,13 +15,15 @@ from ..schema import NetState, enum
 __all__ = ["twin"]
 
 
-def twin(net: Net, **shapes: tuple[int, ...]) -> Net:
+def twin(net: Net, end: str | None = None, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Net:
     """A net as `net` in phase TEST, with its parameters; nothing that it does is seen in `net`.
 
     Parameters
     ----------
-    **shapes
-        For inputs by name; without them those of the caller's net, where that has the input.
+    end : str, optional
+        The last layer that matters.
+    shapes : mapping, optional
+        For inputs by name; without them those that the caller gave them.
 
     Raises
     ------
@@ -45,9 +48,12 @@ def twin(net: Net, **shapes: tuple[int, ...]) -> Net:
     for step in made.steps:
         if not step.bottoms:
             for name, blob in zip(step.layer.tops, step.tops, strict=True):
-                blob.reshape(shapes.get(name) or reshaped.get(name) or blob.shape)
+                blob.reshape((shapes or {}).get(name) or reshaped.get(name) or blob.shape)
                 step.setup.tops = [top.shape for top in step.tops]
-    made.reshape()
+    for entry in made.tape.entries:
+        entry.fit()
+        if entry.step.layer.name == end:
+            break
     _share(made, net)
     return made
 

@@ -5,7 +5,20 @@
 
 from __future__ import annotations
 
-from . import data, dense, elementwise, forks, losses, python, recurrent, reshaping, spatial
+from . import (
+    data,
+    dense,
+    elementwise,
+    forks,
+    losses,
+    python,
+    recurrent,
+    reshaping,
+    resizing,
+    sequences,
+    spatial,
+    volumes,
+)
 from .rule import RULES, Layer, Param, Rule, Setup, filler, register
 
 __all__ = ["RULES", "Layer", "Param", "Rule", "Setup", "filler", "register"]

@@ -140,7 +140,8 @@ def check_unknown(layer: Layer, unknown: str) -> None:
 
 def _meant(kind: str) -> str:
     """The known type that this one is, but for its case, an underscore or a letter or two; else nothing."""
-    plain = {name.lower(): name for name, rule in RULES.items() if rule.fork != "user"}
+    # those of forks that are written in capitals are of 2014
+    plain = {name.lower(): name for name, rule in RULES.items() if rule.fork != "user" and "_" not in name}
     word = kind.replace("_", "").lower()
     if word in plain:
         return plain[word]
@@ -148,7 +149,8 @@ def _meant(kind: str) -> str:
     names = [name for name in plain if re.sub(r"\D", "", name) == re.sub(r"\D", "", word)]
     close = difflib.get_close_matches(word, names, 1, 0.84) if len(letters) > 3 else []
     # what goes on after a known name is a type of its own: ReLUQuantized, SoftmaxFocal
-    return plain[close[0]] if close and abs(len(close[0]) - len(word)) < 3 else ""
+    likely = close and close[0][0] == word[0] and abs(len(close[0]) - len(word)) < 3
+    return plain[close[0]] if likely else ""
 
 
 def _weighty(layer: Layer) -> Iterator[str]:

@@ -29,6 +29,7 @@ NONE, ONE, TWO, SCALAR = (0, 0), (1, 1), (2, 2), losses.SCALAR
 
 SSD = "weiliu89/caffe (SSD)"
 RCNN = "rbgirshick/caffe-fast-rcnn"
+POINTS = "goodluckcwl/custom-caffe"
 RFCN = "daijifeng001/caffe-rfcn"
 SEGNET = "alexgkendall/caffe-segnet"
 SEGNET_YOLO = f"{SEGNET}; with one bottom eric612/MobileNet-YOLO"
@@ -255,11 +256,12 @@ def _smooth_l1(layer: Layer, bottoms: list[Shape]) -> tuple[int, int, int, int]:
 
 
 @layer_type(
-    "SmoothL1Loss", "SMOOTH_L1_LOSS", bottoms=(2, 4), tops=ONE, automatic_top=True, fork=f"{RCNN}, {SSD}", runs=False
+    "SmoothL1Loss", "SMOOTH_L1_LOSS", bottoms=(2, 4), tops=(1, 2), automatic_top=True, fork=f"{RCNN}, {SSD}", runs=False
 )
 def smooth_l1_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
-    _smooth_l1(layer, bottoms)
-    return Setup([SCALAR])
+    num, _, height, width = _smooth_l1(layer, bottoms)
+    # the second top is R-FCN's, the loss of each region
+    return Setup([SCALAR, (num, 1, height, width)][: len(layer.tops)])
 
 
 @layer_type("SmoothL1LossOHEM", bottoms=(2, 3), tops=(1, 2), automatic_top=True, fork=RFCN, runs=False)
@@ -478,6 +480,22 @@ def broadcast(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([top], operation=ops.Add() if layer.type == "Add" else ops.Mul())
 
 
+# --- losses that compare two blobs --------------------------------------------------------------------------------
+
+
+@layer_type("L1Loss", bottoms=(1, 2), tops=ONE, automatic_top=True, fork="NVIDIA/caffe, LiteFlowNet", runs=False)
+@layer_type("DiceCoefLoss", bottoms=TWO, tops=ONE, automatic_top=True, fork="fantes/caffe", runs=False)
+@layer_type(
+    "WeightEuclideanLoss", bottoms=TWO, tops=ONE, automatic_top=True, fork="goodluckcwl/custom-caffe", runs=False
+)
+def loss_of_two(layer: Layer, bottoms: list[Shape]) -> Setup:
+    for other in bottoms[1:]:
+        need_equal(bottoms[0][:1], other[:1], "bottom[0]->num() == bottom[1]->num()")
+        left, right = math.prod(bottoms[0][1:]), math.prod(other[1:])
+        need_equal(left, right, "bottom[0]->count(1) == bottom[1]->count(1)", "Inputs must have the same dimension.")
+    return Setup([SCALAR])
+
+
 # --- faces ---------------------------------------------------------------------------------------------------------
 
 
@@ -525,3 +543,22 @@ def dense_image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     need(batch > 0, f"batch_size > 0 ({batch} vs. 0)", "dense_image_data_param needs a batch_size")
     draws = draws_of(layer, shuffle=fields.flag("shuffle"), skip=fields.integer("rand_skip") > 0)
     return Setup([(batch, channels, *size), (batch, 1, *size)], draws=draws, operation=ops.Given())
+
+
+@layer_type("ImageSegData", bottoms=NONE, tops=(2, 3), fork="DeepLab, hszhao/PSPNet")
+def image_seg_data(layer: Layer, bottoms: list[Shape]) -> Setup:
+    """An image, its labels by pixel, and the size that the image had."""
+    param, transform = layer.message.image_data_param, Fields.of(layer, "transform_param")
+    height, width, batch = c_int(param.new_height), c_int(param.new_width), c_int(param.batch_size)
+    need((height > 0) == (width > 0), "new_height and new_width are set at the same time")
+    whole = c_int(layer.message.transform_param.crop_size)
+    pair = transform.integer("crop_h"), transform.integer("crop_w")
+    need((pair[0] > 0) == (pair[1] > 0), "crop_h and crop_w should be used at the same time and should be positive.")
+    need(not (whole and any(pair)), "Use either crop_size or crop_h & crop_w, not both.")
+    size = (whole, whole) if whole else pair if any(pair) else (height, width)
+    if not any(size):
+        size = _datum(layer, layer.given(*layer.tops[:1]), "an image", param.source)[1:]
+    need(batch > 0, f"batch_size > 0 ({batch} vs. 0) Positive batch size required")
+    tops: list[Shape] = [(batch, 3 if param.is_color else 1, *size), (batch, 1, *size), (batch, 1, 1, 2)]
+    draws = draws_of(layer, shuffle=param.shuffle, skip=param.rand_skip > 0)
+    return Setup(tops[: len(layer.tops)], draws=draws, operation=ops.Given())

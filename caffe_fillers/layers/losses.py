@@ -124,9 +124,17 @@ def sigmoid_cross_entropy(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([SCALAR], operation=operation)
 
 
-@layer_type("SoftmaxWithLoss", bottoms=TWO, tops=(1, 2), automatic_top=True)
+@layer_type("SoftmaxWithLoss", bottoms=TWO, tops=(1, 3), automatic_top=True)
 def softmax_with_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
     scores, labels = bottoms
+    if len(layer.tops) == 3:
+        need(
+            not layer.strict,
+            "MaxTopBlobs() >= top.size() (2 vs. 3) SoftmaxWithLoss Layer produces at most 2 top blob(s) as output.",
+        )
+        # R-FCN's: the probabilities and the loss of each label too
+        _labels(scores, labels, axis(scores, layer.message.softmax_param.axis))
+        return Setup([SCALAR, scores, labels])
     for tops, weights in ((1, len(layer.message.loss_weight) or 1), (len(layer.tops), 1)):
         # the weights must suit the one top of the Softmax inside as well as the layer's own
         need(

@@ -144,6 +144,7 @@ class Layer:
     phase: str
     net_phase: str = "TRAIN"
     caffe: str = "master"
+    strict: bool = False
     extras: Mapping[str, Any] = field(default_factory=dict)
     line: int | None = None
     inputs: Inputs = field(default_factory=lambda: Inputs())

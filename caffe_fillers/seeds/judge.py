@@ -34,8 +34,10 @@ class Judge:
         revisions: Sequence[Sequence[str]],
         candidate: Candidate,
         search: SeedSearch,
+        placed: dict[int, dict[str, int]],
     ) -> None:
         self.given, self.seeded, self.candidate, self.search = given, seeded, candidate, search
+        self.placed = placed  # by seed, where blobs begin that the net has elsewhere
         self.revisions = revisions  # those together that fill the net alike, the candidate's own first
         self.agreeing: set[int] = set()
 
@@ -60,14 +62,14 @@ class Judge:
                     )
 
     def _enter_shifted(self, hit: Hit) -> None:
-        """Note how far from its place in this net the blob was drawn, where that can be told."""
+        """Note where the blob was drawn, where that can be told."""
         filled = self.candidate.filled
         boost = next((each for each in hit.boosts if each in filled.starts), "")
         kind = next((kind for kind, boosts in filled.kinds().items() if boost in boosts), "")
         here = filled.starts.get(boost, range(0))
         if kind == "uniform" and len(here) == 1:
             place = hit.draw - draws_per_value(kind, filled.values.dtype) * hit.i
-            self.search.shifted.setdefault(hit.seed, {})[self.candidate.name] = place - here.start
+            self.placed.setdefault(hit.seed, {})[self.candidate.name] = place
 
     def _continues(self, hit: Hit, boost: str) -> bool:
         """Whether the draws also give the values that follow; some of those may have been changed."""

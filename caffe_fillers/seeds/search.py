@@ -13,7 +13,7 @@ from . import strategies
 from .candidates import SeededNet, candidates, read
 from .judge import Judge
 from .result import SeedSearch
-from .shifts import explained
+from .shifts import shifts
 
 __all__ = ["find_seed", "search_seed"]
 
@@ -112,6 +112,7 @@ def search_seed(
     search = SeedSearch()
     left: list[Judge] = []
     seen: set[Any] = set()
+    placed: dict[int, dict[str, int]] = {}
     for own in groups:
         revisions = [own, *(group for group in groups if group is not own)]
         waiting = []
@@ -124,7 +125,7 @@ def search_seed(
                 search.misfits.append(misfit)
                 continue
             search.fitting.append(candidate.name)
-            judge = Judge(given, seeded, revisions, candidate, search)
+            judge = Judge(given, seeded, revisions, candidate, search, placed)
             if not _search_at_once(candidate.filled, seeds, judge):
                 waiting.append(judge)
             if search.found:
@@ -132,10 +133,10 @@ def search_seed(
         if waiting:
             left.append(min(waiting, key=lambda judge: judge.candidate.latest))
     search.misfits, search.fitting = list(dict.fromkeys(search.misfits)), list(dict.fromkeys(search.fitting))
-    if search.shifted:
+    if placed:
         # no seed tried one by one can be another's
         others = [name for name in REVISIONS[::-1] if not any(name in group for group in groups)]
-        search.explained = explained(search.shifted, seeded, profiles[0], groups[0][0], others)
+        search.shifted, search.explained = shifts(placed, seeded, profiles[0], groups[0][0], others)
     elif left:
         _search_one_by_one(left, seeds, threads, progress)
     return search

@@ -9,17 +9,25 @@ from ..errors import CaffeError
 from ..net import Net
 from .candidates import SeededNet
 
-__all__ = ["explained"]
+__all__ = ["shifts"]
 
 _DATA = 3  # so many draws at most a data layer makes beside its parameters, of which it has none
 
 
-def explained(
-    shifted: Mapping[int, Mapping[str, int]], seeded: SeededNet, boost: str, tried: str, others: Sequence[str]
-) -> dict[int, str]:
-    """For each seed, what would shift its blobs so: one of the `others`, revisions not tried, or a layer's draws."""
+def shifts(
+    placed: Mapping[int, Mapping[str, int]], seeded: SeededNet, boost: str, tried: str, others: Sequence[str]
+) -> tuple[dict[int, dict[str, int]], dict[int, str]]:
+    """For each seed how far its blobs are from their places by the revision `tried`, and what would shift them so.
+
+    That may be one of the `others`, revisions that were not tried, or a layer's draws.
+    """
     net = seeded(0, boost, tried, False)
     here = _places(net)
+    shifted = {
+        seed: {blob: place - here[blob] for blob, place in blobs.items() if here.get(blob) is not None}
+        for seed, blobs in placed.items()
+    }
+    shifted = {seed: blobs for seed, blobs in shifted.items() if any(blobs.values())}
     found: dict[int, str] = {}
     for caffe in others:
         try:
@@ -29,7 +37,7 @@ def explained(
         for seed, blobs in shifted.items():
             if all(there.get(blob, -1) == here[blob] + shift for blob, shift in blobs.items()):
                 found.setdefault(seed, f"Caffe {caffe} draws so: search again with --caffe {caffe} or caffe={caffe!r}")
-    return {seed: found.get(seed) or _explained(blobs, net, here) for seed, blobs in shifted.items()}
+    return shifted, {seed: found.get(seed) or _explained(blobs, net, here) for seed, blobs in shifted.items()}
 
 
 def _places(net: Net) -> dict[str, Any]:
