@@ -14,7 +14,7 @@ from .. import ops
 from ..errors import CaffeError
 from ..net import Net
 
-__all__ = ["Entry", "Plan", "Value", "make_plan", "refuse"]
+__all__ = ["Entry", "Plan", "Value", "leaves_out", "make_plan", "refuse"]
 
 Dims = tuple[int | str, ...]
 
@@ -139,7 +139,8 @@ class _Memory:
         return self.values[name] if self.seen[name] == self.version[place] else self.latest[place]
 
 
-def _leaves_out(step: Any) -> str:
+def leaves_out(step: Any) -> str:
+    """Why a step is no part of what is exported, or nothing."""
     operation = step.setup.operation
     if step.is_loss:
         return "a loss"
@@ -182,7 +183,7 @@ def make_plan(net: Net, end: str | None = None) -> Plan:
             continue
         if _delivers(step):
             plan.inputs += [memory.write(top, shape) for top, shape in zip(layer.tops, step.setup.tops, strict=True)]
-        elif why := _leaves_out(step):
+        elif why := leaves_out(step):
             plan.notes.append(f"layer '{layer.name}' ({why}) is left out")
             gone.update(dict.fromkeys(layer.tops, layer.name))
         else:

@@ -11,6 +11,7 @@ from .._core import RNG
 from ..errors import CaffeError, CaffeWarning
 from ..net import Net
 from ..schema import NetState, enum
+from .plan import leaves_out
 
 __all__ = ["twin"]
 
@@ -51,7 +52,9 @@ def twin(net: Net, end: str | None = None, shapes: Mapping[str, tuple[int, ...]]
                 blob.reshape((shapes or {}).get(name) or reshaped.get(name) or blob.shape)
                 step.setup.tops = [top.shape for top in step.tops]
     for entry in made.tape.entries:
-        entry.fit()
+        if not leaves_out(entry.step):
+            # a loss may want labels of another batch
+            entry.fit()
         if entry.step.layer.name == end:
             break
     _share(made, net)

@@ -256,6 +256,14 @@ def test_batches_of_any_size(root, tmp_path):
     np.testing.assert_allclose(found, net.forward(data=x)["prob"], atol=1e-6)
 
 
+def test_a_net_with_labels_takes_batches_of_any_size(root, tmp_path):
+    net = cf.Net(root / "examples/mnist/lenet_train_test.prototxt", "TEST", rng=1701, inputs={"data": (1, 28, 28)})
+    net.blobs["data"].reshape(2, 1, 28, 28)
+    made = exports(net, tmp_path / "net.onnx", dynamic=True)
+    assert made.inputs == {"data": ("batch", 1, 28, 28)}
+    assert made.outputs == {"ip2": ("batch", 10)}
+
+
 def test_images_of_any_size(tmp_path):
     body = f"""{CHAIN}
         layer {{ name: 'p' type: 'Pooling' bottom: 'c' top: 'p' pooling_param {{ kernel_size: 3 stride: 2 }} }}

@@ -69,13 +69,19 @@ def _(operation: ops.Convolution, g: Builder, e: Entry) -> None:
                 behind[i] = reach
         images = _as_images(g, e, x, axes)
         output = y.name if images == x.name else ""
+        pads = [*window.pad, *behind]
+        extents = [d * (k - 1) + 1 for k, d in zip(window.kernel, window.dilation, strict=True)]
+        if any(p >= extent for p, extent in zip(pads, extents * 2, strict=True)):
+            # some places hold padding alone, for which OpenCV 5 computes something else
+            images = g.add("Pad", [images, g.whole([0, 0, *window.pad, 0, 0, *behind])])
+            pads = [0] * len(pads)
         made = g.add(
             "Conv",
             [images, *weight],
             output,
             kernel_shape=window.kernel,
             strides=window.stride,
-            pads=[*window.pad, *behind],
+            pads=pads,
             dilations=window.dilation,
             group=operation.group,
         )
