@@ -6,13 +6,14 @@ import importlib
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 import caffe_fillers as cf
 
-from .output import DIFFERS, FINE
+from .output import DIFFERS, FINE, print_json
 
 __all__ = ["main"]
 
@@ -35,37 +36,52 @@ class _Commands(click.Group):
         found: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
         return found
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
+    as_json = False
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
+        self.as_json = "--json" in (sys.argv[1:] if args is None else args)
         try:
-            return super().main(*args, **kwargs)
+            return super().main(args, *rest, **kwargs)
         except BrokenPipeError:
             # whoever read our output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(FINE)
 
     def invoke(self, ctx: click.Context) -> Any:
+        as_json = self.as_json
         with warnings.catch_warnings():
             warnings.simplefilter("always", cf.CaffeWarning)
             warnings.showwarning = _show_warning
             try:
                 return super().invoke(ctx)
+            except click.UsageError as error:
+                if as_json:
+                    print_json({"error": error.format_message(), "exit_code": error.exit_code})
+                raise
             except cf.CaffeError as error:
-                _fail(str(error))
+                _fail(str(error), as_json)
             except MemoryError:
-                _fail("out of memory")
+                _fail("out of memory", as_json)
             except OSError as error:
                 if isinstance(error, BrokenPipeError):
                     raise
-                _fail(str(error))
+                _fail(str(error), as_json)
 
 
-def _fail(text: str) -> None:
-    click.echo(f"{click.style('error:', fg='red')} {text}", err=True)
+def _fail(text: str, as_json: bool) -> None:
+    _say("error:", "red", text)
+    if as_json:  # for the script that reads standard output; people read the line above
+        print_json({"error": text, "exit_code": DIFFERS})
     sys.exit(DIFFERS)
 
 
+def _say(word: str, colour: str, text: object) -> None:
+    plain = False if os.environ.get("NO_COLOR") else None
+    click.echo(f"{click.style(word, fg=colour)} {text}", err=True, color=plain)
+
+
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    click.echo(f"{click.style('warning:', fg='yellow')} {message}", err=True)
+    _say("warning:", "yellow", message)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -75,5 +91,7 @@ def main() -> None:
 
     Exit codes: 0 fine, 1 the files differ or the input is refused, 2 wrong usage, 130 stopped by Ctrl-C.
 
-    Shell completion: eval "$(_CAFFE_FILLERS_COMPLETE=bash_source caffe-fillers)", or zsh_source, fish_source.
+    \b
+    Shell completion, and likewise with zsh_source and fish_source:
+    eval "$(_CAFFE_FILLERS_COMPLETE=bash_source caffe-fillers)"
     """

@@ -10,7 +10,7 @@ import click
 import caffe_fillers as cf
 
 from ..errors import printable
-from .options import as_json_option, build, with_net_options
+from .options import as_json_option, build, wide_option, with_net_options
 from .output import filler_text, print_json, print_table, progress
 
 __all__ = ["command"]
@@ -24,6 +24,7 @@ __all__ = ["command"]
 @with_net_options
 @click.option("--draws", is_flag=True, help="Show the ledger: where in the stream each layer stood, and what it drew.")
 @click.option("--allow-empty", is_flag=True, help="Take a net without parameters too.")
+@wide_option
 @as_json_option
 def command(net: str, output: str | None, draws: bool, allow_empty: bool, as_json: bool, **options: Any) -> None:
     """Fill the weights of NET, a net's or a solver's prototxt; ``-`` is standard input.
@@ -67,7 +68,7 @@ def command(net: str, output: str | None, draws: bool, allow_empty: bool, as_jso
         ("fan_out", "fan_out", "right"),
         ("std", "std", "right"),
     ]
-    print_table(rows, columns)
+    print_table(rows, columns, wide=options["wide"])
     if draws:
         click.echo()
         for each in (built, *tests):
@@ -80,6 +81,7 @@ def command(net: str, output: str | None, draws: bool, allow_empty: bool, as_jso
                     ("what", "for", "left"),
                 ],
                 f"{each.name or net} {each.phase}",
+                wide=options["wide"],
             )
     values = sum(math.prod(row["shape"]) for row in rows if not row["shared_with"])
     click.echo(f"\nseed {built.seed}, Boost {built.boost}, Caffe {built.caffe}: {values:,} values in {len(rows)} blobs")

@@ -20,6 +20,7 @@ __all__ = [
     "blas_option",
     "blas_threads",
     "boost_option",
+    "boosts",
     "build",
     "caffe_option",
     "inputs_option",
@@ -27,8 +28,10 @@ __all__ = [
     "net_options",
     "phase_option",
     "read_text",
+    "revisions",
     "shapes",
     "stages_option",
+    "wide_option",
     "with_net_options",
 ]
 
@@ -55,11 +58,28 @@ inputs_option = click.option(
 phase_option = click.option("--phase", type=click.Choice(["TRAIN", "TEST"]), default="TRAIN", show_default=True)
 level_option = click.option("--level", type=int, default=0, show_default=True, help="The level of the net's state.")
 stages_option = click.option("--stage", "stages", multiple=True, help="A stage of the net's state; may be given again.")
+
+
+def _one_of(*values: str) -> Any:
+    """Completion for an option that takes one of these, and others too."""
+    return lambda context, parameter, begun: [value for value in values if value.startswith(begun)]
+
+
+boosts = _one_of("1.47", "1.54", "1.55", "1.56", "1.58", "1.63", "1.64", "1.74", "1.83")
+revisions = _one_of("master", "1.0", "rc3", "rc2", "rc", "v0.9999")
 boost_option = click.option(
-    "--boost", default="1.74", show_default=True, help="The Boost that Caffe was built with, 1.47 or later."
+    "--boost",
+    shell_complete=boosts,
+    default="1.74",
+    show_default=True,
+    help="The Boost that Caffe was built with, 1.47 or later.",
 )
 caffe_option = click.option(
-    "--caffe", default="master", show_default=True, help="The Caffe to follow: v0.9999, rc, rc2, rc3, 1.0 or master."
+    "--caffe",
+    shell_complete=revisions,
+    default="master",
+    show_default=True,
+    help="The Caffe to follow: v0.9999, rc, rc2, rc3, 1.0 or master.",
 )
 allowed_options = [
     click.option("--weightless", multiple=True, help="An unknown layer, by name or type, that holds no parameters."),
@@ -88,6 +108,7 @@ blas_option = click.option(
     show_default=True,
     help="Threads of NumPy's BLAS; more are slower for small nets, and sum in another order. Needs threadpoolctl.",
 )
+wide_option = click.option("--wide", is_flag=True, help="Show every column, however narrow the terminal is.")
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

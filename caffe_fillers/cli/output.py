@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import numpy as np
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -25,26 +26,76 @@ def print_table(
     columns: Sequence[tuple[str, str, str]],
     title: str = "",
     console: Console | None = None,
+    wide: bool = False,
 ) -> None:
-    """An aligned table. Columns are (key, heading, "left" or "right")."""
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for _, heading, justify in columns:
-        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for row in rows:
-        table.add_row(*(_cell(row.get(key)) for key, _, _ in columns))
-    if console is not None:
-        console.print(table)
-        return
+    """An aligned table. Columns are (key, heading, "left" or "right").
+
+    On a terminal names are shortened in the middle, and columns that don't fit are left out from the right, unless it
+    is to be `wide`. Numbers are never cut.
+    """
+    cells = [{key: _cell(row.get(key)) for key, _, _ in columns} for row in rows]
     # names are text, whatever brackets and colons they hold
-    console = Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
-    if not console.is_terminal:
+    screen = console or Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
+    limited = screen.is_terminal and not wide
+    shown = _fitted(cells, columns, screen.width) if limited else list(columns)
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for _, heading, justify in shown:
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for row in cells:
+        table.add_row(*(row[key] for key, _, _ in shown))
+    if limited:
+        screen.print(table)
+    elif console is not None and not console.is_terminal:
+        console.print(table)
+    else:
         # a pipe has no width; nothing may be cut off or folded there
-        console = Console(highlight=False, markup=False, emoji=False, width=10_000, no_color=True)
-        with console.capture() as capture:
-            console.print(table)
+        plain = Console(highlight=False, markup=False, emoji=False, width=10_000, no_color=True)
+        with plain.capture() as capture:
+            plain.print(table)
         click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
-        return
-    console.print(table)
+    if len(shown) < len(columns):
+        left_out = ", ".join(heading for _, heading, _ in columns[len(shown) :])
+        click.echo(f"no room for {left_out}: see them with --wide, or --json")
+
+
+_GAP, _SHORTEST = 2, 12
+
+
+def _fitted(
+    cells: list[dict[str, str]], columns: Sequence[tuple[str, str, str]], width: int
+) -> list[tuple[str, str, str]]:
+    """The columns that fit into `width`, from the left; their names are shortened for it in `cells`."""
+    widths = {key: max([cell_len(heading), *(cell_len(row[key]) for row in cells)]) for key, heading, _ in columns}
+    named = [key for key, _, justify in columns if justify == "left"]
+    shown = list(columns)
+    while len(shown) > 1:
+        keys = [key for key, _, _ in shown]
+        spare = width - sum(widths[key] for key in keys) - _GAP * (len(keys) - 1)
+        least = {key: min(widths[key], _SHORTEST) for key in named if key in keys}
+        if spare + sum(widths[key] - size for key, size in least.items()) >= 0:
+            break
+        shown.pop()
+    keys = [key for key, _, _ in shown]
+    over = sum(widths[key] for key in keys) + _GAP * (len(keys) - 1) - width
+    # the longest gives way first
+    while over > 0:
+        key = max((key for key in named if key in keys), key=lambda key: widths[key], default="")
+        if not key or widths[key] <= 1:
+            break
+        widths[key] -= 1
+        over -= 1
+    for row in cells:
+        for key in named:
+            row[key] = _shortened(row[key], widths[key])
+    return shown
+
+
+def _shortened(text: str, width: int) -> str:
+    if cell_len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    tail = width - 1 - head
+    return f"{text[:head]}…{text[len(text) - tail :]}"
 
 
 def _cell(value: Any) -> str:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 import caffe_fillers as cf
 
-from .options import as_json_option, inputs_option, level_option, phase_option, shapes, stages_option
+from .options import as_json_option, boosts, inputs_option, level_option, phase_option, revisions, shapes, stages_option
 from .output import DIFFERS, FINE, STOPPED, print_json
 
 __all__ = ["command"]
@@ -30,8 +30,14 @@ _MARK = 2**28  # a line for each so many seeds, where there is no terminal to dr
 @phase_option
 @level_option
 @stages_option
-@click.option("--boost", help="The Boost that Caffe was built with; else one of each kind is tried.")
-@click.option("--caffe", help="The revision of Caffe: v0.9999, rc, rc2, rc3, 1.0 or master; else every one is tried.")
+@click.option(
+    "--boost", shell_complete=boosts, help="The Boost that Caffe was built with; else one of each kind is tried."
+)
+@click.option(
+    "--caffe",
+    shell_complete=revisions,
+    help="The revision of Caffe: v0.9999, rc, rc2, rc3, 1.0 or master; else every one is tried.",
+)
 @click.option("--from", "first", type=click.IntRange(0, 2**32 - 1), default=0, help="The first seed to try.")
 @click.option("--to", "last", type=click.IntRange(0, 2**32 - 1), default=2**32 - 1, help="The last seed to try.")
 @click.option("--threads", type=click.IntRange(1), help="Threads to search with; one for each core otherwise.")

@@ -11,7 +11,7 @@ import numpy as np
 import caffe_fillers as cf
 
 from ..errors import printable
-from .options import as_json_option, build, with_net_options
+from .options import as_json_option, build, wide_option, with_net_options
 from .output import filler_text, print_json, print_table, progress, std
 
 __all__ = ["command"]
@@ -20,6 +20,7 @@ __all__ = ["command"]
 @click.command("show")
 @click.argument("source", metavar="NET|WEIGHTS", type=click.Path())
 @with_net_options
+@wide_option
 @as_json_option
 def command(source: str, as_json: bool, **options: Any) -> None:
     """Show the blobs of a net's prototxt (filled with --seed, or with one from entropy), or of a file of weights.
@@ -70,7 +71,7 @@ def command(source: str, as_json: bool, **options: Any) -> None:
         ("std", "std expected", "right"),
         ("measured", "measured", "right"),
     ]
-    print_table(rows, columns)
+    print_table(rows, columns, wide=options["wide"])
     if said:
         click.echo("\n" + ", ".join(f"{key} {value}" for key, value in said.items()))
 

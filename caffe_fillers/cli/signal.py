@@ -9,7 +9,7 @@ import click
 
 import caffe_fillers as cf
 
-from .options import as_json_option, build, with_net_options
+from .options import as_json_option, build, wide_option, with_net_options
 from .output import filler_text, print_json, print_table, progress
 
 __all__ = ["command"]
@@ -20,6 +20,7 @@ __all__ = ["command"]
 @with_net_options
 @click.option("--measure", is_flag=True, help="Push noise through the net and lay the measured variances beside.")
 @click.option("--plot", type=click.Path(), help="Draw it: .png (needs matplotlib), or one .html, complete in itself.")
+@wide_option
 @as_json_option
 def command(net: str, measure: bool, plot: str | None, as_json: bool, **options: Any) -> None:
     """What the theory says about NET before it is trained: gains by depth, where the signal dies, what would hold it.
@@ -62,7 +63,7 @@ def command(net: str, measure: bool, plot: str | None, as_json: bool, **options:
         cells["caffe_fans"] = None if row.caffe_fan_in is None else f"{row.caffe_fan_in}/{row.caffe_fan_out}"
         rows.append({**cells, "filler": filler_text(row.filler), "activation": row.activation or None})
     title = f"{report.name or net} {report.phase}"
-    print_table(rows, columns, f"{title}, {report.images} images of noise" if measure else title)
+    print_table(rows, columns, f"{title}, {report.images} images of noise" if measure else title, wide=options["wide"])
     click.echo()
     for finding in report.findings or ["the signal and the gradient keep within a factor of 1000 all the way"]:
         click.echo(finding)

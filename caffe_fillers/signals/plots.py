@@ -64,6 +64,14 @@ def _usable(value: float | None) -> bool:
     return value is not None and math.isfinite(value) and value > 0
 
 
+def _nothing(report: SignalReport) -> str:
+    """What a picture says that has nothing to draw."""
+    if any(_usable(get(row)) for row in report.layers for *_, get in SERIES):
+        return ""
+    zero = all(row.weight_variance == 0 for row in report.layers)
+    return "all weights are 0: no signal passes" if zero else "no signal passes: there is nothing to draw"
+
+
 def _decades(report: SignalReport) -> tuple[int, int]:
     """The powers of ten that the axis begins and ends with."""
     values = [v for row in report.layers for *_, get in SERIES if (v := get(row)) is not None and _usable(v)]
@@ -120,6 +128,8 @@ def _png(report: SignalReport) -> bytes:
         style = {"forward": "o-", "backward": "s--", "predicted": "-", "measured": "D"}[key]
         hollow = {"markerfacecolor": "none"} if key == "measured" else {}
         axes.plot(places, values, style, color=colour, label=label, markersize=4, linewidth=1.4, **hollow)
+    if said := _nothing(report):
+        axes.text(0.5, 0.5, said, transform=axes.transAxes, ha="center", va="center", fontsize=12)
     axes.set_yscale("log")
     axes.set_ylim(10.0**low, 10.0**high)
     axes.set_xlim(0.5, len(rows) + 0.5)
@@ -304,6 +314,10 @@ def _chart(report: SignalReport, width: int, height: int, *, names: bool) -> str
         )
     for key, label, _, get in SERIES:
         parts.append(_series(rows, key, label, get, x, y))
+    if said := _nothing(report):
+        parts.append(
+            f'<text x="{left + wide / 2}" y="{top + tall / 2}" text-anchor="middle">{html.escape(said)}</text>'
+        )
     return "".join(parts) + "</svg>"
 
 

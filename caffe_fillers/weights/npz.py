@@ -42,8 +42,8 @@ def write(path: Path, weights: WeightSet) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array], record: dict[str, Any]) -> None:
-    """Write named arrays and a record."""
-    text = to_json(record).encode()
+    """Write named arrays and a record, which is an array of text like those beside it, so that NumPy reads all."""
+    held = np.array(to_json(record))
     size = sum(array.nbytes for array in arrays.values())
     with replacing(path, size) as made, zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
@@ -51,7 +51,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], record: dict[str, Any]
                 npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(array))
                 if array.size:
                     file.write(array.reshape(-1).view(np.uint8).data)
-        archive.writestr(_entry(RECORD, len(text)), text)
+        with archive.open(_entry(f"{RECORD}.npy", held.nbytes), "w", force_zip64=True) as file:
+            npy.write_array(file, held, allow_pickle=False)
 
 
 def _entry(name: str, size: int) -> zipfile.ZipInfo:
@@ -77,8 +78,11 @@ def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
         with zipfile.ZipFile(path) as archive:
             _check_sizes(path, archive, size)
             for info in archive.infolist():
-                if info.filename == RECORD:
+                if info.filename == RECORD:  # as it was written at first
                     record = from_json(path, archive.read(info))
+                    continue
+                if info.filename == f"{RECORD}.npy":
+                    record = from_json(path, _text(path, archive.read(info)))
                     continue
                 if not info.filename.endswith(".npy"):
                     raise CaffeError(f"{path}: {_foreign(info.filename)}")
@@ -93,6 +97,14 @@ def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
         what = (str(error).splitlines() or [type(error).__name__])[0]  # zipfile quotes whole names
         raise CaffeError(f"{path}: is a damaged .npz: {what[:200]}") from None
     return arrays, record
+
+
+def _text(path: Path, data: bytes) -> str:
+    """The text that an array of one holds."""
+    held = npy.read_array(io.BytesIO(data), allow_pickle=False)
+    if held.shape != () or held.dtype.kind != "U":
+        raise CaffeError(f"{path}: its {RECORD} is no text")
+    return str(held)
 
 
 def _foreign(name: str) -> str:

@@ -128,7 +128,7 @@ def test_numpys_own_reader(tmp_path):
         for key in keys:
             name, index = key.rsplit("/", 1)
             assert file[key].tobytes() == weights[name][int(index)].tobytes()
-        assert json.loads(file["provenance.json"])["name"] == "LeNet"
+        assert json.loads(str(file["provenance.json"]))["name"] == "LeNet"
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
