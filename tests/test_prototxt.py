@@ -502,10 +502,10 @@ def test_files_that_cannot_be(tmp_path: Path) -> None:
         (huge, "larger than 64 MB"),
         ("a\0b", "null"),
     ]:
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(CaffeError, match=expected):
             prototxt.read(path, schema.NetParameter)
-        assert time.perf_counter() - start < 2
+        assert time.process_time() - start < 2
 
 
 K = 1 << 16
@@ -537,7 +537,7 @@ K = 1 << 16
 )
 @pytest.mark.filterwarnings("ignore::caffe_fillers.CaffeWarning")
 def test_any_length_takes_linear_time(text: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         read(text, "NetParameter", strict=False)
     except CaffeError as error:
@@ -545,7 +545,7 @@ def test_any_length_takes_linear_time(text: bytes) -> None:
     else:
         found = ""
     assert len(found) < 1000
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 @settings(max_examples=300, deadline=None)
@@ -581,5 +581,5 @@ def test_every_implementation_of_protobuf(implementation: str) -> None:
 def test_every_character_is_written_so_that_it_reads_back():
     message = schema.NetParameter(name="".join(map(chr, range(256))) + "\u20ac\U0001f600")
     text = prototxt.format_text(message)
-    assert text.isprintable() or set(text) - {"\n"} == {c for c in text if ord(c) > 31 and c != "\x7f"}
+    assert not [c for c in text if c != "\n" and (ord(c) < 32 or c == "\x7f")]
     assert prototxt.parse(text, schema.NetParameter, strict=True).message == message

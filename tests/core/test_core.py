@@ -132,9 +132,9 @@ def test_skip_is_drawing(n):
 
 def test_skipping_far_is_quick_and_adds_up():
     once, twice = RNG(7), RNG(7)
-    began = time.perf_counter()
+    began = time.process_time()
     once.skip(10**12)
-    assert time.perf_counter() - began < 0.05
+    assert time.process_time() - began < 0.05
     twice.skip(123_456_789_012)
     twice.skip(10**12 - 123_456_789_012 - 1)
     twice.random_raw()

@@ -127,7 +127,7 @@ def test_split_adds_gradients_in_the_order_of_its_tops():
     dys = [np.float32([2**24]), np.float32([1]), np.float32([1]), np.float32([-(2**24)])]
     # 2**24 + 1 is no float32: another order gives 2
     assert ops.split_backward(dys)[0] == 0
-    assert ops.split_backward(dys[::-1])[0] == 0 or ops.split_backward(dys[::-1])[0] == 2
+    assert ops.split_backward(dys[::-1])[0] == 2
     assert ops.split_backward([dys[1], dys[2], dys[0], dys[3]])[0] == 2
     dx = np.full(1, np.nan, np.float32)
     ops.Split().backward(dys[1:2], [dx], [dx], [], [dx], [], Work())

@@ -23,14 +23,14 @@ def test_an_attack_is_refused(name):
     path = ATTACKS / name
     assert path.stat().st_size < 1 << 20
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         with pytest.raises(CaffeError, match=EXPECTED[name]) as error:
             load_weights(path)
         assert tracemalloc.get_traced_memory()[1] < 32 << 20
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert str(path) in str(error.value)
     assert len(str(error.value).splitlines()) <= 2
     with pytest.raises(CaffeError):

@@ -169,9 +169,9 @@ def test_many_single_values_are_read_fast_and_whole(tmp_path):
     values = np.arange(300_000, dtype=np.float32)
     records = np.zeros(values.size, [("tag", "u1"), ("value", "<f4")])
     records["tag"], records["value"] = 0x2D, values
-    started = time.perf_counter()
+    started = time.process_time()
     (array,) = load(tmp_path, net(records.tobytes() + shape(values.size)))["a"]
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert np.array_equal(array, values)
 
 
