@@ -15,7 +15,7 @@ from ..errors import CaffeError
 from ..files import as_path
 from .sources import check_regular
 
-__all__ = ["Database", "open_database", "write_database"]
+__all__ = ["Database", "open_database", "undamaged", "write_database"]
 
 _TOGETHER = 1000  # records of one transaction, as Caffe's converters have it
 _FIRST_MAP = 64 << 20
@@ -39,7 +39,7 @@ class Database:
 
     def first(self) -> bytes | None:
         """The value of the first key, as bytes that outlast this; None in an empty database."""
-        with self.transaction.cursor() as cursor:
+        with undamaged(self.path), self.transaction.cursor() as cursor:
             return bytes(cursor.value()) if cursor.first() else None
 
 
@@ -82,6 +82,17 @@ def open_database(path: Path, advice: str = "") -> Database:
         return database
     except (lmdb.Error, OSError) as error:
         raise CaffeError(f"{path}: cannot be read as an LMDB: {error}") from None
+
+
+@contextmanager
+def undamaged(path: Path) -> Iterator[None]:
+    """Say where a page of an open LMDB can't be read."""
+    import lmdb
+
+    try:
+        yield
+    except lmdb.Error as error:
+        raise CaffeError(f"{path}: the LMDB is damaged: {error}") from None
 
 
 def write_database(path: str | os.PathLike[str], records: Iterable[tuple[bytes, bytes]]) -> int:

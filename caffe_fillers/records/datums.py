@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from .. import schema
 from ..checks import need
 from ..errors import CaffeError
-from .databases import open_database
+from .databases import open_database, undamaged
 from .images import decode, encoded_shape
 from .sources import ASK, existing
 
@@ -65,16 +65,24 @@ class Datums:
         CaffeError
             If a record is no Datum, holds too few values or an image that can't be decoded.
         """
+        with undamaged(self._path):
+            values = self._next(place, count)
+        images, labels = self._alike(values) or self._each(values)
+        self._at = place + count
+        return images, labels
+
+    def _next(self, place: int, count: int) -> list[Any]:
         if place != self._at:
             self._seek((place + self._skip) % self._database.entries)
         self._at = -1
         values = list(islice(self._values, count))
         while len(values) < count:
             self._seek(0)
-            values += islice(self._values, count - len(values))
-        images, labels = self._alike(values) or self._each(values)
-        self._at = place + count
-        return images, labels
+            more = list(islice(self._values, count - len(values)))
+            if not more:
+                raise CaffeError(f"{self._path}: the LMDB is damaged: it counts records that are not there")
+            values += more
+        return values
 
     def _alike(self, values: list[Any]) -> tuple[np.ndarray, list[int]] | None:
         """Read records that all are like one that was met before."""

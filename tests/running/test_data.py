@@ -120,6 +120,21 @@ def test_databases_that_are_not_sound(tmp_path):
         records.datum_shape(whole)
 
 
+@pytest.mark.parametrize("root", [2**40, 2**64 - 1], ids=["beyond the end", "none"])
+def test_a_database_whose_pages_are_wrong(tmp_path, root):
+    path = Path(make_lmdb(tmp_path / "db", *[datum(3, 8, 8)] * 50))
+    file = bytearray((path / "data.mdb").read_bytes())
+    for meta in (0, 4096):
+        file[meta + 128 : meta + 136] = root.to_bytes(8, "little")  # where the tree of the keys begins
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "data.mdb").write_bytes(file)
+    with pytest.raises(CaffeError, match=r"damaged: the LMDB is (damaged|empty)"):
+        records.datum_shape(str(damaged))
+    with pytest.raises(CaffeError, match="damaged: the LMDB is damaged"):
+        records.Datums(damaged).read(0, 4)
+
+
 def test_an_image_list(tmp_path, monkeypatch):
     Image.new("L", (9, 6)).save(tmp_path / "a b.png")
     (tmp_path / "list.txt").write_text(f"{tmp_path}/a b.png 3\nnone.png 1\n")
