@@ -18,6 +18,7 @@ cdef extern from "layers/layers.h" nogil:
         cf_window window
         cf_mask_kind kind
         size_t planes
+        int fresh
         void *image
         void *pooled
         void *mask

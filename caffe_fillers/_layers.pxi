@@ -142,7 +142,8 @@ def col2im(columns, image, window, places):
     return _columns(LAYERS.col2im, image, columns, window, places, True)
 
 
-cdef bint _pool(cf_loop *const *loop, object image, bint back, object pooled, object mask, object window):
+cdef bint _pool(cf_loop *const *loop, object image, bint back, object pooled, object mask, object window,
+                bint fresh=False):
     cdef _Views views = _Views()
     cdef cf_pool job
     cdef Py_buffer *x = views.take(image, back)
@@ -172,6 +173,7 @@ cdef bint _pool(cf_loop *const *loop, object image, bint back, object pooled, ob
         _place(&job.window, window, size, places)
         if job.window.dilation_h != 1 or job.window.dilation_w != 1:
             return False
+    job.fresh = fresh
     job.image, job.pooled, job.planes = x.buf, y.buf, x.shape[0] * x.shape[1]
     _share(loop[views.wide], &job, x.shape[0] * x.shape[1], max(_size_of(x), _size_of(y)))
     return True
@@ -182,9 +184,9 @@ def max_pool(x, window, out, mask):
     return _pool(LAYERS.max_pool, x, False, out, mask, window)
 
 
-def unpool(dy, mask, dx):
+def unpool(dy, mask, dx, bint fresh):
     """`ops.unpool`; what the mask says has to lie within a channel."""
-    return _pool(LAYERS.unpool, dx, True, dy, mask, None)
+    return mask is not None and _pool(LAYERS.unpool, dx, True, dy, mask, None, fresh)
 
 
 def average_pool(x, window, out):

@@ -108,8 +108,8 @@ def max_pool(x: Array, window: Window, *, ceil: bool = True, out: Array | None =
     return y if _core.max_pool(x, window, y, mask) else NotImplemented
 
 
-def unpool(dy: Array, mask: Any, dx: Array) -> Any:
-    return None if _core.unpool(dy, mask, dx) else NotImplemented
+def unpool(dy: Array, mask: Any, dx: Array, *, fresh: bool = False) -> Any:
+    return None if _core.unpool(dy, mask, dx, fresh) else NotImplemented
 
 
 def average_pool(x: Array, window: Window, *, ceil: bool = True, out: Array | None = None) -> Any:

@@ -122,13 +122,15 @@ def largest(values: Array, index: Mask, out: Array, mask: Mask | None) -> None:
 
 
 @in_c(native.unpool)
-def unpool(dy: Array, mask: Mask, dx: Array) -> None:
+def unpool(dy: Array, mask: Mask, dx: Array, *, fresh: bool = False) -> None:
     """Add each number to where its mask says that it came from, one after another; -1 is nowhere.
 
     Parameters
     ----------
     dy, mask : (images, channels, *places)
     dx : (images, channels, *spatial)
+    fresh : bool
+        Set `dx` to zero first.
 
     Examples
     --------
@@ -137,6 +139,8 @@ def unpool(dy: Array, mask: Mask, dx: Array) -> None:
     >>> dx
     array([[[[0., 0., 2.]]]])
     """
+    if fresh:
+        dx[...] = 0
     channels, places = math.prod(dx.shape[:2]), math.prod(mask.shape[2:])
     index = mask.reshape(channels, places).astype(np.intp)
     nowhere = index < 0
@@ -157,8 +161,8 @@ def max_pool_backward(dy: Array, x: Array, y: Array, window: Window) -> Array:
     """
     mask = np.empty(y.shape, np.int32)
     max_pool(x, window, out=np.empty_like(y), mask=mask)
-    dx = np.zeros_like(x, dtype=dy.dtype)
-    unpool(dy, mask, dx)
+    dx = np.empty_like(x, dtype=dy.dtype)
+    unpool(dy, mask, dx, fresh=True)
     return dx
 
 
@@ -289,6 +293,5 @@ class Pooling(Operation):
         if self.method == "AVE":
             average_pool_backward(dtops[0], dx.shape, self.window, out=dx)
             return
-        dx[...] = 0
         mask = tops[1] if len(tops) > 1 else work.buffer("mask", tops[0].shape, np.int32)
-        unpool(dtops[0], mask, dx)
+        unpool(dtops[0], mask, dx, fresh=True)

@@ -32,6 +32,7 @@ typedef struct {
     cf_window window;
     cf_mask_kind kind;
     size_t planes; /* of all items together */
+    int fresh;     /* unpool clears the image first */
     void *image, *pooled;
     void *mask; /* where in its plane each number stands; -1 is nowhere */
 } cf_pool;
@@ -92,7 +93,7 @@ typedef struct {
 typedef struct cf_layers {
     const char *name;
     cf_loop *im2col[2], *col2im[2];
-    cf_loop *max_pool[2], *unpool[2]; /* unpool adds to the image */
+    cf_loop *max_pool[2], *unpool[2]; /* unpool adds to the image, unless it is fresh */
     cf_loop *average_pool[2], *average_spread[2];
     cf_loop *depthwise[2];
     cf_loop *affine[2];
