@@ -130,7 +130,8 @@ class Net:
         Refuse a net whose parameters need more; the tops that DummyData fills with constants, and what recurrent
         layers fill at each time step, count with them.
     threads : int, optional
-        Threads to fill with; the values are the same for any number.
+        Threads to fill and to run with; the values are the same for any number, but for sums in the BLAS. None is all
+        cores, and leaves the BLAS as it is; CAFFE_FILLERS_THREADS limits both.
     python : mapping of str to class, optional
         The classes of Python layers, by ``module.layer`` or ``layer`` of their `python_param`: anything that has
         ``setup(bottom, top)``, ``reshape``, ``forward`` and ``backward(top, propagate_down, bottom)`` as in pycaffe.
@@ -260,6 +261,7 @@ class Net:
                 f"the parameters of this net need {needed + extra:,} bytes{besides}, more than max_bytes={max_bytes:,}"
             )
         self.rng, self._max_bytes, self.allowed = stream, max_bytes, allowed
+        self._threads = threads
         self._tape_made: Tape | None = None
         before = stream.copy()
         try:
@@ -346,7 +348,7 @@ class Net:
             from .running import Tape
 
             force = self.source.message.force_backward
-            self._tape_made = Tape(self.steps, self.rng, force, self._max_bytes)
+            self._tape_made = Tape(self.steps, self.rng, force, self._max_bytes, self._threads)
         return self._tape_made
 
     def forward(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ._core import RNG
+from .blas import threads_for_layers
 from .blob import Blob
 from .errors import CaffeError
 from .ops.operation import Work
@@ -142,6 +143,8 @@ class Tape:
         Of the net: gradients of every bottom, whether or not a parameter needs them.
     max_bytes : int or None
         Refuse to run where the tops would need more.
+    threads : int or None
+        How many threads the loops of layers and the BLAS may use, one after the other; None is all cores.
 
     Attributes
     ----------
@@ -149,7 +152,15 @@ class Tape:
         Called with the place of each entry, as it is passed.
     """
 
-    def __init__(self, steps: Sequence[Step], rng: RNG, force_backward: bool, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        rng: RNG,
+        force_backward: bool,
+        max_bytes: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.threads = threads
         scratch: dict[str, np.ndarray] = {}
         self.rng, self.max_bytes = rng, max_bytes
         self.before_forward: list[Callable[[int], Any]] = []
@@ -187,7 +198,7 @@ class Tape:
     def _run(self, start: int, stop: int) -> None:
         entry = None
         # NaN and infinity flow as in Caffe, without a word
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), threads_for_layers(self.threads):
             try:
                 for place, entry in enumerate(self.entries[start:stop], start):
                     for call in self.before_forward:
@@ -210,7 +221,7 @@ class Tape:
     def backward(self, start: int, stop: int) -> None:
         """Run the entries from `start` down to, not including, `stop`."""
         entry = None
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), threads_for_layers(self.threads):
             try:
                 if self._backward_layouts != Blob.layouts:
                     # from the back: a bottom may take over the diff of a top

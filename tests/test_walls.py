@@ -22,6 +22,7 @@ ROOMS = (
     "revisions",
     "files",
     "_core",
+    "blas",
     "schema",
     "tokens",
     "carried",
