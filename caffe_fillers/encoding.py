@@ -21,7 +21,8 @@ def as_text(data: bytes | str) -> str:
     """Return text for bytes of any encoding; `as_bytes` gives the very bytes back."""
     if isinstance(data, str):  # protobuf hands out a string field as str, or as bytes where it is no UTF-8
         return data
-    return _FOREIGN.sub(_escape, data.decode("utf-8", "surrogateescape"))
+    text = data.decode("utf-8", "surrogateescape")
+    return text if text.isascii() else _FOREIGN.sub(_escape, text)
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -383,7 +383,7 @@ class _Reader:
             elif self.kind == END and not close:
                 return None
             line = self.line_here()
-            start = self.match.start(self.kind)
+            start = self.at
             if self.kind != IDENTIFIER:
                 if text != b"[":
                     raise self.error(f"Expected identifier, got: {self.shown()}", self.no_field_mend(path))
@@ -445,12 +445,12 @@ class _Reader:
         """Read one element of a repeated field and return how many it gave: none if its value was skipped."""
         container = getattr(message, entry.name)
         here = (*path, entry.name, index)
-        start = self.match.start()
         if entry.every_line or not index:
             self.lines[here] = line
         if entry.message is not None:
             self.body(container.add(), entry, here)
             return 1
+        start = self.match.start()
         value = entry.value(self, entry, path)
         if value is None:
             self.lines.pop(here, None)
