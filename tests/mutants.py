@@ -84,6 +84,15 @@ def changes(tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:
                 setattr(node, field, old)
 
 
+def _told(tree: ast.Module) -> set[int]:
+    """What is in decorators and annotations: a dataclass without slots computes the same."""
+    parts: list[ast.AST] = []
+    for node in ast.walk(tree):
+        parts += getattr(node, "decorator_list", [])
+        parts += [each for each in (getattr(node, "annotation", None), getattr(node, "returns", None)) if each]
+    return {id(inner) for part in parts for inner in ast.walk(part)}
+
+
 def _is_type(node: ast.BinOp) -> bool:
     return isinstance(node.op, ast.BitOr)
 
@@ -97,8 +106,10 @@ def code_of(tree: ast.Module) -> ast.Module:
 def all_mutants(path: Path) -> list[tuple[int, str, str]]:
     """Line, what was changed, and the whole text, for each change of a module."""
     tree = ast.parse(path.read_text())
-    found = []
+    found, told = [], _told(tree)
     for node, what in changes(code_of(tree)):
+        if id(node) in told:
+            continue
         found.append((getattr(node, "lineno", 0), what, ast.unparse(tree)))
     return found
 
