@@ -606,3 +606,14 @@ def test_the_corpus_has_its_report(corpus: Path) -> None:
             for value in (row.forward, row.backward, row.variance):
                 assert value is None or (math.isfinite(value) and value >= 0), (path, row)
     assert seen >= 20
+
+
+def test_fans_of_tables_and_of_single_channels() -> None:
+    from caffe_fillers import ops
+    from caffe_fillers.signals.fans import true_fans
+
+    # a row of a table is looked up, not summed
+    table = true_fans(ops.Embed(), (7, 3), (2,), (2, 3))
+    assert (table.into, table.out) == (1, 3)
+    single = true_fans(ops.Convolution(ops.Window.square(3, stride=2), 4), (4, 1, 3, 3), (2, 4, 9, 9), (2, 4, 4, 4))
+    assert (single.into, single.out) == (9, 9 / 4)

@@ -140,6 +140,17 @@ def test_a_shape_that_does_not_fit_the_parameters_can_be_taken_back():
     passes(net, reference)
 
 
+def test_tops_count_with_the_bytes_that_are_allowed():
+    # 2 x 3 values, 2 labels, 2 x 3 dropped, 2 x 4 scores, a loss; 4 x 3 weights and 4 biases; 4 bytes each
+    needed = 4 * (6 + 2 + 6 + 8 + 1 + 12 + 4)
+    assert net_of(max_bytes=needed).forward(**GOOD)["loss"] > 0
+    net = net_of(max_bytes=needed - 1)
+    with pytest.raises(
+        CaffeError, match=f"the blobs of this net need {needed} bytes, more than max_bytes={needed - 1}"
+    ):
+        net.forward(**GOOD)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -249,3 +249,25 @@ def test_looking_at_the_diff_of_a_loss_changes_nothing(tmp_path):
     net.forward(x=[2, 0], y=[0, 0])
     net.backward()
     assert net.blobs["x"].diff.tolist() == [3, 0]
+
+
+def test_force_backward_asks_for_gradients_of_parameters_that_do_not_learn():
+    text = """input: "x" input_shape {{ dim: 2 dim: 3 }} force_backward: {} layer {{ name: "ip" type: "InnerProduct"
+      bottom: "x" top: "y" param {{ lr_mult: 0 }} param {{ lr_mult: 0 }} loss_weight: 1
+      inner_product_param {{ num_output: 2 weight_filler {{ type: "xavier" }} }} }}"""
+    for force in (True, False):
+        net = cf.Net(text_format.Parse(text.format(str(force).lower()), schema.NetParameter()), rng=1)
+        net.forward(x=np.ones((2, 3)))
+        net.backward()
+        assert (net.params["ip"][0].diff == 2 * force).all()
+
+
+def test_a_constant_of_dummy_data_is_filled_once():
+    text = """layer { name: "d" type: "DummyData" top: "a" top: "b" dummy_data_param {
+      shape { dim: 3 } data_filler { type: "constant" value: 2 } data_filler { type: "uniform" } } }"""
+    net = cf.Net(text_format.Parse(text, schema.NetParameter()), rng=1)
+    net.blobs["a"].data[...] = 5
+    net.blobs["b"].data[...] = 5
+    net.forward()
+    assert net.blobs["a"].data.tolist() == [5, 5, 5]
+    assert (net.blobs["b"].data < 1).all()
