@@ -466,3 +466,22 @@ def test_the_check_finds_what_differs(tmp_path, monkeypatch):
 def test_onnx_reference_where_there_is_no_runtime(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     exports(net_of(CHAIN), tmp_path / "net.onnx", external=True)
+
+
+def test_every_operation_is_said_or_left_out():
+    from caffe_fillers import ops
+    from caffe_fillers.exporting import numpy_source
+    from caffe_fillers.exporting import onnx as onnx_export
+    from caffe_fillers.exporting.numpy_source import calls
+    from caffe_fillers.exporting.onnx import builder
+
+    onnx_export._load_operators()
+    numpy_source._load_calls()
+    found = [getattr(ops, name) for name in ops.__all__]
+    operations = {each for each in found if isinstance(each, type) and issubclass(each, ops.Operation)}
+    # inputs, what is left out, and the class that those of each element share
+    silent = {ops.Operation, ops.Elementwise, ops.Given, ops.Silence, ops.Accuracy}
+    losses = {each for each in operations if each.__name__.endswith("Loss")}
+    for said in (builder.translate, calls.write):
+        unsaid = {each for each in operations - silent - losses if said.dispatch(each) is said.dispatch(object)}
+        assert {each.__name__ for each in unsaid} == set()

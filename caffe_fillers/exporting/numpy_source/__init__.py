@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,10 +39,17 @@ def export_source(net: Net, plan: Plan, path: Path) -> list[Path]:
     return [path, beside]
 
 
-def _script(net: Net, plan: Plan) -> Script:
-    """All statements; twice, since variables must not have the names of functions, which the first pass finds out."""
+def _load_calls() -> Any:
+    """The function that writes a layer, once every class of operation has entered its own."""
     from . import moves  # noqa: F401
     from .calls import write
+
+    return write
+
+
+def _script(net: Net, plan: Plan) -> Script:
+    """All statements; twice, since variables must not have the names of functions, which the first pass finds out."""
+    write = _load_calls()
 
     blobs = list(dict.fromkeys(value.blob for value in plan.values()))
     taken = {"p", "np", "sys", "Path", "forward", "blobs", "file", "name", "value", "part", "state"}
