@@ -14,7 +14,7 @@ import pytest
 
 _ROOT = Path(__file__).parents[1]
 CORPUS = Path(os.environ.get("CAFFE_FILLERS_CORPUS") or _ROOT.parent / "shared" / "corpus")
-_NOT_RUN = f"no corpus at {CORPUS} (CAFFE_FILLERS_CORPUS says where)"
+_NOT_RUN = f"no corpus at {CORPUS} (CAFFE_FILLERS_CORPUS says where; tests/get_corpus.py lays it out)"
 # seconds of CPU: what takes longer is to be marked, what stays below in all its cases is not
 _SLOW, _QUICK = 1.0, 0.5
 
