@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 from . import prototxt, schema
 from .encoding import as_bytes
+from .errors import CaffeError
 from .upgrading import upgrade
 
 __all__ = ["read_net", "read_prototxt", "read_solver", "upgrade", "write_prototxt"]
@@ -73,7 +74,10 @@ def read_net(path: str | os.PathLike[str], strict: bool = False) -> Any:
     >>> cf.read_net("examples/mnist/lenet_train_test.prototxt").name
     'LeNet'
     """
-    return prototxt.read(path, schema.NetParameter, strict=strict).message
+    data = prototxt.read_bytes(path)
+    if not strict and prototxt.is_solver(data):
+        raise CaffeError(f"{path}: this is a solver's prototxt, not a net's\nread it with read_solver, or as a Solver")
+    return prototxt.parse(data, schema.NetParameter, name=str(path), strict=strict).message
 
 
 def read_solver(path: str | os.PathLike[str], strict: bool = False) -> Any:
@@ -100,7 +104,13 @@ def read_solver(path: str | os.PathLike[str], strict: bool = False) -> Any:
     >>> cf.read_solver("examples/mnist/lenet_solver.prototxt").random_seed
     1701
     """
-    return prototxt.read(path, schema.SolverParameter, strict=strict).message
+    data = prototxt.read_bytes(path)
+    if not strict and prototxt.is_net(data):
+        raise CaffeError(
+            f"{path}: this is a net's prototxt, not a solver's\n"
+            "read it with read_net, or as a Net; a solver's prototxt names its net in net: and its rate in base_lr:"
+        )
+    return prototxt.parse(data, schema.SolverParameter, name=str(path), strict=strict).message
 
 
 def write_prototxt(path: str | os.PathLike[str] | BinaryIO, message: Any) -> None:

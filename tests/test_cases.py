@@ -483,6 +483,10 @@ def test_a_net_where_a_solver_belongs_and_the_other_way_round() -> None:
         cf.Net(solver)
     with pytest.raises(cf.CaffeError, match="this is a net's prototxt, not a solver's\nread it with Net"):
         cf.Solver(net)
+    with pytest.raises(cf.CaffeError, match="this is a solver's prototxt, not a net's\nread it with read_solver"):
+        cf.read_net(solver)
+    with pytest.raises(cf.CaffeError, match="this is a net's prototxt, not a solver's\nread it with read_net"):
+        cf.read_solver(net)
     with pytest.raises(cf.CaffeError, match="a solver's message goes to Solver"):
         cf.Net(cf.read_solver(solver))
     message = cf.read_net(CASES / "beside_solver" / "train_val.prototxt")

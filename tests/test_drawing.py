@@ -119,7 +119,8 @@ def test_nets_messages_and_old_forms(tmp_path):
 def test_an_empty_net(tmp_path):
     path = tmp_path / "empty.prototxt"
     path.write_text("")
-    cf.draw(path, tmp_path / "empty.svg")
+    with pytest.warns(cf.CaffeWarning, match="no layer to draw"):
+        cf.draw(path, tmp_path / "empty.svg")
     assert (tmp_path / "empty.svg").read_text().startswith("<svg")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 from .. import graph, schema
-from ..errors import CaffeError
+from ..errors import CaffeError, CaffeWarning
 from ..net import Net, read_source
 
 __all__ = ["RANKDIRS", "Box", "Diagram", "diagram", "edge_label", "layer_lines", "lr_mults"]
@@ -47,6 +48,8 @@ def diagram(net: Any, rankdir: str = "TB", phase: str | None = None, lr_mult: bo
     if phase is not None:
         state = graph.net_state(message.state, phase, 0, ())
         layers = [layer for _, layer in graph.kept(layers, state)]
+    if not layers:
+        warnings.warn("there is no layer to draw: the picture is empty", CaffeWarning, stacklevel=3)
     made = Diagram(message.name or "Net", rankdir)
     for layer in layers:
         _add(made, layer, lr_mult)

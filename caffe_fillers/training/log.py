@@ -75,7 +75,10 @@ class LogFile(LogStream):
         super().__init__(file)
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._failed(error) from None
 
     def __enter__(self) -> LogFile:
         return self

@@ -222,3 +222,6 @@ def test_a_log_that_cannot_be_written(here):
     with LogFile("a.log", append=True) as log:
         log("solver.cpp:1", "two")
     assert [line.split("] ")[1] for line in (here / "a.log").read_text().splitlines()] == ["one", "two"]
+    full = pytest.raises(cf.CaffeError, match=r"/dev/full: the log cannot be written: No space left")
+    with full, LogFile("/dev/full") as log:
+        log("solver.cpp:1", "one")
