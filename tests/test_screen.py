@@ -45,7 +45,7 @@ def test_numbers_are_never_cut_and_names_are_shortened_in_the_middle(capsys: pyt
     assert capsys.readouterr().out == ""
     heading, line = on_screen(31, rows)
     assert heading.split() == ["layer", "first", "second"]
-    assert capsys.readouterr().out == "no room for third: see them with --wide, or --json\n"
+    assert capsys.readouterr().out == "no room for third (--wide)\n"
     assert on_screen(5, rows)[0].strip() == "layer"
 
 

@@ -44,6 +44,7 @@ def command(logs: tuple[str, ...], plot: str | None, as_json: bool) -> None:
     for path, curves in runs.items():
         if curves.loss:
             last = max(curves.loss)
-            click.echo(f"{path}: loss {curves.loss[last]:g} at iteration {last}, {len(curves.loss)} losses")
+            count = f"{len(curves.loss)} loss{'es' if len(curves.loss) > 1 else ''}"
+            click.echo(f"{path}: loss {curves.loss[last]:g} at iteration {last}, {count}")
     if plot:
         click.echo(f"wrote {plot}")

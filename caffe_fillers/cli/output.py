@@ -55,7 +55,7 @@ def print_table(
         click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
     if len(shown) < len(columns):
         left_out = ", ".join(heading for _, heading, _ in columns[len(shown) :])
-        click.echo(f"no room for {left_out}: see them with --wide, or --json")
+        click.echo(f"no room for {left_out} (--wide)")
 
 
 _GAP, _SHORTEST = 2, 12

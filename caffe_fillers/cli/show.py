@@ -60,20 +60,24 @@ def command(source: str, as_json: bool, **options: Any) -> None:
         return
     for row in rows:
         row["filler"] = f"= {row['shared_with']}" if row.get("shared_with") else filler_text(row.get("filler"))
+    # the type last: it is what a narrow screen can do without
     columns = [
         ("layer", "layer", "left"),
-        ("type", "type", "left"),
         ("index", "blob", "right"),
         ("shape", "shape", "right"),
         ("filler", "filler", "left"),
         ("fan_in", "fan_in", "right"),
         ("fan_out", "fan_out", "right"),
-        ("std", "std expected", "right"),
+        ("std", "std", "right"),
         ("measured", "measured", "right"),
+        ("type", "type", "left"),
     ]
-    print_table(rows, columns, wide=options["wide"])
+    known_of_all = {"layer", "index", "shape", "measured"}
+    filled = [c for c in columns if c[0] in known_of_all or any(row.get(c[0]) not in (None, "-") for row in rows)]
+    print_table(rows, filled, wide=options["wide"])
     if said:
-        click.echo("\n" + ", ".join(f"{key} {value}" for key, value in said.items()))
+        words = {"boost": "Boost", "caffe": "Caffe"}
+        click.echo("\n" + ", ".join(f"{words.get(key, key)} {value}" for key, value in said.items()))
 
 
 def _state(source: str, as_json: bool) -> None:

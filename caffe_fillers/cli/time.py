@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .options import as_json_option, build, with_net_options
+from .options import as_json_option, blas_option, blas_threads, build, with_net_options
 from .output import print_json, print_table, progress
 
 __all__ = ["command"]
@@ -16,15 +16,16 @@ __all__ = ["command"]
 @click.argument("net", metavar="NET|SOLVER", type=click.Path())
 @click.option("--iterations", type=click.IntRange(1), default=50, show_default=True, help="Passes to take the mean of.")
 @with_net_options
+@blas_option
 @as_json_option
-def command(net: str, iterations: int, as_json: bool, **options: Any) -> None:
+def command(net: str, iterations: int, blas: int, as_json: bool, **options: Any) -> None:
     """Measure the milliseconds of each layer, forward and backward, as `caffe time` does.
 
     Inputs are noise. A layer that needs no gradient takes no time backward.
 
     Example: caffe-fillers time deploy.prototxt --phase TEST --iterations 10
     """
-    with progress(f"running {net}"):
+    with progress(f"running {net}"), blas_threads(blas):
         built, _ = build(net, options)
         rows = built.time(iterations)
     totals = {key: sum(row[key] for row in rows) for key in ("forward", "backward")}
