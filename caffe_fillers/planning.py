@@ -286,12 +286,23 @@ def _parameters(step: Step, stream: RNG, dtype: np.dtype[Any]) -> None:
             blob = Blob(param.shape, dtype)
             plan = None
             if param.filler is not None:
-                plan = fillers.plan(param.filler, blob.shape, dtype, layer.caffe)
+                try:
+                    plan = fillers.plan(param.filler, blob.shape, dtype, layer.caffe)
+                except CaffeError as error:
+                    raise CaffeError(f"{error}{_lacking(layer, blob.shape)}") from None
                 fillers.check_draw(plan, dtype, stream)
             elif blob.count() == 0:
                 raise CaffeError(f"Check failed: data_\nparameter {param.name!r} of shape {param.shape} is empty")
             layer.blobs.append(blob)
             step.plans.append(plan)
+
+
+def _lacking(layer: Layer, shape: Shape) -> str:
+    """What is probably missing in a layer whose parameter came out empty."""
+    for entry, value in layer.message.ListFields():
+        if 0 in shape and entry.name.endswith("_param") and "num_output" in entry.message_type.fields_by_name:
+            return "" if value.num_output else f": give num_output in {entry.name}"
+    return ": give num_output" if 0 in shape and layer.type == "InnerProduct" else ""
 
 
 def _share(step: Step, owners: _Owners) -> None:

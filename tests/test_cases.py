@@ -630,3 +630,12 @@ def test_sequences_of_forks_hold_their_weights(case: str) -> None:
     (draw,) = net.layer_dict[last].draws
     assert draw.start >= 4 * n * (inputs + n)  # behind those of the recurrent layer
     assert net.params[last][0].shape == (3, n)
+
+
+@pytest.mark.parametrize("kind", ["InnerProduct", "Convolution", "Embed"])
+def test_a_num_output_that_is_missing_is_asked_for(tmp_path: Path, kind: str) -> None:
+    field = {"InnerProduct": "inner_product_param", "Convolution": "convolution_param", "Embed": "embed_param"}[kind]
+    kernel = "kernel_size: 1" if kind == "Convolution" else ""
+    text = f'{field} {{ {kernel} weight_filler {{ type: "xavier" }} }}'
+    path = layers(tmp_path, f'layer {{ name: "it" type: "{kind}" bottom: "x" top: "y" {text} }}')
+    assert "give num_output" in run("init", path, code=1).stderr

@@ -37,7 +37,7 @@ def inner_product(layer: Layer, bottoms: list[Shape]) -> Setup:
 def embed(layer: Layer, bottoms: list[Shape]) -> Setup:
     param = layer.message.embed_param
     n, k = c_int(param.num_output), c_int(param.input_dim)
-    need(n > 0, f"N_ > 0 ({n} vs. 0) EmbedLayer num_output must be positive.")
+    need(n > 0, f"N_ > 0 ({n} vs. 0) EmbedLayer num_output must be positive.", "give num_output")
     need(k > 0, f"K_ > 0 ({k} vs. 0) EmbedLayer input_dim must be positive.")
     params = [Param((k, n), filler(param, "weight_filler"))]
     if param.bias_term:

@@ -29,7 +29,7 @@ def _recurrent(layer: Layer, bottoms: list[Shape], operation: type[ops.LSTM | op
         need(len(static) >= 1, f"bottom[2]->num_axes() >= 1 ({len(static)} vs. 1)", "the static input is N x ...")
         need_equal(streams, static[0], "N_ == bottom[2]->shape(0)", f"x is {x}, the static input is {static}")
     n = c_int(param.num_output)
-    need(n > 0, f"num_output > 0 ({n} vs. 0) num_output must be positive")
+    need(n > 0, f"num_output > 0 ({n} vs. 0) num_output must be positive", "give num_output")
     axis(x, 2)
     if static is not None:
         axis(static, 1)
