@@ -76,8 +76,11 @@ def _run_onnx(path: Path, names: list[str], feed: Mapping[str, np.ndarray]) -> l
         options.log_severity_level = 3
         folder = str(path.parent.resolve())
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        found = session.run(wanted, feed)
+        graph, providers = model.SerializeToString(), ["CPUExecutionProvider"]
+        try:
+            found = onnxruntime.InferenceSession(graph, options, providers=providers).run(wanted, feed)
+        except Exception as error:  # its own, which have no class in common
+            raise CaffeError(f"{path}: ONNX Runtime can't run it: {error}") from None
     made = {**feed, **dict(zip(wanted, found, strict=True))}
     return [np.asarray(made[name]) for name in names]
 

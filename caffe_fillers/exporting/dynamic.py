@@ -62,7 +62,8 @@ def _mark(plan: Plan, other: Plan, names: Mapping[int, str]) -> None:
     """Name the dims that differ in the other plan: an input's by its axis, all others by what they follow."""
     (word,) = names.values()
     inputs = {id(value) for value in plan.inputs}
-    size = next(value.shape[axis] for value in plan.inputs for axis in names if len(value.shape) > axis)
+    sizes = (value.shape[axis] for value in plan.inputs for axis in names if len(value.shape) > axis)
+    size = next(sizes, None)
     for mine, theirs in zip(plan.values(), other.values(), strict=True):
         dims = list(mine.dims)
         for axis, (a, b) in enumerate(zip(mine.shape, theirs.shape, strict=True)):

@@ -114,6 +114,28 @@ def test_layers_of_forks(name, suffix, tmp_path, recwarn):
     assert cf.export(net, tmp_path / f"net.{suffix}", check=True).check
 
 
+AT_THE_EDGE = {
+    "a convolution over no axis": "2 3|type: 'Convolution' convolution_param { num_output: 4 bias_term: false %s }",
+    "a deconvolution over no axis": "2 4|type: 'Deconvolution' convolution_param { num_output: 4 group: 2 %s }",
+    "channels last": "2 5 3|type: 'Convolution' convolution_param { num_output: 4 axis: 2 %s }",
+    "MVN of three axes": "2 3 4|type: 'MVN'",
+    "MVN of two axes": "2 3|type: 'MVN' mvn_param { across_channels: true }",
+    "a power of nothing": "2 3 4 4|type: 'LRN' lrn_param { beta: 0 }",
+}
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "py"])
+@pytest.mark.parametrize("name", AT_THE_EDGE)
+def test_layers_at_the_edge(name, suffix, tmp_path):
+    shape, layer = AT_THE_EDGE[name].split("|")
+    dims = " ".join(f"dim: {dim}" for dim in shape.split())
+    text = f"layer {{ name: 'x' type: 'Input' top: 'x' input_param {{ shape {{ {dims} }} }} }}"
+    layer = layer.replace("%s", "weight_filler { type: 'xavier' }")
+    (tmp_path / "net.prototxt").write_text(f"{text} layer {{ name: 'l' bottom: 'x' top: 'y' {layer} }}")
+    made = cf.export(cf.Net(tmp_path / "net.prototxt", "TEST", rng=1), tmp_path / f"net.{suffix}", check=True)
+    assert made.check
+
+
 def test_in_an_interpreter_of_its_own(root, tmp_path):
     net = cf.Net(root / "examples/mnist/lenet.prototxt", "TEST", rng=1701)
     made = cf.export(net, tmp_path / "lenet.py", check=True)

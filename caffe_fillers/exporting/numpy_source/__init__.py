@@ -69,7 +69,7 @@ def _text(net: Net, plan: Plan, script: Script, path: Path) -> str:
     imports, definitions = script.sources.text()
     inputs = [script.var(value) for value in plan.inputs]
     body = [
-        f"def forward({', '.join(inputs)}, blobs=False):",
+        f"def forward({', '.join([*inputs, 'blobs=False'])}):",
         '    """The outputs by name, for inputs of the shapes below; with `blobs` every blob."""',
         *(
             f"    {name} = np.asarray({name}, np.{script.dtype})  # {'x'.join(map(str, value.shape)) or '1'}"

@@ -137,7 +137,7 @@ class Script:
     def _window(self, window: Window) -> str:
         written = self.sources.add(Window)
         fields = (window.kernel, window.stride, window.pad, window.dilation)
-        if window.behind is not None or any(len(set(each)) > 1 for each in fields):
+        if window.behind is not None or any(len(set(each)) != 1 for each in fields):
             every = [*fields, *([] if window.behind is None else [window.behind])]
             return f"{written}({', '.join(map(self.text, every))})"
         kernel, stride, pad, dilation = (each[0] for each in fields)

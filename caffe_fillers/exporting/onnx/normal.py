@@ -87,16 +87,15 @@ def _(operation: ops.BN, g: Builder, e: Entry) -> None:
 def _(operation: ops.MVN, g: Builder, e: Entry) -> None:
     first = 1 if operation.across_channels else 2
     x = e.x.name
-    if len(e.x.shape) <= first:
-        x = g.add("Unsqueeze", [x, g.whole([len(e.x.shape)])])
-    axes = list(range(first, max(len(e.x.shape), first + 1)))
-    apart = g.add("Sub", [x, g.reduce("ReduceMean", x, axes)], "" if operation.variance or x != e.x.name else e.y.name)
+    if len(e.x.shape) < len(e.y.shape):
+        # the top always has four axes
+        x = g.add("Unsqueeze", [x, g.whole(list(range(len(e.x.shape), len(e.y.shape))))])
+    axes = list(range(first, len(e.y.shape)))
+    apart = g.add("Sub", [x, g.reduce("ReduceMean", x, axes)], "" if operation.variance else e.y.name)
     if operation.variance:
         square = g.reduce("ReduceMean", g.add("Mul", [apart, apart]), axes)
         deviation = g.add("Add", [g.add("Sqrt", [square]), g.number(operation.eps)])
-        apart = g.add("Div", [apart, deviation], "" if x != e.x.name else e.y.name)
-    if x != e.x.name:
-        g.add("Squeeze", [apart, g.whole([len(e.x.shape)])], e.y.name)
+        g.add("Div", [apart, deviation], e.y.name)
 
 
 @translate.register

@@ -34,9 +34,18 @@ def _behind(window: Window) -> tuple[int, ...]:
 
 def _as_images(g: Builder, e: Entry, value: Value, axes: int) -> str:
     """A value with exactly one axis before the channels."""
-    if len(value.shape) == axes + 2:
+    if len(value.shape) == axes + 2 and axes:
         return value.name
-    return g.reshape(value.name, [-1, *_fixed(e, value.dims[len(value.dims) - axes - 1 :])])
+    return g.reshape(value.name, [-1, *_fixed(e, value.dims[len(value.dims) - axes - 1 :]), *(() if axes else (1,))])
+
+
+def _with_an_axis(window: Window) -> Window:
+    """ONNX's operators need an axis to go over, Caffe's don't: one of a single place computes the same."""
+    return window if window.kernel else Window.square(1, axes=1)
+
+
+def _weight(g: Builder, e: Entry, axes: int) -> str:
+    return g.parameter(e, 0) if axes else g.parameter(e, 0, [*e.blobs[0].shape, 1])
 
 
 def _fixed(e: Entry, dims: Sequence[int | str]) -> list[int]:
@@ -58,10 +67,10 @@ def _from_images(g: Builder, e: Entry, made: str, axes: int, k: int) -> None:
 
 @translate.register
 def _(operation: ops.Convolution, g: Builder, e: Entry) -> None:
-    window, axes = operation.window, len(operation.window.kernel)
-    weight = [g.parameter(e, 0), *(g.parameter(e, 1, [-1]) for _ in e.blobs[1:2])]
+    window, axes = _with_an_axis(operation.window), len(operation.window.kernel)
+    weight = [_weight(g, e, axes), *(g.parameter(e, 1, [-1]) for _ in e.blobs[1:2])]
     for k, (x, y) in enumerate(zip(e.reads, e.writes, strict=True)):
-        size, places = x.shape[len(x.shape) - axes :], y.shape[len(y.shape) - axes :]
+        size, places = x.shape[len(x.shape) - axes :] or (1,), y.shape[len(y.shape) - axes :] or (1,)
         behind = list(_behind(window))
         for i, reach in enumerate(_reaches(window, size, places)):
             # a kernel larger than what it stands on: C's division gives one place where floor gives none
@@ -90,8 +99,8 @@ def _(operation: ops.Convolution, g: Builder, e: Entry) -> None:
 
 @translate.register
 def _(operation: ops.Deconvolution, g: Builder, e: Entry) -> None:
-    window, axes = operation.window, len(operation.window.kernel)
-    weight = [g.parameter(e, 0), *(g.parameter(e, 1, [-1]) for _ in e.blobs[1:2])]
+    window, axes = _with_an_axis(operation.window), len(operation.window.kernel)
+    weight = [_weight(g, e, axes), *(g.parameter(e, 1, [-1]) for _ in e.blobs[1:2])]
     for k, (x, y) in enumerate(zip(e.reads, e.writes, strict=True)):
         images = _as_images(g, e, x, axes)
         output = y.name if images == x.name else ""
@@ -203,7 +212,12 @@ def _(operation: ops.SPP, g: Builder, e: Entry) -> None:
 
 @translate.register
 def _(operation: ops.LRN, g: Builder, e: Entry) -> None:
+    if not operation.within and operation.beta == 0:
+        g.add("Identity", [e.x.name], e.y.name)
+        return
     if not operation.within:
+        if min(operation.alpha, operation.beta) <= 0:
+            raise refuse(e.where, e.layer, "has an alpha or beta that ONNX's LRN does not take: they are above 0")
         g.add(
             "LRN",
             [e.x.name],
