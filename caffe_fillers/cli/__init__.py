@@ -87,7 +87,7 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(cf.__version__, prog_name="caffe-fillers")
 def main() -> None:
-    """The weights Caffe would have started training from, bit for bit.
+    """The weights Caffe would have started training from, bit for bit; and its nets at work, without Caffe.
 
     Exit codes: 0 fine, 1 the files differ or the input is refused, 2 wrong usage, 130 stopped by Ctrl-C.
 

@@ -16,7 +16,7 @@ from .output import DIFFERS, FINE, filler_text, print_json, print_table, progres
 __all__ = ["command"]
 
 
-@click.command("compare")
+@click.command("compare", short_help="Compare weights bit for bit, then by distance.")
 @click.argument("a", type=click.Path())
 @click.argument("b", type=click.Path())
 @with_net_options
@@ -26,7 +26,10 @@ def command(a: str, b: str, as_json: bool, **options: Any) -> None:
 
     With a prototxt every blob is listed: which still hold the bits that they began with, and which were trained.
 
-    Example: caffe-fillers compare snapshot.caffemodel lenet_solver.prototxt --input data=1x28x28
+    \b
+    Example:
+      caffe-fillers compare snapshot.caffemodel lenet_solver.prototxt \\
+        --input data=1x28x28
     """
     sides: list[Any] = []
     net = None

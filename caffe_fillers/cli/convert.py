@@ -14,7 +14,7 @@ from .output import print_json, progress
 __all__ = ["command"]
 
 
-@click.command("convert")
+@click.command("convert", short_help="Convert weights to another format.")
 @click.argument("weights", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option("--names", type=click.Choice(["torch"]), help="Write PyTorch's names and layouts.")

@@ -13,7 +13,7 @@ from .output import print_json, print_table
 __all__ = ["command"]
 
 
-@click.command("curves")
+@click.command("curves", short_help="Read and draw the losses in logs of trainings.")
 @click.argument("logs", nargs=-1, required=True, type=click.Path())
 @click.option("--plot", type=click.Path(), help="Draw all of them over each other: .png, .svg or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

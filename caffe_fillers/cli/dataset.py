@@ -16,12 +16,12 @@ __all__ = ["command"]
 seed_option = click.option("--seed", type=int, help="Caffe's random_seed, for its draws; without it they are fresh.")
 
 
-@click.group("dataset")
+@click.group("dataset", short_help="Make the databases that data layers read.")
 def command() -> None:
     """Make the databases that data layers read, as Caffe's own converters write them."""
 
 
-@command.command("mnist")
+@command.command("mnist", short_help="Make an LMDB of MNIST's IDX files, or of 5,000 digits.")
 @click.argument("paths", metavar="[IMAGES LABELS] OUT", nargs=-1, type=click.Path())
 @as_json_option
 def mnist(paths: tuple[str, ...], as_json: bool) -> None:
@@ -37,7 +37,7 @@ def mnist(paths: tuple[str, ...], as_json: bool) -> None:
     _tell(made, as_json)
 
 
-@command.command("siamese")
+@command.command("siamese", short_help="Make an LMDB of pairs of digits.")
 @click.argument("paths", metavar="[IMAGES LABELS] OUT", nargs=-1, type=click.Path())
 @seed_option
 @as_json_option
@@ -54,7 +54,7 @@ def siamese(paths: tuple[str, ...], seed: int | None, as_json: bool) -> None:
     _tell(made, as_json)
 
 
-@command.command("images")
+@command.command("images", short_help="Make an LMDB of the images in a list.")
 @click.argument("listed", metavar="LIST", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option("--root", default="", help="What stands before each path in LIST; end it with a slash.")
@@ -72,7 +72,10 @@ def images(listed: str, out: str, root: str, seed: int | None, as_json: bool, **
 
     Images that can't be read are left out.
 
-    Example: caffe-fillers dataset images train.txt train_lmdb --root train/ --resize-height 256 --resize-width 256
+    \b
+    Example:
+      caffe-fillers dataset images train.txt train_lmdb --root train/ \\
+        --resize-height 256 --resize-width 256
     """
     size = options["resize_height"], options["resize_width"]
     if (size[0] > 0) != (size[1] > 0):

@@ -15,7 +15,7 @@ from .output import print_json
 __all__ = ["command"]
 
 
-@click.command("deploy")
+@click.command("deploy", short_help="Make the net for deploying from the one that is trained.")
 @click.argument("net", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), required=True, help="Where to write it; - is standard output.")
 @inputs_option
@@ -27,7 +27,10 @@ def command(net: str, output: str, inputs: Any, classes: int | None, train_val: 
 
     Data layers become inputs, losses and accuracies go, and a Softmax stands where SoftmaxWithLoss was.
 
-    Example: caffe-fillers deploy train_val.prototxt --input data=3x227x227 -o deploy.prototxt
+    \b
+    Example:
+      caffe-fillers deploy train_val.prototxt --input data=3x227x227 \\
+        -o deploy.prototxt
     """
     text = read_text(net)
     made = cf.train_val(text, classes) if train_val else cf.deploy(text, shapes(inputs), classes)

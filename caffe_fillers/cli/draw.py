@@ -12,7 +12,7 @@ from .output import print_json
 __all__ = ["command"]
 
 
-@click.command("draw")
+@click.command("draw", short_help="Draw a net as a picture.")
 @click.argument("net", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), required=True, help="net.svg, net.dot, or net.png with graphviz.")
 @click.option("--phase", type=click.Choice(["TRAIN", "TEST"]), help="Only the layers of a phase.")

@@ -36,7 +36,7 @@ def _preprocess(given: tuple[str, ...]) -> dict[str, Any] | None:
     return made or None
 
 
-@click.command("export")
+@click.command("export", short_help="Write a net as an ONNX file or a NumPy script.")
 @click.argument("net", type=click.Path())
 @click.option("--weights", multiple=True, required=True, type=click.Path(), help="Weights to copy by layer name.")
 @click.option("-o", "--output", required=True, type=click.Path(), help="model.onnx, or model.py, a script of NumPy.")
@@ -55,7 +55,10 @@ def command(net: str, weights: tuple[str, ...], output: str, check: bool, **opti
     The file is run on random input beside the net; exit code 1 where a blob differs by more than 1e-4 of its largest
     value, in a script by a bit. With --preprocess the file takes images of 0..255, in RGB unless order=BGR.
 
-    Example: caffe-fillers export deploy.prototxt --weights googlenet.caffemodel -o googlenet.onnx --dynamic
+    \b
+    Example:
+      caffe-fillers export deploy.prototxt --weights googlenet.caffemodel \\
+        -o googlenet.onnx --dynamic
     """
     prepared = _preprocess(options["prepared"])
     with progress(f"exporting {net}"):

@@ -16,7 +16,7 @@ from .output import filler_text, print_json, print_table, progress
 __all__ = ["command"]
 
 
-@click.command("init")
+@click.command("init", short_help="Fill the weights of a net as Caffe would.")
 @click.argument("net", type=click.Path())
 @click.option(
     "-o", "--output", type=click.Path(), help=".npz, .caffemodel, .h5 or .safetensors; a solver's train net is written."
@@ -27,9 +27,12 @@ __all__ = ["command"]
 @wide_option
 @as_json_option
 def command(net: str, output: str | None, draws: bool, allow_empty: bool, as_json: bool, **options: Any) -> None:
-    """Fill the weights of NET, a net's or a solver's prototxt; ``-`` is standard input.
+    """Fill the weights of NET, a net's or a solver's prototxt; - is standard input.
 
-    Example: caffe-fillers init lenet_solver.prototxt --input data=1x28x28 -o lenet.npz
+    \b
+    Example:
+      caffe-fillers init lenet_solver.prototxt --input data=1x28x28 \\
+        -o lenet.npz
     """
     with progress(f"filling {net}"):
         built, tests = build(net, options)

@@ -53,11 +53,13 @@ class Dims(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 
 inputs_option = click.option(
-    "--input", "inputs", type=Dims(), multiple=True, help="A shape the prototxt does not hold: data=1x28x28."
+    "--input", "inputs", type=Dims(), multiple=True, help="A shape that the prototxt does not hold: data=1x28x28."
 )
-phase_option = click.option("--phase", type=click.Choice(["TRAIN", "TEST"]), default="TRAIN", show_default=True)
+phase_option = click.option(
+    "--phase", type=click.Choice(["TRAIN", "TEST"]), default="TRAIN", show_default=True, help="The net's phase."
+)
 level_option = click.option("--level", type=int, default=0, show_default=True, help="The level of the net's state.")
-stages_option = click.option("--stage", "stages", multiple=True, help="A stage of the net's state; may be given again.")
+stages_option = click.option("--stage", "stages", multiple=True, help="A stage of the net's state; may be repeated.")
 
 
 def _one_of(*values: str) -> Any:
@@ -83,10 +85,10 @@ caffe_option = click.option(
 )
 allowed_options = [
     click.option("--weightless", multiple=True, help="An unknown layer, by name or type, that holds no parameters."),
-    click.option("--ignore", multiple=True, help="A fork's field that changes shapes, and is to count for nothing."),
+    click.option("--ignore", multiple=True, help="A fork's field to skip although it changes shapes."),
 ]
 net_options = [
-    click.option("--seed", type=int, help="Caffe's random_seed, 0 to 4294967295. Without it a solver's own counts."),
+    click.option("--seed", type=int, help="Caffe's random_seed, 0 to 4294967295. Without it the solver's counts."),
     inputs_option,
     phase_option,
     level_option,
@@ -94,7 +96,13 @@ net_options = [
     click.option("--weights", "pretrained", multiple=True, help="Weights to copy by layer name: a.caffemodel,b.h5."),
     boost_option,
     caffe_option,
-    click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True),
+    click.option(
+        "--dtype",
+        type=click.Choice(["float32", "float64"]),
+        default="float32",
+        show_default=True,
+        help="As a Caffe built for floats, or for doubles.",
+    ),
     click.option("--strict", is_flag=True, help="Refuse what BVLC Caffe refuses."),
     click.option("--net", "other_net", type=click.Path(), help="The net to take for those that a solver names."),
     *allowed_options,

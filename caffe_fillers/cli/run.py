@@ -22,7 +22,11 @@ _ARRAYS = (".npy", ".npz")
 
 
 # a model that is trained is run as it is used, not as it was trained
-@click.command("run", context_settings={"default_map": {"phase": "TEST"}})
+@click.command(
+    "run",
+    short_help="Run a net forward once, over arrays or images.",
+    context_settings={"default_map": {"phase": "TEST"}},
+)
 @click.argument("net", metavar="NET", type=click.Path())
 @click.argument("given", metavar="[NAME=]INPUT...", nargs=-1)
 @click.option("-o", "--output", metavar="OUT.npz", help="Write the blobs, by name, for numpy.load.")
@@ -41,7 +45,10 @@ def command(net: str, given: tuple[str, ...], output: str | None, as_json: bool,
     Images are read and resized as OpenCV does, 0 to 255, and fill a batch. An .npz holds arrays by the inputs' names.
     NAME= says for which input a file is; without it the first that has none yet.
 
-    Example: caffe-fillers run deploy.prototxt --weights net.caffemodel cat.jpg --mean 104,117,123 --top 5
+    \b
+    Example:
+      caffe-fillers run deploy.prototxt --weights net.caffemodel cat.jpg \\
+        --mean 104,117,123 --top 5
     """
     if options["labels"] and not options["top"]:
         raise click.BadParameter("it names the classes that --top prints", param_hint="--labels")

@@ -22,7 +22,7 @@ __all__ = ["command"]
 _MARK = 2**28  # a line for each so many seeds, where there is no terminal to draw a bar on
 
 
-@click.command("seed")
+@click.command("seed", short_help="Find the lost seed of a file of weights.")
 @click.argument("weights", type=click.Path())
 @click.argument("net", type=click.Path())
 @click.option("--layer", help="The layer to search by, or one blob of it as NAME/INDEX; else all that draw.")
@@ -47,7 +47,10 @@ def command(weights: str, net: str, inputs: Any, first: int, last: int, as_json:
 
     One blob that training has not touched is enough. Ctrl-C stops the search, and says how to go on.
 
-    Example: caffe-fillers seed lenet_iter_0.caffemodel lenet_train_test.prototxt --input data=1x28x28
+    \b
+    Example:
+      caffe-fillers seed lenet_iter_0.caffemodel lenet_train_test.prototxt \\
+        --input data=1x28x28
     """
     if first > last:
         raise click.BadParameter(f"{first} is behind {last}, where --to ends the search", param_hint="--from")

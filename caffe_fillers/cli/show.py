@@ -17,7 +17,7 @@ from .output import filler_text, print_json, print_table, progress, std
 __all__ = ["command"]
 
 
-@click.command("show")
+@click.command("show", short_help="Show the blobs of a net or of a file of weights.")
 @click.argument("source", metavar="NET|WEIGHTS", type=click.Path())
 @with_net_options
 @wide_option

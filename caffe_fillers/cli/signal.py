@@ -15,7 +15,7 @@ from .output import filler_text, print_json, print_table, progress
 __all__ = ["command"]
 
 
-@click.command("signal")
+@click.command("signal", short_help="Say where the signal dies or blows up before training.")
 @click.argument("net", type=click.Path())
 @with_net_options
 @click.option("--measure", is_flag=True, help="Push noise through the net and lay the measured variances beside.")
@@ -25,7 +25,10 @@ __all__ = ["command"]
 def command(net: str, measure: bool, plot: str | None, as_json: bool, **options: Any) -> None:
     """What the theory says about NET before it is trained: gains by depth, where the signal dies, what would hold it.
 
-    Example: caffe-fillers signal train_val.prototxt --input data=3x224x224 --measure --plot signal.html
+    \b
+    Example:
+      caffe-fillers signal train_val.prototxt --input data=3x224x224 \\
+        --measure --plot signal.html
     """
     with progress(f"filling {net}"):
         built, _ = build(net, options)

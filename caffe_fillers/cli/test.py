@@ -15,7 +15,7 @@ from .output import print_json
 __all__ = ["command"]
 
 
-@click.command("test")
+@click.command("test", short_help="Score trained weights, as `caffe test` does.")
 @click.argument("net", type=click.Path())
 @click.option("--weights", required=True, type=click.Path(), help="Weights to copy by layer name: a.caffemodel,b.h5.")
 @click.option("--iterations", type=click.IntRange(1), default=50, show_default=True, help="Batches to run.")
@@ -29,7 +29,10 @@ __all__ = ["command"]
 def command(net: str, iterations: int, as_json: bool, **options: Any) -> None:
     """Score trained WEIGHTS on the test data of NET, as `caffe test` does.
 
-    Example: caffe-fillers test lenet_train_test.prototxt --weights lenet_iter_10000.caffemodel --iterations 100
+    \b
+    Example:
+      caffe-fillers test lenet_train_test.prototxt \\
+        --weights lenet_iter_10000.caffemodel --iterations 100
     """
     built = cf.Net(
         net,

@@ -12,7 +12,7 @@ from .output import print_json, print_table, progress
 __all__ = ["command"]
 
 
-@click.command("time")
+@click.command("time", short_help="Measure the milliseconds of each layer.")
 @click.argument("net", metavar="NET|SOLVER", type=click.Path())
 @click.option("--iterations", type=click.IntRange(1), default=50, show_default=True, help="Passes to take the mean of.")
 @with_net_options

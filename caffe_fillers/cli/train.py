@@ -23,7 +23,7 @@ from .output import STOPPED, print_table
 __all__ = ["command"]
 
 
-@click.command("train")
+@click.command("train", short_help="Train a net, as `caffe train` does.")
 @click.argument("solver", type=click.Path())
 @click.option("--weights", type=click.Path(), help="Weights to begin with, by layer name: a.caffemodel,b.h5.")
 @click.option("--snapshot", type=click.Path(), help="A .solverstate to go on from.")
@@ -50,7 +50,10 @@ def command(solver: str, snapshot: str | None, iterations: int | None, **options
 
     Ctrl-C finishes the iteration, writes a snapshot and says how to go on; a second one stops at once.
 
-    Example: caffe-fillers train examples/mnist/lenet_solver.prototxt --log lenet.log --plot lenet.png
+    \b
+    Example:
+      caffe-fillers train examples/mnist/lenet_solver.prototxt \\
+        --log lenet.log --plot lenet.png
     """
     if snapshot and options["weights"]:
         raise click.UsageError("Give a snapshot to resume training or weights to finetune but not both.")
