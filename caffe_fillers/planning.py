@@ -300,7 +300,8 @@ def _parameters(step: Step, stream: RNG, dtype: np.dtype[Any]) -> None:
 def _lacking(layer: Layer, shape: Shape) -> str:
     """What is probably missing in a layer whose parameter came out empty."""
     for entry, value in layer.message.ListFields():
-        if 0 in shape and entry.name.endswith("_param") and "num_output" in entry.message_type.fields_by_name:
+        kind = entry.message_type
+        if 0 in shape and kind is not None and entry.name.endswith("_param") and "num_output" in kind.fields_by_name:
             return "" if value.num_output else f": give num_output in {entry.name}"
     return ": give num_output" if 0 in shape and layer.type == "InnerProduct" else ""
 
