@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -87,20 +88,31 @@ def _run_onnx(path: Path, names: list[str], feed: Mapping[str, np.ndarray]) -> l
 
 def check_source(net: Net, plan: Plan, path: Path) -> BlobComparison:
     """Run the script in an interpreter of its own on random input beside `net`: each blob, bit for bit."""
-    given = examples(plan, net.dtype)
-    run_net(net, plan, given)
+    given, environment = examples(plan, net.dtype), dict(os.environ)
+    with _one_thread(environment):
+        run_net(net, plan, given)
     with tempfile.TemporaryDirectory() as folder:
         inputs, outputs, runner = (Path(folder) / name for name in ("inputs.npz", "outputs.npz", "run.py"))
         np.savez(inputs, *(given[value.blob] for value in plan.inputs))
         runner.write_text(_RUNNER)
         command = [sys.executable, "-I", str(runner), str(path.resolve()), str(inputs), str(outputs)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["without a word"])[-1]
             raise CaffeError(f"{path}: the script failed: {last}")
         with np.load(outputs) as file:
             made = {str(name): file[str(i)] for i, name in enumerate(file["names"])}
     return _compared(net, plan, made, 0.0)
+
+
+def _one_thread(environment: dict[str, str]) -> Any:
+    """Hold the BLAS of both sides to one thread, where that can be: sums of several threads have another order."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    environment.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1"))
+    return threadpool_limits(1, "blas")
 
 
 def _compared(net: Net, plan: Plan, made: Mapping[str, np.ndarray], tolerance: float) -> BlobComparison:
