@@ -142,7 +142,6 @@ def test_a_message_holds_every_bit(array):
     assert again.data.tobytes() == array.tobytes()
 
 
-@pytest.mark.slow
 @given(
     st.one_of(st.lists(st.integers(), max_size=40), st.integers(), st.text(max_size=3), st.none(), st.floats()),
     AXES,

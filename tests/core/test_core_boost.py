@@ -48,6 +48,7 @@ def cases(seed):
         yield kind, dtype, choose.getrandbits(32), float(DTYPES[dtype](a)), float(DTYPES[dtype](b)), n
 
 
+@pytest.mark.slow
 def test_bits_and_stream_are_boosts(oracle):
     seed = random.SystemRandom().getrandbits(32)
     drawn = list(cases(seed))

@@ -50,6 +50,7 @@ def goldens(build):
     return build("goldens"), text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("simd", ["portable", "avx2", "avx512", "neon"])
 def test_goldens(goldens, simd):
     program, text = goldens

@@ -131,6 +131,7 @@ np.testing.assert_equal(rng.state, one.state)
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="NOT RUN: this system has no such signals")
 def test_a_signal_whose_handler_raises_leaves_no_thread_behind():
     """In a process of its own, for what goes wrong hangs or writes where it must not."""

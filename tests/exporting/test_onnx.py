@@ -388,6 +388,7 @@ def test_a_limit_of_what_one_file_holds(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.onnx", "two.onnx", "two.onnx.data"]
 
 
+@pytest.mark.slow
 def test_memory_stays_near_the_weights(tmp_path):
     """A process that has a net of 256 MB and exports it needs at most 2.2 times that."""
     code = """

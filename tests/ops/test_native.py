@@ -150,6 +150,7 @@ def test_threads_change_no_bit():
         _core.layer_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("simd", ["portable", "avx2"])
 def test_every_instruction_set(simd):
     """The whole file again, where this processor has that set."""

@@ -55,7 +55,6 @@ def test_every_solver_is_here():
     assert {path.stem for path in SOLVERS} == {*MEASURED, *others}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", MEASURED)
 def test_losses_are_those_of_the_measured_training(name, examples):
     path = next(path for path in SOLVERS if path.stem == name)

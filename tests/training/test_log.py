@@ -44,7 +44,6 @@ def logged(databases, monkeypatch):
     return databases / "ours.log", solver
 
 
-@pytest.mark.slow
 def test_lines_are_caffes_in_form_and_order(logged):
     path, _ = logged
     ours, theirs = plain(path), plain(TRAININGS / "lenet_adam.log")
@@ -61,7 +60,6 @@ def test_lines_are_caffes_in_form_and_order(logged):
     ]
 
 
-@pytest.mark.slow
 def test_caffes_parsers_read_it(logged):
     path, solver = logged
     lines = path.read_text().splitlines()
@@ -82,7 +80,6 @@ def test_caffes_parsers_read_it(logged):
     assert [rate for rate, _ in rates] == ["0.001"] * 5
 
 
-@pytest.mark.slow
 def test_curves_come_back_from_the_log(logged):
     path, solver = logged
     curves = read_log(path)
