@@ -62,6 +62,7 @@ ORACLES = {
     "Python": "test_python_layers.py::test_forward_backward_and_parameters",
     "AnnotatedData": "test_every_type.py::test_data_layers_of_forks_run_on_what_is_written_to_them",
     "DenseImageData": "test_every_type.py::test_data_layers_of_forks_run_on_what_is_written_to_them",
+    "ImageSegData": "test_every_type.py::test_data_layers_of_forks_run_on_what_is_written_to_them",
     "ImageLabelmapData": "test_every_type.py::test_data_layers_of_forks_run_on_what_is_written_to_them",
 }
 OF_FORKS = runpy.run_path(str(TESTS / "test_forks.py"))
@@ -172,6 +173,7 @@ def test_a_type_that_is_only_set_up_says_so():
         ("AnnotatedData", "data_param { batch_size: 2 }"),
         ("DenseImageData", "dense_image_data_param { batch_size: 2 new_height: 3 new_width: 4 }"),
         ("ImageLabelmapData", "image_data_param { batch_size: 2 new_height: 3 new_width: 4 }"),
+        ("ImageSegData", "image_data_param { batch_size: 2 new_height: 3 new_width: 4 }"),
         ("OfAStranger", ""),
     ],
 )
