@@ -4,7 +4,9 @@ import threading
 
 import numpy as np
 
+from caffe_fillers import _core, ops
 from caffe_fillers._core import RNG
+from caffe_fillers.ops import Window
 
 for boost in ("1.54", "1.74"):
     for dtype in (np.float32, np.float64):
@@ -21,4 +23,21 @@ for boost in ("1.54", "1.74"):
             assert rng.state["state"]["pos"] <= 624
             for thread in threads:
                 thread.join()
+
+# loops of layers, each shared out among threads, at the same time
+x, window = np.ones((2, 4, 200, 201), np.float32), Window.square(3, stride=2)
+_core.layer_threads(4)
+threads = [
+    threading.Thread(target=call, args=arguments)
+    for call, *arguments in (
+        (ops.relu, x),
+        (ops.max_pool, x, window),
+        (ops.im2col, x, window),
+        (ops.scale, x, x[0, :, 0, 0].copy()),
+    )
+]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
 print("threads: no race seen")

@@ -70,6 +70,15 @@ def test_teams(build, simd):
     assert done.stdout.endswith(", 0 differ\n")
 
 
+@pytest.mark.parametrize("simd", ["portable", "avx2", "avx512", "neon"])
+def test_loops_of_layers(build, simd):
+    done = subprocess.run([build("layers"), simd], capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip(f"NOT RUN: this machine has no {simd}")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith(" 0 failures\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("simd", ["avx2", "avx512", "neon"])
 def test_verdicts_at_their_margins(build, simd):
