@@ -122,7 +122,7 @@ def fills_alone(net):
     """A call that fills fresh arrays as the net did, blob by blob, and does nothing else."""
     plans = [
         (plan, blob.shape)
-        for step in net._steps
+        for step in net.steps
         for blob, plan in zip(step.layer.blobs, step.plans, strict=True)
         if plan
     ]

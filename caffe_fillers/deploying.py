@@ -9,7 +9,8 @@ from typing import Any
 from . import graph, schema
 from .checks import c_int
 from .errors import CaffeError
-from .net import Net, read_source
+from .net import Net
+from .sources import net_source
 
 __all__ = ["deploy", "train_val"]
 
@@ -55,7 +56,7 @@ def deploy(
     >>> [layer.type for layer in net.layer][:2], net.layer[-1].name, list(net.layer[0].input_param.shape[0].dim)
     (['Input', 'Convolution'], 'prob', [1, 1, 28, 28])
     """
-    source = read_source(net)
+    source = net_source(net)
     message = source.message
     staged = any("deploy" in rule.stage for layer in message.layer for rule in (*layer.include, *layer.exclude))
     state = schema.NetState(phase=schema.enum("Phase")["TEST"], stage=["deploy"] if staged else [])
@@ -111,7 +112,7 @@ def train_val(net: str | os.PathLike[str] | Any, classes: int | None = None) -> 
     >>> cf.train_val(message).layer[0].include[0].phase == schema.enum("Phase")["TEST"]
     True
     """
-    source = read_source(net)
+    source = net_source(net)
     message = source.message
     phases = schema.enum("Phase")
     layers: list[Any] = []

@@ -7,15 +7,20 @@ import platform
 import stat
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from .errors import CaffeError
 
-__all__ = ["as_path", "check_readable", "replacing"]
+__all__ = ["AnyPath", "Files", "as_path", "check_readable", "replacing"]
 
 _PORTION = 16 << 20
+
+# for type checkers
+AnyPath: TypeAlias = str | os.PathLike[str]
+Files: TypeAlias = AnyPath | Iterable[AnyPath]
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:

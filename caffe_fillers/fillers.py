@@ -18,12 +18,13 @@ import numpy as np
 from ._core import RNG, check_gaussian, check_uniform, normalize_rows
 from .blob import INT_MAX, Blob, check_shape, describe
 from .errors import CaffeError
-from .revisions import MASTER, RC2, RC3, REVISIONS, V0_9999, age_of, check_revision
+from .revisions import MASTER, RC2, RC3, REVISIONS, V0_9999, age_of
+from .schema import is_message
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["REVISIONS", "Plan", "Spec", "as_rng", "as_spec", "check_revision", "consume", "fans", "fill", "plan"]
+__all__ = ["Plan", "Spec", "as_rng", "as_spec", "consume", "fans", "fill", "plan"]
 
 NORMS = ("FAN_IN", "FAN_OUT", "AVERAGE")
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -149,7 +150,7 @@ def as_spec(filler: Any) -> Spec:
         return filler
     if isinstance(filler, Mapping):
         return _from_dict(filler)
-    if getattr(getattr(filler, "DESCRIPTOR", None), "name", None) == "FillerParameter":
+    if is_message(filler, "FillerParameter"):
         return _from_message(filler)
     raise CaffeError(
         f"a filler is a FillerParameter, prototxt text, a dict or the name of a type, got {type(filler).__name__}"

@@ -8,7 +8,8 @@ from typing import Any
 
 from .errors import CaffeError
 from .fillers import fans
-from .planning import Step, purpose
+from .filling import purpose
+from .planning import Step
 
 __all__ = ["fills", "plain"]
 

@@ -15,53 +15,29 @@ from ._core import RNG
 from ._version import __version__
 from .blob import Blob
 from .errors import CaffeError, CaffeWarning
+from .filling import carry_out
 from .layers.rule import Inputs, Layer
 from .ledger import fills, plain
-from .planning import Allowed, Skipped, Source, carry_out, header, plan_net, with_inputs
+from .planning import Allowed, Options, header, plan_net, unfollowed, with_inputs
+from .sources import Source, net_source
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .copying import CopyReport
+    from .files import Files
     from .prototxt import Text
     from .running import Tape
+    from .weights import WeightSet
 
-__all__ = ["Net", "as_names", "read_source", "warn_of_unused"]
-
-
-def read_source(source: Any, strict: bool = False, upgrade: bool = True) -> Source:
-    """Read a net from a prototxt, or take it from a NetParameter, and bring it into today's form."""
-    from . import prototxt
-    from .upgrading import upgrade_net
-
-    if isinstance(source, (str, os.PathLike)):
-        data = prototxt.read_bytes(source)
-        if not strict and prototxt.is_solver(data):
-            raise CaffeError(
-                f"{source}: this is a solver's prototxt, not a net's\n"
-                f"read it with Solver({os.fspath(source)!r}), or hand over the net that it names"
-            )
-        source = prototxt.parse(data, schema.NetParameter, name=os.fspath(source), strict=strict, warn=False)
-    if isinstance(source, prototxt.Text) and source.message.DESCRIPTOR.name == "NetParameter":
-        text, new = source, upgrade_net(source)
-        return Source(
-            new.message,
-            text.name,
-            [None if path is None else text.lines.get(path) for path in new.origin],
-            text.sha256,
-            _skipped(text, new.origin),
-        )
-    if not schema.is_message(source, "NetParameter"):
-        kind = type(getattr(source, "message", source)).__name__
-        mend = "\na solver's message goes to Solver" if kind == "SolverParameter" else ""
-        raise CaffeError(f"a net is the path of a prototxt or a NetParameter, got {kind}{mend}")
-    message = schema.NetParameter()
-    message.MergeFromString(source.SerializePartialToString())
-    return Source(upgrade_net(message).message if upgrade else message)
+__all__ = ["Net", "as_names", "warn_of_unused"]
 
 
 def as_names(given: Iterable[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _as_array(name: str, values: Any) -> np.ndarray:
+def _as_array(name: str, values: npt.ArrayLike) -> np.ndarray:
     try:
         return np.asarray(values)
     except ValueError as error:  # rows of several lengths
@@ -86,16 +62,6 @@ def warn_of_unused(given: Inputs, nets: Sequence[Net]) -> None:
             CaffeWarning,
             stacklevel=4,
         )
-
-
-def _skipped(text: Any, origin: Iterable[Any]) -> list[Skipped]:
-    """What BVLC Caffe does not know of a text, by the layer that it stands in."""
-    layers = {path: index for index, path in enumerate(origin) if path is not None}
-    found = []
-    for (line, what), path in zip(text.skipped, text.places, strict=True):
-        name = ".".join(part for part in path[2:] if isinstance(part, str))
-        found.append(Skipped(layers.get(path[:2]), name.removeprefix("layer."), line, what))
-    return found
 
 
 class Net:
@@ -168,15 +134,15 @@ class Net:
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | fillers.Message | Text,
+        source: str | os.PathLike[str] | fillers.Message | Text[schema.NetParameter],
         phase: str = "TRAIN",
         *,
         level: int = 0,
         stages: Iterable[str] = (),
-        weights: Any = None,
+        weights: Files | None = None,
         rng: RNG | int | None = None,
         inputs: Mapping[str, Any] | None = None,
-        dtype: Any = np.float32,
+        dtype: npt.DTypeLike = np.float32,
         boost: str | None = None,
         caffe: str = "master",
         strict: bool = False,
@@ -185,100 +151,88 @@ class Net:
         fill: bool = True,
         max_bytes: int | None = None,
         threads: int | None = None,
-        python: Mapping[str, Any] | None = None,
+        python: Mapping[str, type] | None = None,
     ) -> None:
         if isinstance(phase, int) and phase in (0, 1):  # as pycaffe's caffe.TRAIN and caffe.TEST
             phase = ("TRAIN", "TEST")[phase]
         if phase not in ("TRAIN", "TEST"):
             raise CaffeError(f'phase is "TRAIN" or "TEST", got {phase!r}')
-        origin = read_source(source, strict)
-        allowed = Allowed(strict, as_names(weightless), as_names(ignore))
+        origin = net_source(source, strict)
+        options = Options.of(
+            inputs,
+            dtype,
+            caffe,
+            python,
+            allowed=Allowed(strict, as_names(weightless), as_names(ignore)),
+            fill=fill,
+            max_bytes=max_bytes,
+            threads=threads,
+            weights=weights,
+        )
         stages = [stages] if isinstance(stages, str) else list(stages)
         state = graph.net_state(origin.message.state, phase, level, stages)
         stream = fillers.as_rng(rng, boost)
-        self._build(
-            origin, state, stream, inputs, dtype, caffe, allowed, fill, max_bytes, threads, weights, set(), python
-        )
+        self._build(origin, state, stream, options)
 
     @classmethod
-    def of_state(cls, source: Source, state: Any, stream: RNG, **options: Any) -> Net:
+    def of_state(cls, source: Source, state: schema.NetState, stream: RNG, options: Options) -> Net:
         """Build a net whose state is already merged; what a solver does."""
         net = cls.__new__(cls)
-        net._build(source, state, stream, **options)
+        net._build(source, state, stream, options)
         return net
 
-    def _build(
-        self,
-        source: Source,
-        state: Any,
-        stream: RNG,
-        inputs: Mapping[str, Any] | None,
-        dtype: Any,
-        caffe: str,
-        allowed: Allowed,
-        fill: bool,
-        max_bytes: int | None,
-        threads: int | None,
-        weights: Any,
-        readers: set[str],
-        python: Mapping[str, Any] | None,
-    ) -> None:
-        given = inputs if isinstance(inputs, Inputs) else Inputs(inputs)
-        source = with_inputs(source, state, given)
+    def _build(self, source: Source, state: schema.NetState, stream: RNG, options: Options) -> None:
+        source = with_inputs(source, state, options.inputs)
         self.source, self.state = source, state
         self.name: str = source.message.name
         self.phase = "TRAIN" if state.phase == schema.enum("Phase")["TRAIN"] else "TEST"
-        self.caffe = fillers.check_revision(caffe)
+        self.caffe, self.dtype, self.allowed = options.caffe, options.dtype, options.allowed
         self.boost, self.seed = stream.boost, stream.seed
-        self.dtype = Blob((), dtype).dtype
         try:
-            self.steps, self.blobs = plan_net(
-                source,
-                state,
-                stream,
-                self.dtype,
-                self.caffe,
-                given,
-                allowed,
-                readers,
-                {} if python is None else python,
-            )
+            self.steps, self.blobs = plan_net(source, state, stream, options)
         except CaffeError:
-            source.warn()
+            source.warn(source.skipped)
             raise
-        source.warn(self.steps)
-        needed = sum(
+        source.warn(unfollowed(source, self.steps))
+        self._check_size(options.max_bytes)
+        self.rng, self._max_bytes, self._threads = stream, options.max_bytes, options.threads
+        self._tape_made: Tape | None = None
+        before = stream.copy()
+        try:
+            for step in self.steps:
+                carry_out(step, self.blobs, stream, options.fill, options.threads)
+            self._collect()
+            if options.alone:
+                warn_of_unused(options.inputs, [self])
+            if options.weights is not None:
+                self.copy_from(options.weights)
+            if not options.allowed.strict:  # where what Caffe takes without a word is taken so
+                self._warn_of_nothing(options.fill and options.weights is None)
+        except BaseException as error:
+            stream.become(before)
+            if isinstance(error, MemoryError):
+                raise CaffeError(
+                    f"no memory for this net: its parameters need {self._parameter_bytes():,} bytes"
+                ) from None
+            raise
+
+    def _parameter_bytes(self) -> int:
+        return sum(
             blob.count() * self.dtype.itemsize
             for step in self.steps
             for blob, owner in zip(step.layer.blobs, step.owners, strict=True)
             if owner is None
         )
+
+    def _check_size(self, max_bytes: int | None) -> None:
         # DummyData fills tops, and a recurrent layer has Caffe fill its parameters anew for each time step
         extra = sum(step.work_besides(self.blobs) for step in self.steps) * self.dtype.itemsize
-        if max_bytes is not None and needed + extra > max_bytes:
+        needed = self._parameter_bytes() + extra
+        if max_bytes is not None and needed > max_bytes:
             besides = f", {extra:,} of them for time steps and constant tops" if extra else ""
             raise CaffeError(
-                f"the parameters of this net need {needed + extra:,} bytes{besides}, more than max_bytes={max_bytes:,}"
+                f"the parameters of this net need {needed:,} bytes{besides}, more than max_bytes={max_bytes:,}"
             )
-        self.rng, self._max_bytes, self.allowed = stream, max_bytes, allowed
-        self._threads = threads
-        self._tape_made: Tape | None = None
-        before = stream.copy()
-        try:
-            for step in self.steps:
-                carry_out(step, self.blobs, stream, fill, threads)
-            self._collect()
-            if given is not inputs:
-                warn_of_unused(given, [self])
-            if weights is not None:
-                self.copy_from(weights)
-            if not allowed.strict:  # where what Caffe takes without a word is taken so
-                self._warn_of_nothing(fill and weights is None)
-        except BaseException as error:
-            stream.become(before)
-            if isinstance(error, MemoryError):
-                raise CaffeError(f"no memory for this net: its parameters need {needed:,} bytes") from None
-            raise
 
     def _warn_of_nothing(self, filled: bool) -> None:
         """Warn of a net without layers, and of one whose weights Caffe would all start from zero."""
@@ -304,7 +258,7 @@ class Net:
     def _collect(self) -> None:
         self.layers: list[Layer] = [step.layer for step in self.steps if not step.node.inserted]
         self.params: OrderedDict[str, list[Blob]] = OrderedDict()
-        self.report: Any = None
+        self.report: CopyReport | None = None
         for layer in self.layers:
             if layer.blobs:
                 self.params[layer.name] = layer.blobs
@@ -356,7 +310,7 @@ class Net:
         blobs: Iterable[str] | None = None,
         start: str | None = None,
         end: str | None = None,
-        **inputs: Any,
+        **inputs: npt.ArrayLike,
     ) -> OrderedDict[str, np.ndarray]:
         """Run the layers forward, as pycaffe's `forward`.
 
@@ -402,7 +356,7 @@ class Net:
         diffs: Iterable[str] | None = None,
         start: str | None = None,
         end: str | None = None,
-        **tops: Any,
+        **tops: npt.ArrayLike,
     ) -> OrderedDict[str, np.ndarray]:
         """Run the layers backward, as pycaffe's `backward`: gradients of parameters add to their diffs.
 
@@ -445,7 +399,7 @@ class Net:
         self.tape.backward(len(self.steps) - 1, -1)
         return loss
 
-    def forward_all(self, blobs: Iterable[str] | None = None, **inputs: Any) -> OrderedDict[str, np.ndarray]:
+    def forward_all(self, blobs: Iterable[str] | None = None, **inputs: npt.ArrayLike) -> OrderedDict[str, np.ndarray]:
         """Run any number of items through the net, a batch at a time; the last batch is filled up with zeros.
 
         Parameters
@@ -602,7 +556,7 @@ class Net:
             raise CaffeError(f"no blob is named {name!r}; there are {', '.join(self.blobs) or 'none'}")
         return self.blobs[name]
 
-    def _give(self, values: Mapping[str, Any], part: str) -> None:
+    def _give(self, values: Mapping[str, npt.ArrayLike], part: str) -> None:
         """Write `values` to the data or the diff of blobs; all are checked before any is written."""
         todo = []
         for name, value in values.items():
@@ -644,7 +598,7 @@ class Net:
             "blobs": plain(self.fills()),
         }
 
-    def weight_set(self, diffs: bool = False) -> Any:
+    def weight_set(self, diffs: bool = False) -> WeightSet:
         """Return all that a file of weights holds of this net, inserted Splits and shared blobs included.
 
         With `diffs` the gradients too, as a snapshot under `snapshot_diff` holds them.
@@ -681,7 +635,7 @@ class Net:
 
         save_weights(path, self.weight_set(), names=names)
 
-    def copy_from(self, weights: Any) -> Any:
+    def copy_from(self, weights: Files) -> CopyReport:
         """Copy weights by layer name, as Caffe's fine-tuning does; nothing is drawn.
 
         Parameters

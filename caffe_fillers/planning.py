@@ -1,90 +1,35 @@
-"""From a net's message to what setting it up comes to, and the carrying out of that.
+"""Plan a net's set-up: every layer's rule gives shapes, and all that can be refused is refused.
 
-First every layer is planned: its rule gives shapes, and all that can be refused is refused, before anything is
-allocated or drawn. Then the plans are carried out in order, on one stream.
+Nothing is allocated or drawn here; `filling` carries the plans out, in order and on one stream.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import fillers, graph, prototxt, schema
+from . import fillers, graph, schema
 from ._core import RNG
 from .blob import Blob, check_shape, describe
-from .carried import carries
 from .checks import need
 from .errors import CaffeError
 from .layers.extras import check_followed, check_unknown
 from .layers.losses import given_tops
 from .layers.rule import RULES, UNSET, Inputs, Layer, Rule, Setup, Shape, check_counts, count
+from .revisions import REVISIONS, check_revision
+from .sharing import Owners
+from .sources import Skipped, Source
 
-__all__ = [
-    "Allowed",
-    "Draw",
-    "Skipped",
-    "Source",
-    "Step",
-    "carry_out",
-    "header",
-    "plan_net",
-    "purpose",
-    "reshaped",
-    "situate",
-    "with_inputs",
-]
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
+    from .files import Files
 
-@dataclass(slots=True, frozen=True)
-class Draw:
-    """An entry of the ledger: `count` raw draws from position `start` of the stream on, and what for."""
-
-    start: int
-    count: int
-    what: str
-
-
-@dataclass(slots=True)
-class Source:
-    """A net's message in today's form, and what is known of the text it came from."""
-
-    message: schema.NetParameter
-    name: str = ""
-    lines: list[int | None] = field(default_factory=list)
-    sha256: str = ""
-    skipped: list[Skipped] = field(default_factory=list)
-
-    def extras(self) -> list[Mapping[str, Any]]:
-        """The fields of each layer that BVLC Caffe does not know."""
-        if not carries(self.message):
-            return [{}] * len(self.message.layer)
-        return [prototxt.unknown(layer) for layer in self.message.layer]
-
-    def warn(self, steps: Sequence[Step] | None = None) -> None:
-        """Warn once of what was skipped: of that which the layers' rules did not follow, where `steps` are given."""
-        rest = self.skipped
-        if steps is not None:
-            layers = {step.node.origin: step.layer for step in steps if not step.node.inserted}
-            rest = [
-                each
-                for each in rest
-                if each.layer is None or (each.layer in layers and not layers[each.layer].follows(each.name))
-            ]
-        prototxt.warn_of(self.name, [(each.line, each.what) for each in rest], stacklevel=5)
-
-
-@dataclass(slots=True, frozen=True)
-class Skipped:
-    """Something in a text that BVLC Caffe does not know: the layer's position, its name there, its line, what it is."""
-
-    layer: int | None
-    name: str
-    line: int
-    what: str
+__all__ = ["Allowed", "Options", "Step", "header", "plan_net", "reshaped", "situate", "unfollowed", "with_inputs"]
 
 
 @dataclass(slots=True)
@@ -150,9 +95,6 @@ def situate(error: CaffeError, where: str) -> CaffeError:
     return CaffeError(f"{where}: {error}")
 
 
-# --- planning --------------------------------------------------------------------------------------------------------
-
-
 @dataclass(slots=True, frozen=True)
 class Allowed:
     """How far a net may stray from BVLC Caffe.
@@ -170,6 +112,46 @@ class Allowed:
     strict: bool = False
     weightless: Collection[str] = ()
     ignore: Collection[str] = ()
+
+
+@dataclass(slots=True, frozen=True)
+class Options:
+    """What a net is set up with beside its text, its state and its stream: the same for all nets of a solver.
+
+    Attributes
+    ----------
+    inputs, dtype, caffe, fill, max_bytes, threads, weights, python
+        As for `Net`.
+    allowed : Allowed
+    readers : set
+        The database readers of rc3, which all nets of a solver share.
+    alone : bool
+        Whether this net is the only one that `inputs` are for.
+    """
+
+    inputs: Inputs
+    dtype: np.dtype[Any]
+    caffe: str
+    allowed: Allowed = Allowed()
+    fill: bool = True
+    max_bytes: int | None = None
+    threads: int | None = None
+    weights: Files | None = None
+    python: Mapping[str, type] = field(default_factory=dict)
+    readers: set[str] = field(default_factory=set)
+    alone: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        inputs: Mapping[str, Any] | None,
+        dtype: npt.DTypeLike,
+        caffe: str,
+        python: Mapping[str, type] | None,
+        **others: Any,
+    ) -> Options:
+        """Check what a caller gave, and bring it into one form."""
+        return cls(Inputs(inputs), Blob((), dtype).dtype, check_revision(caffe), python=python or {}, **others)
 
 
 def _rule_of(layer: Layer, allowed: Allowed) -> Rule | None:
@@ -190,7 +172,7 @@ def _rule_of(layer: Layer, allowed: Allowed) -> Rule | None:
                 "or teach it with caffe_fillers.layers.register"
             )
         return None
-    if layer.age < fillers.REVISIONS.index(rule.since):
+    if layer.age < REVISIONS.index(rule.since):
         raise CaffeError(f"Caffe {layer.caffe} has no layer type {layer.type}; it came with {rule.since}")
     return rule
 
@@ -221,56 +203,6 @@ def _check_losses(step: Step) -> None:
     )
     for i in step.losses():
         need(count(setup.tops[i]) > 0, "diff_", f"a loss_weight on an empty top, {setup.tops[i]}")
-
-
-class _Owners:
-    """Who owns each named parameter, and the multipliers that those who share it must agree on."""
-
-    def __init__(self) -> None:
-        self.named: dict[str, tuple[str, Blob]] = {}
-        self.multipliers: dict[tuple[int, str], float] = {}
-
-    def of(self, layer: Layer, index: int, blob: Blob) -> Blob | None:
-        """The blob whose memory parameter `index` of `layer` uses, or None where it is its own."""
-        specs = layer.message.param
-        spec = specs[index] if index < len(specs) else None
-        name = spec.name if spec is not None else ""
-        owner = self.named.get(name) if name else None
-        if owner is None:
-            if name:
-                self.named[name] = (layer.name, blob)
-            self._agree(name, spec, blob)
-            return None
-        who, owned = owner
-        assert spec is not None
-        sharing = f"Cannot share param '{name}' owned by layer '{who}' with layer '{layer.name}'"
-        shapes = f"Owner layer param shape is {describe(owned.shape)}; sharing layer"
-        if spec.share_mode == type(spec).DimCheckMode.Value("PERMISSIVE"):
-            need(
-                blob.count() == owned.count(),
-                f"this_blob->count() == owner_blob->count() ({blob.count()} vs. {owned.count()}) "
-                f"{sharing}; count mismatch.  {shapes} shape is {describe(blob.shape)}",
-            )
-        else:
-            need(
-                blob.shape == owned.shape,
-                f"this_blob->shape() == owner_blob->shape() "
-                f"{sharing}; shape mismatch.  {shapes} expects shape {describe(blob.shape)}",
-            )
-        self._agree(name, spec, owned)
-        return owned
-
-    def _agree(self, name: str, spec: Any, owner: Blob) -> None:
-        for kind, plural in (("lr_mult", "params_lr_"), ("decay_mult", "params_weight_decay_")):
-            if spec is None or not spec.HasField(kind):
-                continue
-            value = getattr(spec, kind)
-            agreed = self.multipliers.setdefault((id(owner), kind), value)
-            need(
-                value == agreed,
-                f"param_spec->{kind}() == {plural}[learnable_param_id] ({value:g} vs. {agreed:g}) "
-                f"Shared param '{name}' has mismatched {kind}.",
-            )
 
 
 def _parameters(step: Step, stream: RNG, dtype: np.dtype[Any]) -> None:
@@ -306,7 +238,7 @@ def _lacking(layer: Layer, shape: Shape) -> str:
     return ": give num_output" if 0 in shape and layer.type == "InnerProduct" else ""
 
 
-def _share(step: Step, owners: _Owners) -> None:
+def _share(step: Step, owners: Owners) -> None:
     layer = step.layer
     given, made = len(layer.message.param), len(layer.blobs)
     need(
@@ -347,19 +279,12 @@ class _Wiring:
 
 def plan_net(
     source: Source,
-    state: Any,
+    state: schema.NetState,
     stream: RNG,
-    dtype: np.dtype[Any],
-    caffe: str,
-    inputs: Inputs,
-    allowed: Allowed,
-    readers: set[str],
-    python: Mapping[str, Any],
+    options: Options,
 ) -> tuple[list[Step], OrderedDict[str, Blob]]:
-    """Plan every layer that `state` keeps; return the steps and the named tops. Nothing is drawn from `stream`.
-
-    `readers` remembers the database readers of rc3, which all nets of a solver share.
-    """
+    """Plan every layer that `state` keeps; return the steps and the named tops. Nothing is drawn from `stream`."""
+    dtype = options.dtype
     phases = {number: name for name, number in schema.enum("Phase").items()}
     net_phase = phases[state.phase]
     try:
@@ -370,7 +295,7 @@ def plan_net(
     steps: list[Step] = []
     places: list[tuple[list[int], list[int]]] = []
     consumers = _consumers(nodes)
-    wiring, owners, extras = _Wiring(), _Owners(), source.extras()
+    wiring, owners, extras = _Wiring(), Owners(), source.extras()
     for node in nodes:
         message = node.message
         line = source.lines[node.origin] if source.lines else None
@@ -382,20 +307,20 @@ def plan_net(
             tops=list(message.top),
             phase=phases[message.phase] if message.HasField("phase") else net_phase,
             net_phase=net_phase,
-            caffe=caffe,
-            strict=allowed.strict,
+            caffe=options.caffe,
+            strict=options.allowed.strict,
             extras={} if node.inserted else extras[node.origin],
             line=line,
-            inputs=inputs,
+            inputs=options.inputs,
             consumers=consumers,
-            readers=readers,
+            readers=options.readers,
             dtype=dtype,
-            python=python,
+            python=options.python,
         )
         where = _where(source, layer, line)
         try:
-            step, *ends = _plan_layer(layer, node, wiring, allowed)
-            check_followed(layer, allowed.ignore)
+            step, *ends = _plan_layer(layer, node, wiring, options.allowed)
+            check_followed(layer, options.allowed.ignore)
             step.top_plans = _plan_tops(step, dtype)
             _parameters(step, stream, dtype)
             _check_losses(step)
@@ -416,7 +341,7 @@ def plan_net(
     return steps, OrderedDict((name, blobs[i]) for name, i in wiring.names.items() if name not in inserted)
 
 
-def with_inputs(source: Source, state: Any, inputs: Inputs) -> Source:
+def with_inputs(source: Source, state: schema.NetState, inputs: Inputs) -> Source:
     """The source with an Input layer before the others for bottoms that no layer makes, and whose shapes are given."""
     phase = "TRAIN" if state.phase == schema.enum("Phase")["TRAIN"] else "TEST"
     made: set[str] = set()
@@ -496,56 +421,14 @@ def _plan_tops(step: Step, dtype: np.dtype[Any]) -> list[fillers.Plan | None]:
     return plans
 
 
-# --- carrying out ----------------------------------------------------------------------------------------------------
-
-_UNFILLED = "this net was built with fill=False and holds no values"
-
-
-def carry_out(step: Step, tops: Mapping[str, Blob], stream: RNG, fill: bool, threads: int | None) -> None:
-    """Draw and fill what was planned for a layer, and enter it in the layer's ledger.
-
-    Without `fill` the stream advances all the same, but no value is kept.
-    """
-    layer, setup = step.layer, step.setup
-
-    def note(start: int, what: str) -> None:
-        if stream.position > start:
-            layer.draws.append(Draw(start, stream.position - start, what))
-
-    for what in setup.draws:
-        start = stream.position
-        step.drawn.setdefault(what, []).append(stream.random_raw())
-        note(start, what)
-    for name, plan in zip(layer.tops, step.top_plans, strict=False):
-        if plan is not None and fill:
-            fillers.apply(plan, tops[name].data, stream)
-        elif plan is not None:
-            tops[name].without_data(_UNFILLED)
-    for blob, owner, param, plan in zip(layer.blobs, step.owners, setup.params, step.plans, strict=False):
-        start = stream.position
-        if plan is None:
-            pass
-        elif fill and owner is None:
-            fillers.apply(plan, blob.allocate(), stream, threads)
-        else:
-            fillers.consume(plan, blob.count(), blob.dtype, stream)
-        note(start, purpose(param))
-        if not fill:
-            blob.without_data(_UNFILLED)
-    start = stream.position
-    for _ in range(setup.times):
-        for i in setup.again:
-            plan = step.plans[i]
-            if plan is not None:
-                fillers.consume(plan, layer.blobs[i].count(), layer.blobs[i].dtype, stream)
-    note(start, f"{setup.times} more time steps")
-    for blob, owner in zip(layer.blobs, step.owners, strict=True):
-        if owner is not None:
-            blob.share_data(owner)
-
-
-def purpose(param: Any) -> str:
-    return f"{param.name} {param.filler.type}" if param.filler else ""
+def unfollowed(source: Source, steps: Iterable[Step]) -> list[Skipped]:
+    """What was skipped in the text that no rule of these layers follows."""
+    layers = {step.node.origin: step.layer for step in steps if not step.node.inserted}
+    return [
+        each
+        for each in source.skipped
+        if each.layer is None or (each.layer in layers and not layers[each.layer].follows(each.name))
+    ]
 
 
 def header(step: Step) -> Any:

@@ -15,24 +15,22 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from . import schema
 from .carried import carried, carry, repeated
 from .encoding import as_text
 from .errors import CaffeError, CaffeWarning
 from .tokens import BAD, END, FLOAT, IDENTIFIER, INTEGER, STRING, TOKEN, integer, lexical_error, unquoted
 
 __all__ = [
+    "BOM",
     "MAX_BYTES",
     "Path",
     "Text",
     "format_text",
-    "is_net",
-    "is_solver",
     "parse",
     "read",
     "read_bytes",
@@ -41,10 +39,12 @@ __all__ = [
 ]
 
 Path = tuple[str | int, ...]
+M_co = TypeVar("M_co", bound=Message, covariant=True)
+M = TypeVar("M", bound=Message)
 
 # the largest net of the zoo has 0.3 MB; with weights written as text some reach tens
 MAX_BYTES = 64 << 20
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 _MAX_DEPTH = 100  # known messages nest seven deep, so this only bounds what is skipped
 
@@ -55,7 +55,7 @@ _NON_FINITE = {b"inf": float("inf"), b"infinity": float("inf"), b"nan": float("n
 
 
 @dataclass(slots=True)
-class Text:
+class Text(Generic[M_co]):
     """A message and where in the text it came from.
 
     Attributes
@@ -76,7 +76,7 @@ class Text:
         Of the text's bytes.
     """
 
-    message: Any
+    message: M_co
     name: str = "<text>"
     lines: dict[Path, int] = field(default_factory=dict)
     skipped: list[tuple[int, str]] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Text:
     sha256: str = ""
 
 
-def read(path: str | PathLike[str], message_class: type[Message], *, strict: bool = False, warn: bool = True) -> Text:
+def read(path: str | PathLike[str], message_class: type[M], *, strict: bool = False, warn: bool = True) -> Text[M]:
     """Read a message from a prototxt file; see `parse`.
 
     Raises
@@ -96,59 +96,14 @@ def read(path: str | PathLike[str], message_class: type[Message], *, strict: boo
     return parse(read_bytes(path), message_class, name=str(path), strict=strict, warn=warn)
 
 
-def is_solver(source: str | PathLike[str] | bytes) -> bool:
-    """Tell a solver's prototxt from a net's, even a broken one, by the first field that only one of them has.
-
-    `source` is a path, or the text as bytes.
-
-    Raises
-    ------
-    CaffeError
-        If the file can't be opened.
-    """
-    return _kind(source) == "SolverParameter"
-
-
-def is_net(source: str | PathLike[str] | bytes) -> bool:
-    """Tell a net's prototxt from a solver's likewise; False too where no field tells.
-
-    Raises
-    ------
-    CaffeError
-        If the file can't be opened.
-    """
-    return _kind(source) == "NetParameter"
-
-
-def _kind(source: str | PathLike[str] | bytes) -> str:
-    of_net, of_solver = (
-        _fields(getattr(schema, name).DESCRIPTOR).keys() for name in ("NetParameter", "SolverParameter")
-    )
-    depth, before = 0, b""
-    data = source if isinstance(source, bytes) else read_bytes(source)
-    # one of the first fields tells; a text that holds none of them for so long is no solver
-    for match in TOKEN.finditer(data.removeprefix(_BOM)[: 1 << 20]):
-        text = match[match.lastindex or BAD]
-        if match.lastindex == BAD:
-            break
-        if text in (b"{", b"<"):
-            depth += 1
-        elif text in (b"}", b">"):
-            depth -= 1
-        elif not depth and before != b":" and (text in of_net) != (text in of_solver):
-            return "SolverParameter" if text in of_solver else "NetParameter"
-        before = text
-    return ""
-
-
 def parse(
     text: str | bytes,
-    message_class: type[Message],
+    message_class: type[M],
     *,
     name: str = "<text>",
     strict: bool = False,
     warn: bool = True,
-) -> Text:
+) -> Text[M]:
     """Read a message from prototxt text.
 
     Parameters
@@ -187,12 +142,12 @@ def parse(
     if len(data) > MAX_BYTES:
         raise CaffeError(f"{name}: larger than {MAX_BYTES >> 20} MB: not a prototxt\nwas a weights file meant?")
     if not strict:
-        data = data.removeprefix(_BOM)
+        data = data.removeprefix(BOM)
     result = Text(message_class(), name, sha256=hashlib.sha256(data).hexdigest())
     reader = _Reader(data, result, strict)
     reader.message(result.message, _fields(message_class.DESCRIPTOR), (), b"")
     if not result.message.IsInitialized():
-        missing = result.message.FindInitializationErrors()
+        missing = list(result.message.FindInitializationErrors())  # type: ignore[attr-defined]
         parts = [int(part) if part.isdigit() else part for part in re.findall(r"\w+", missing[0])[:-1]]
         line = result.lines.get(tuple(parts), 1)
         what = f"Message missing required fields: {', '.join(missing)}"
@@ -333,7 +288,7 @@ class _Reader:
 
     __slots__ = ("at", "data", "kind", "line", "lines", "match", "result", "strict", "text", "tokens")
 
-    def __init__(self, data: bytes, result: Text, strict: bool) -> None:
+    def __init__(self, data: bytes, result: Text[Message], strict: bool) -> None:
         self.data = data
         self.result = result
         self.lines = result.lines
@@ -682,7 +637,7 @@ class _Reader:
         column = len(data[begin:start].replace(b"\r", b" ").expandtabs(8)) + 1
         line = data.count(b"\n", 0, start) + 1
         here = data[begin : begin + 8]
-        if data.startswith(_BOM) and not start:
+        if data.startswith(BOM) and not start:
             mend = "the file begins with a byte order mark: save it as UTF-8 without BOM"
         elif b"\0" in data[:4096]:
             mend = (

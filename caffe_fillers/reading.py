@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO
+from typing import BinaryIO
+
+from google.protobuf.message import Message
 
 from . import prototxt, schema
 from .encoding import as_bytes
 from .errors import CaffeError
+from .files import replacing
+from .sources import either, is_net, is_solver
 from .upgrading import upgrade
 
 __all__ = ["read_net", "read_prototxt", "read_solver", "upgrade", "write_prototxt"]
 
 
-def read_prototxt(source: str | os.PathLike[str] | BinaryIO, strict: bool = False) -> prototxt.Text:
+def read_prototxt(
+    source: str | os.PathLike[str] | BinaryIO, strict: bool = False
+) -> prototxt.Text[schema.NetParameter] | prototxt.Text[schema.SolverParameter]:
     """Read a prototxt once, a net's or a solver's, whichever it is: `Net`, `upgrade` and others take the result.
 
     Parameters
@@ -44,13 +50,10 @@ def read_prototxt(source: str | os.PathLike[str] | BinaryIO, strict: bool = Fals
         name, data = os.fspath(source), prototxt.read_bytes(source)
     else:
         name, data = str(getattr(source, "name", "<file>")), source.read(prototxt.MAX_BYTES + 1)
-    solver = prototxt.is_solver(data)
-    kind = schema.SolverParameter if solver else schema.NetParameter
-    # what a net's layers follow of it is known, and told, once they are set up
-    return prototxt.parse(data, kind, name=name, strict=strict, warn=solver)
+    return either(data, name, strict)
 
 
-def read_net(path: str | os.PathLike[str], strict: bool = False) -> Any:
+def read_net(path: str | os.PathLike[str], strict: bool = False) -> schema.NetParameter:
     """Read a net's prototxt, as it is written: `upgrade` brings it into today's form.
 
     Parameters
@@ -75,12 +78,12 @@ def read_net(path: str | os.PathLike[str], strict: bool = False) -> Any:
     'LeNet'
     """
     data = prototxt.read_bytes(path)
-    if not strict and prototxt.is_solver(data):
+    if not strict and is_solver(data):
         raise CaffeError(f"{path}: this is a solver's prototxt, not a net's\nread it with read_solver, or as a Solver")
     return prototxt.parse(data, schema.NetParameter, name=str(path), strict=strict).message
 
 
-def read_solver(path: str | os.PathLike[str], strict: bool = False) -> Any:
+def read_solver(path: str | os.PathLike[str], strict: bool = False) -> schema.SolverParameter:
     """Read a solver's prototxt, as it is written.
 
     Parameters
@@ -105,7 +108,7 @@ def read_solver(path: str | os.PathLike[str], strict: bool = False) -> Any:
     1701
     """
     data = prototxt.read_bytes(path)
-    if not strict and prototxt.is_net(data):
+    if not strict and is_net(data):
         raise CaffeError(
             f"{path}: this is a net's prototxt, not a solver's\n"
             "read it with read_net, or as a Net; a solver's prototxt names its net in net: and its rate in base_lr:"
@@ -113,7 +116,7 @@ def read_solver(path: str | os.PathLike[str], strict: bool = False) -> Any:
     return prototxt.parse(data, schema.SolverParameter, name=str(path), strict=strict).message
 
 
-def write_prototxt(path: str | os.PathLike[str] | BinaryIO, message: Any) -> None:
+def write_prototxt(path: str | os.PathLike[str] | BinaryIO, message: Message) -> None:
     """Write a message as prototxt; an older file is replaced whole or not at all.
 
     What BVLC Caffe does not know, and reading kept, is written where it stood.
@@ -134,8 +137,6 @@ def write_prototxt(path: str | os.PathLike[str] | BinaryIO, message: Any) -> Non
     >>> net = cf.read_net("examples/mnist/lenet_train_test.prototxt")
     >>> cf.write_prototxt("lenet.prototxt", cf.upgrade(net))
     """
-    from .files import replacing
-
     data = as_bytes(prototxt.format_text(message))
     if not isinstance(path, (str, os.PathLike)):
         path.write(data)

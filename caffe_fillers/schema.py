@@ -14,7 +14,7 @@ True
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -35,7 +35,7 @@ def enum(name: str) -> dict[str, int]:
     return {value.name: value.number for value in _POOL.FindEnumTypeByName(f"caffe.{name}").values}
 
 
-def is_message(value: object, name: str) -> bool:
+def is_message(value: object, name: str) -> TypeGuard[Any]:
     """Whether `value` is a message of Caffe's of that name, be it of this schema or of another `caffe_pb2`."""
     return getattr(getattr(value, "DESCRIPTOR", None), "name", None) == name
 

@@ -1,6 +1,6 @@
 """Written by docs/make_schema.py: do not edit."""
 
-from typing import Any as _Any
+from typing import Any as _Any, TypeGuard as _TypeGuard
 
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -1386,4 +1386,4 @@ class PReLUParameter(_message.Message):
 
 def names() -> list[str]: ...
 def enum(name: str) -> dict[str, _Any]: ...
-def is_message(value: object, name: str) -> bool: ...
+def is_message(value: object, name: str) -> _TypeGuard[_Any]: ...

@@ -20,6 +20,7 @@ from . import schema
 from .carried import carried, carry, readable
 from .errors import CaffeError, CaffeWarning
 from .prototxt import Path, Text, unknown
+from .schema import is_message
 
 __all__ = ["Upgraded", "upgrade", "upgrade_net", "upgrade_solver"]
 
@@ -166,7 +167,7 @@ class Upgraded:
     origin: list[Path | None]
 
 
-def upgrade(message: Message | Text) -> Any:
+def upgrade(message: Message | Text[Message]) -> Any:
     """Return a net or solver message in today's form; the one given stays as it was.
 
     Parameters
@@ -193,15 +194,14 @@ def upgrade(message: Message | Text) -> Any:
     'ReLU'
     """
     inner = message.message if isinstance(message, Text) else message
-    name = getattr(getattr(inner, "DESCRIPTOR", None), "name", None)
-    if name == "NetParameter":
+    if is_message(inner, "NetParameter"):
         return upgrade_net(message).message
-    if name == "SolverParameter":
+    if is_message(inner, "SolverParameter"):
         return upgrade_solver(message, nets=True)
-    raise CaffeError(f"a NetParameter or SolverParameter can be upgraded, not {name or type(message).__name__}")
+    raise CaffeError(f"a NetParameter or SolverParameter can be upgraded, not {type(inner).__name__}")
 
 
-def upgrade_net(source: Text | Message) -> Upgraded:
+def upgrade_net(source: Text[Message] | Message) -> Upgraded:
     """Bring a net into today's form; the source stays as it was.
 
     From a `Text`, errors name the line, and a V1 type that Caffe does not know stays as it was written.
@@ -254,7 +254,9 @@ def _upgrade_net(net: Any, place: Callable[[Path], str]) -> Upgraded:
     return Upgraded(net, origin)
 
 
-def upgrade_solver(source: Text | Message, path: str | os.PathLike[str] | None = None, *, nets: bool = False) -> Any:
+def upgrade_solver(
+    source: Text[Message] | Message, path: str | os.PathLike[str] | None = None, *, nets: bool = False
+) -> Any:
     """Return a solver in today's form: `solver_type` becomes `type`; the source stays as it was.
 
     With `nets` the nets that are written inside it are upgraded too, which BVLC Caffe does not do.

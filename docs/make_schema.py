@@ -17,13 +17,13 @@ from grpc_tools import protoc
 ROOT = Path(__file__).parents[1]
 HEAD = '''"""Written by docs/make_schema.py: do not edit."""
 
-from typing import Any as _Any
+from typing import Any as _Any, TypeGuard as _TypeGuard
 
 '''
 TAIL = """
 def names() -> list[str]: ...
 def enum(name: str) -> dict[str, _Any]: ...
-def is_message(value: object, name: str) -> bool: ...
+def is_message(value: object, name: str) -> _TypeGuard[_Any]: ...
 """
 
 

@@ -30,6 +30,7 @@ from hypothesis import strategies as st
 from caffe_fillers import CaffeError, CaffeWarning, prototxt, schema
 from caffe_fillers.carried import serialized
 from caffe_fillers.encoding import as_bytes
+from caffe_fillers.sources import is_solver
 
 HERE = Path(__file__).parent
 EDGES = json.loads((HERE / "text_edges.json").read_text())
@@ -470,12 +471,12 @@ def test_read(tmp_path: Path) -> None:
 def test_a_solver_is_told_from_a_net(tmp_path: Path, text: str, expected: bool) -> None:
     path = tmp_path / "any.prototxt"
     path.write_text(text)
-    assert prototxt.is_solver(path) is expected
+    assert is_solver(path) is expected
 
 
 def test_solvers_of_the_corpus_are_told_from_nets(corpus: Path) -> None:
     for row in CLASSES:
-        assert prototxt.is_solver(corpus / "files" / row["file"]) == (row["message"] == "SolverParameter"), row["file"]
+        assert is_solver(corpus / "files" / row["file"]) == (row["message"] == "SolverParameter"), row["file"]
 
 
 def test_what_is_no_text_and_no_path() -> None:

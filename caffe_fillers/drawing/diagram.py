@@ -8,7 +8,8 @@ from typing import Any
 
 from .. import graph, schema
 from ..errors import CaffeError, CaffeWarning
-from ..net import Net, read_source
+from ..net import Net
+from ..sources import net_source
 
 __all__ = ["RANKDIRS", "Box", "Diagram", "diagram", "edge_label", "layer_lines", "lr_mults"]
 
@@ -43,7 +44,7 @@ def diagram(net: Any, rankdir: str = "TB", phase: str | None = None, lr_mult: bo
         raise CaffeError(f"rankdir is one of {', '.join(RANKDIRS)}, got {rankdir!r}")
     if phase not in (None, "TRAIN", "TEST"):
         raise CaffeError(f'phase is "TRAIN" or "TEST", or None for all layers, got {phase!r}')
-    message = net.source.message if isinstance(net, Net) else read_source(net).message
+    message = net.source.message if isinstance(net, Net) else net_source(net).message
     layers = list(message.layer)
     if phase is not None:
         state = graph.net_state(message.state, phase, 0, ())

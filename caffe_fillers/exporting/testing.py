@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
-from .. import ops
+from .. import ops, schema
 from .._core import RNG
 from ..errors import CaffeError, CaffeWarning
+from ..layers.rule import Inputs
 from ..net import Net
-from ..schema import NetState, enum
+from ..planning import Options
 from .plan import leaves_out
 
 __all__ = ["twin"]
@@ -31,9 +31,9 @@ def twin(net: Net, end: str | None = None, shapes: Mapping[str, tuple[int, ...]]
     CaffeError
         If the net has no phase TEST, has a layer there that `net` has no parameters for, or holds no values.
     """
-    state = NetState()
+    state = schema.NetState()
     state.CopyFrom(net.state)
-    state.phase = enum("Phase")["TEST"]
+    state.phase = schema.enum("Phase")["TEST"]
     with warnings.catch_warnings():
         # the caller's net has said it already
         warnings.simplefilter("ignore", CaffeWarning)
@@ -61,23 +61,23 @@ def twin(net: Net, end: str | None = None, shapes: Mapping[str, tuple[int, ...]]
     return made
 
 
-def _of_state(net: Net, state: Any) -> Net:
+def _of_state(net: Net, state: schema.NetState) -> Net:
     first = net.steps[0].layer if net.steps else None
     try:
         return Net.of_state(
             net.source,
             state,
             RNG(0),
-            inputs=None if first is None else first.inputs,
-            dtype=net.dtype,
-            caffe=net.caffe,
-            allowed=net.allowed,
-            fill=False,
-            max_bytes=None,
-            threads=1,
-            weights=None,
-            readers=set(),
-            python=None if first is None else first.python,
+            Options(
+                Inputs() if first is None else first.inputs,
+                net.dtype,
+                net.caffe,
+                net.allowed,
+                fill=False,
+                threads=1,
+                python={} if first is None else first.python,
+                alone=first is None,
+            ),
         )
     except CaffeError as error:
         if net.phase == "TEST":
@@ -108,6 +108,6 @@ def _share(made: Net, net: Net) -> None:
                 blob.share_data(owner)
 
 
-def _changes(operation: Any) -> bool:
+def _changes(operation: ops.Operation | None) -> bool:
     """Whether a forward pass writes to the parameters."""
     return isinstance(operation, (ops.BatchNorm, ops.MovingBN)) and not operation.stored

@@ -9,7 +9,7 @@ from typing import Any
 from .. import training
 from .._core import RNG
 from ..errors import CaffeError
-from ..training.plan import read
+from ..sources import solver_source
 from . import common
 from .layer import Imported
 from .net import Net
@@ -59,7 +59,7 @@ class Solver:
     kind: str | None = None
 
     def __init__(self, solver_file: PathLike) -> None:
-        self._start(*read(solver_file, strict=False))
+        self._start(*solver_source(solver_file, strict=False))
 
     def _start(self, message: Any, path: str | None) -> None:
         if self.kind is not None:
@@ -171,7 +171,7 @@ def get_solver(solver_file: PathLike) -> Solver:
     CaffeError
         If there is no such type, or as the solvers themselves.
     """
-    message, path = read(solver_file, strict=False)
+    message, path = solver_source(solver_file, strict=False)
     kinds = {each.kind: each for each in Solver.__subclasses__()}
     made = Solver.__new__(kinds.get(message.type, Solver))
     made._start(message, path)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from .. import fillers
 from ..errors import CaffeError, CaffeWarning
 from ..net import Net
+from ..sources import either
 from .strategies import Filled
 
 __all__ = ["Candidate", "SeededNet", "candidates", "read", "shaped"]
@@ -63,11 +64,8 @@ class SeededNet:
         if isinstance(source, prototxt.Text) and source.message.DESCRIPTOR.name == "SolverParameter":
             source = source.message
         if self.path is not None:
-            data = prototxt.read_bytes(self.path)
-            solver = prototxt.is_solver(data)
-            kind = schema.SolverParameter if solver else schema.NetParameter
-            text = prototxt.parse(data, kind, name=self.path, warn=solver)
-            source = text.message if solver else text
+            text = either(prototxt.read_bytes(self.path), self.path)
+            source = text.message if isinstance(text.message, schema.SolverParameter) else text
             self.source = source
         self.solver = None
         if schema.is_message(source, "SolverParameter"):

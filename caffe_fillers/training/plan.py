@@ -12,32 +12,9 @@ from .. import schema
 from ..checks import need
 from ..errors import CaffeError, CaffeWarning
 
-__all__ = ["TYPES", "check_class", "find", "give_net", "planned_nets", "read"]
+__all__ = ["TYPES", "check_class", "find", "give_net", "planned_nets"]
 
 TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
-
-
-def read(source: Any, strict: bool, beside: str | os.PathLike[str] | None = None) -> tuple[Any, str | None]:
-    """The message in today's form, and the path of its file: `beside` where the message was read by the caller."""
-    from .. import prototxt
-    from ..upgrading import upgrade_solver
-
-    if isinstance(source, (str, os.PathLike)):
-        data = prototxt.read_bytes(source)
-        if not strict and prototxt.is_net(data):
-            raise CaffeError(
-                f"{source}: this is a net's prototxt, not a solver's\n"
-                f"read it with Net({os.fspath(source)!r}), or hand over a solver that names it"
-            )
-        text = prototxt.parse(data, schema.SolverParameter, name=os.fspath(source), strict=strict)
-        return upgrade_solver(text, source), os.fspath(source)
-    if not schema.is_message(source, "SolverParameter"):
-        kind = type(source).__name__
-        mend = "\na net's message goes to Net" if kind == "NetParameter" else ""
-        raise CaffeError(f"a solver is the path of a prototxt or a SolverParameter, got {kind}{mend}")
-    message = schema.SolverParameter()
-    message.MergeFromString(source.SerializePartialToString())
-    return upgrade_solver(message, beside), None if beside is None else os.fspath(beside)
 
 
 def find(name: str, solver: str | None) -> str:

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,18 +14,23 @@ from .. import fillers, schema
 from .._core import RNG
 from ..checks import need
 from ..errors import CaffeError, CaffeWarning
-from ..layers.rule import Inputs
-from ..net import Net, as_names, read_source, warn_of_unused
-from ..planning import Allowed, Source
+from ..net import Net, as_names, warn_of_unused
+from ..planning import Allowed, Options
 from ..revisions import RC3, age_of
+from ..sources import Source, net_source, solver_source
 from ..upgrading import is_old, upgrade_net
 from .average import Average
 from .curves import Curves
 from .log import number
 from .loop import finish, test, train
-from .plan import TYPES, check_class, find, give_net, planned_nets, read
+from .plan import TYPES, check_class, find, give_net, planned_nets
 from .rates import Rate
 from .updates import UPDATES, Update
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..files import Files
 
 __all__ = ["Solver"]
 
@@ -91,10 +96,10 @@ class Solver:
         self,
         source: str | os.PathLike[str] | fillers.Message,
         *,
-        weights: Any = None,
+        weights: Files | None = None,
         rng: RNG | int | None = None,
         inputs: Mapping[str, Any] | None = None,
-        dtype: Any = np.float32,
+        dtype: npt.DTypeLike = np.float32,
         boost: str | None = None,
         caffe: str = "master",
         strict: bool = False,
@@ -105,10 +110,10 @@ class Solver:
         threads: int | None = None,
         beside: str | os.PathLike[str] | None = None,
         net: str | os.PathLike[str] | fillers.Message | None = None,
-        python: Mapping[str, Any] | None = None,
+        python: Mapping[str, type] | None = None,
     ) -> None:
         self._warned: set[str] = set()
-        self.message, self.path = read(source, strict, beside)
+        self.message, self.path = solver_source(source, strict, beside)
         message = self.message
         self.net_given = net is not None
         if net is not None:
@@ -130,26 +135,25 @@ class Solver:
             raise CaffeError(f"{where}{error}") from None
         stream = self._stream(rng, boost)
         self.seed, before = stream.seed, stream.copy()
-        given = Inputs(inputs)
-        options = {
-            "inputs": given,
-            "dtype": dtype,
-            "caffe": caffe,
-            "allowed": Allowed(strict, as_names(weightless), as_names(ignore)),
-            "fill": fill,
-            "max_bytes": max_bytes,
-            "threads": threads,
-            "weights": list(message.weights) if weights is None and message.weights else weights,
-            "readers": set(),
-            "python": python,
-        }
+        options = Options.of(
+            inputs,
+            dtype,
+            caffe,
+            python,
+            allowed=Allowed(strict, as_names(weightless), as_names(ignore)),
+            fill=fill,
+            max_bytes=max_bytes,
+            threads=threads,
+            weights=list(message.weights) if weights is None and message.weights else weights,
+            alone=False,
+        )
         try:
             self.net = self._build(trains[0], "TRAIN", message.train_state, stream, options)
             self.test_nets: list[Net] = []
             for i, test in enumerate(tests):
                 state = message.test_state[i] if message.test_state else schema.NetState()
                 self.test_nets.append(self._build(test, "TEST", state, stream, options))
-            warn_of_unused(given, [self.net, *self.test_nets])
+            warn_of_unused(options.inputs, [self.net, *self.test_nets])
             try:
                 check_class(message)
             except CaffeError as error:
@@ -178,15 +182,15 @@ class Solver:
             rng = self.message.random_seed % 2**32
         return fillers.as_rng(rng, boost)
 
-    def _build(self, given: Any, phase: str, own: Any, stream: RNG, options: dict[str, Any]) -> Net:
+    def _build(self, given: Any, phase: str, own: Any, stream: RNG, options: Options) -> Net:
         if isinstance(given, str):
-            source = read_source(given if self.net_given else find(given, self.path), options["allowed"].strict)
+            source = net_source(given if self.net_given else find(given, self.path), options.allowed.strict)
         else:
-            source = Source(self._inner(given, options["caffe"], options["allowed"].strict), self.path or "")
+            source = Source(self._inner(given, options.caffe, options.allowed.strict), self.path or "")
         state = schema.NetState(phase=schema.enum("Phase")[phase])
         state.MergeFrom(source.message.state)
         state.MergeFrom(own)
-        return Net.of_state(source, state, stream, **options)
+        return Net.of_state(source, state, stream, options)
 
     def _inner(self, net: Any, caffe: str, strict: bool) -> Any:
         """A net that is written inside the solver, which BVLC Caffe does not upgrade as it does a net's file.
@@ -195,7 +199,7 @@ class Solver:
         """
         if not is_old(net):
             return net
-        then = age_of(fillers.check_revision(caffe)) < RC3
+        then = age_of(caffe) < RC3
         if strict and not then:
             return net
         if not then:

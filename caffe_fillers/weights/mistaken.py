@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .. import prototxt
 from ..encoding import as_text
 from ..errors import CaffeError
 from ..files import as_path, check_readable
+from ..sources import is_net, is_solver
 from ._wire import BYTES, VARINT, Wire
 
 __all__ = ["holds", "identify", "is_state", "state_of"]
@@ -108,9 +108,9 @@ def identify(path: str | os.PathLike[str]) -> str:
         return "an empty file"
     with open(file, "rb") as opened:
         head = opened.read(1 << 20)
-    if prototxt.is_solver(head):
+    if is_solver(head):
         return "solver"
-    if prototxt.is_net(head):
+    if is_net(head):
         return "net"
     try:
         load_mean(file)

@@ -19,6 +19,7 @@ import numpy as np
 
 import caffe_fillers as cf
 from caffe_fillers import prototxt, schema
+from caffe_fillers.sources import is_solver
 from caffe_fillers.upgrading import upgrade_net, upgrade_solver
 from caffe_fillers.weights import caffemodel, hdf5, npz, safetensors
 
@@ -42,7 +43,7 @@ def _file(data: bytes, suffix: str) -> Path:
 
 def text(data: bytes) -> None:
     kind = (schema.NetParameter, schema.SolverParameter, schema.FillerParameter)[zlib.crc32(data) % 3]
-    prototxt.is_solver(_file(data, ".prototxt"))
+    is_solver(_file(data, ".prototxt"))
     lenient = strict = None
     try:
         strict = prototxt.parse(data, kind, strict=True)
@@ -80,7 +81,7 @@ def net(data: bytes) -> None:
     caffe = ("master", "1.0", "rc3", "v0.9999")[bits >> 3 & 3]
     options = {"strict": bits % 2 == 0, "max_bytes": 32 << 20, "rng": 1, "caffe": caffe}
     inputs = dict.fromkeys(("data", "mnist", "cifar", "input"), (3, 32, 32)) if bits & 4 else None
-    if prototxt.is_solver(path):
+    if is_solver(path):
         cf.Solver(path, inputs=inputs, **options)
         return
     rng = cf.RNG(1)

@@ -1,0 +1,72 @@
+"""Carry out what was planned for a net: draw, fill and share, layer by layer on one stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from . import fillers
+from ._core import RNG
+from .blob import Blob
+from .layers.rule import Param
+from .planning import Step
+
+__all__ = ["Draw", "carry_out", "purpose"]
+
+_UNFILLED = "this net was built with fill=False and holds no values"
+
+
+@dataclass(slots=True, frozen=True)
+class Draw:
+    """An entry of the ledger: `count` raw draws from position `start` of the stream on, and what for."""
+
+    start: int
+    count: int
+    what: str
+
+
+def carry_out(step: Step, tops: Mapping[str, Blob], stream: RNG, fill: bool, threads: int | None) -> None:
+    """Draw and fill what was planned for a layer, and enter it in the layer's ledger.
+
+    Without `fill` the stream advances all the same, but no value is kept.
+    """
+    layer, setup = step.layer, step.setup
+
+    def note(start: int, what: str) -> None:
+        if stream.position > start:
+            layer.draws.append(Draw(start, stream.position - start, what))
+
+    for what in setup.draws:
+        start = stream.position
+        step.drawn.setdefault(what, []).append(stream.random_raw())
+        note(start, what)
+    for name, plan in zip(layer.tops, step.top_plans, strict=False):
+        if plan is not None and fill:
+            fillers.apply(plan, tops[name].data, stream)
+        elif plan is not None:
+            tops[name].without_data(_UNFILLED)
+    for blob, owner, param, plan in zip(layer.blobs, step.owners, setup.params, step.plans, strict=False):
+        start = stream.position
+        if plan is None:
+            pass
+        elif fill and owner is None:
+            fillers.apply(plan, blob.allocate(), stream, threads)
+        else:
+            fillers.consume(plan, blob.count(), blob.dtype, stream)
+        note(start, purpose(param))
+        if not fill:
+            blob.without_data(_UNFILLED)
+    start = stream.position
+    for _ in range(setup.times):
+        for i in setup.again:
+            plan = step.plans[i]
+            if plan is not None:
+                fillers.consume(plan, layer.blobs[i].count(), layer.blobs[i].dtype, stream)
+    note(start, f"{setup.times} more time steps")
+    for blob, owner in zip(layer.blobs, step.owners, strict=True):
+        if owner is not None:
+            blob.share_data(owner)
+
+
+def purpose(param: Param) -> str:
+    return f"{param.name} {param.filler.type}" if param.filler else ""
