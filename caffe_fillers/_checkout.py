@@ -1,4 +1,8 @@
-"""Who starts Python in a checkout means the installed package, which has the compiled core."""
+"""In a source checkout, import the installed package instead.
+
+A bare ImportError would stop every reader who starts Python where the README's examples lie, right after
+``pip install .``; so the import is handed over, and only where nothing is installed does the error say what to run.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ __all__ = ["command"]
 @wide_option
 @as_json_option
 def command(net: str, measure: bool, plot: str | None, as_json: bool, **options: Any) -> None:
-    """What the theory says about NET before it is trained: gains by depth, where the signal dies, what would hold it.
+    """What theory says about NET before it is trained: gains by depth, where the signal dies, what keeps the gain at 1.
 
     \b
     Example:

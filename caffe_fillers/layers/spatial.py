@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import ops
 from ..blob import Blob, check_shape, describe
@@ -15,6 +15,9 @@ from ..ops.window import Window
 from ..revisions import RC2
 from .extras import Fields
 from .rule import Layer, Param, Setup, Shape, axis, count, filler, layer_type, legacy
+
+if TYPE_CHECKING:
+    from ..schema import PoolingParameter
 
 ONE = (1, 1)
 
@@ -237,17 +240,8 @@ def height_width(param: Any, name: str) -> tuple[int, int]:
     return (c_int(getattr(param, field)),) * 2
 
 
-@layer_type("Pooling", bottoms=ONE, tops=(1, 2))
-def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
-    param = layer.message.pooling_param
-    methods = type(param).PoolMethod
-    if param.pool != methods.Value("MAX"):
-        need(
-            len(layer.tops) == 1,
-            f"MaxTopBlobs() >= top.size() (1 vs. {len(layer.tops)}) "
-            "Pooling Layer produces at most 1 top blob(s) as output.",
-            "only pool: MAX has a second top, the mask",
-        )
+def _check_given(param: PoolingParameter) -> None:
+    """Refuse sizes that are given twice, or by halves."""
     has = param.HasField
     if param.global_pooling:
         need(
@@ -274,6 +268,20 @@ def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
             f"(!pool_param.has_{name}_h() && !pool_param.has_{name}_w())",
             f"give {name}, or {name}_h and {name}_w; not both",
         )
+
+
+@layer_type("Pooling", bottoms=ONE, tops=(1, 2))
+def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
+    param = layer.message.pooling_param
+    methods = type(param).PoolMethod
+    if param.pool != methods.Value("MAX"):
+        need(
+            len(layer.tops) == 1,
+            f"MaxTopBlobs() >= top.size() (1 vs. {len(layer.tops)}) "
+            "Pooling Layer produces at most 1 top blob(s) as output.",
+            "only pool: MAX has a second top, the mask",
+        )
+    _check_given(param)
     bottom = bottoms[0]
     kernel = legacy(bottom)[2:] if param.global_pooling else height_width(param, "kernel")
     for size, letter in zip(kernel, "hw", strict=True):

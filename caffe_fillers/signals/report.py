@@ -1,6 +1,6 @@
 """What the theory says about a net before it is trained: how the variance of its signal grows or shrinks by depth.
 
-`propagation` does the reckoning; here it is read: where the signal dies or blows up, and what would hold it.
+`propagation` does the reckoning; here it is read: where the signal dies or blows up, and what keeps the gain at 1.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SignalReport:
     layers : list of LayerSignal
         The layers with weights, in the net's order.
     findings : list of str
-        Where the signal dies or blows up, and what would hold it.
+        Where the signal dies or blows up, and what keeps the gain at 1.
     notes : list of str
         What the theory leaves out in this net.
     images : int
@@ -123,7 +123,7 @@ def _holding(rows: Sequence[LayerSignal], forward: bool, died: bool) -> str:
     rest = sum(number for _, number in ordered[2:])
     if rest:
         hints.append(f"others {_times(rest)}")
-    return "; what would hold it: " + ", ".join(hints) if hints else ""
+    return "; to keep the gain at 1: " + ", ".join(hints) if hints else ""
 
 
 def _find(rows: Sequence[LayerSignal], forward: bool) -> list[str]:

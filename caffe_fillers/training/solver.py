@@ -161,6 +161,10 @@ class Solver:
         except BaseException:
             stream.become(before)
             raise
+        self._start_from_zero()
+
+    def _start_from_zero(self) -> None:
+        """Where a training stands before its first iteration."""
         self.iter = 0
         self.loss = 0.0
         self.curves = Curves()
@@ -171,7 +175,7 @@ class Solver:
         self._stopping = self._snapshot_wanted = self._looking = False
         self.saved: tuple[int, str] | None = None
         self._timer, self._displayed = 0.0, 0
-        self._average = Average(message.average_loss, self.net.dtype.type)
+        self._average = Average(self.message.average_loss, self.net.dtype.type)
         self._resumed = False
         self._rate: Rate | None = None
         self._update: Update | None = None
