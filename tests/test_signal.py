@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from google.protobuf import text_format
 
 import caffe_fillers as cf
-from caffe_fillers import ops
+from caffe_fillers import ops, schema
 from caffe_fillers.signals import SignalReport
 from caffe_fillers.signals.fans import true_fans
 from caffe_fillers.signals.meanfield import Values
@@ -617,3 +618,14 @@ def test_fans_of_tables_and_of_single_channels() -> None:
     assert (table.into, table.out) == (1, 3)
     single = true_fans(ops.Convolution(ops.Window.square(3, stride=2), 4), (4, 1, 3, 3), (2, 4, 9, 9), (2, 4, 4, 4))
     assert (single.into, single.out) == (9, 9 / 4)
+
+
+def test_weights_with_a_mean_count_by_their_squares() -> None:
+    ip = """layer {{ name: "{0}" type: "InnerProduct" bottom: "{0}" top: "{1}" inner_product_param {{
+      num_output: {2} weight_filler {{ type: "uniform" min: 2 max: 4 }} }} }}"""
+    text = 'input: "a" input_shape { dim: 4 dim: 50 }' + ip.format("a", "b", 60) + ip.format("b", "c", 20)
+    row = cf.signal(cf.Net(text_format.Parse(text, schema.NetParameter()), rng=1)).layers[0]
+    square = 3**2 + 2**2 / 12
+    assert row.forward_gain == pytest.approx(50 * square)
+    assert row.backward_gain == pytest.approx(60 * square)
+    assert row.backward == pytest.approx(60 * square * 20 * square)

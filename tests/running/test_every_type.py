@@ -50,6 +50,7 @@ DERIVATIVES = [
     ("ShuffleChannel", "shuffle_channel_param { group: 2 }", [IMAGE], "0"),
     ("Squeeze", "", [(2, 1, 3, 1)], "0"),
     ("Transpose", "transpose_param { dim: 0 dim: 2 dim: 3 dim: 1 }", [IMAGE], "0"),
+    ("Transpose", "transpose_param { dim: 3 dim: 0 dim: 2 dim: 1 }", [IMAGE], "0"),
     ("Upsample", "upsample_param { scale: 2 }", [IMAGE], "0"),
 ]
 # types whose tops are data, and the tests that hold them to an oracle
