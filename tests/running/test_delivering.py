@@ -17,6 +17,7 @@ from caffe_fillers import CaffeError, schema
 from caffe_fillers.layers.delivering import Delivering
 from caffe_fillers.records import shuffling
 from caffe_fillers.transform import read_mean
+from caffe_fillers.weights import save_mean
 
 
 def net_of(text, phase="TRAIN", **options):
@@ -461,7 +462,7 @@ def slow_window(box, image, size, pad, square, flip):
 def test_windows(pictures, here, mode, pad, transform):
     windows(here, pictures)
     mean = np.random.RandomState(6).uniform(0, 200, (3, 13, 13)).astype(np.float32)
-    cf.weights.mean.save_mean(here / "mean.binaryproto", mean)
+    save_mean(here / "mean.binaryproto", mean)
     if transform == "mean":
         transform, less = 'mean_file: "mean.binaryproto"', mean[:, 2:11, 2:11]
     else:
