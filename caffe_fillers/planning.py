@@ -151,7 +151,13 @@ class Options:
         **others: Any,
     ) -> Options:
         """Check what a caller gave, and bring it into one form."""
-        return cls(Inputs(inputs), Blob((), dtype).dtype, check_revision(caffe), python=python or {}, **others)
+        return cls(
+            Inputs(inputs),
+            Blob((), dtype).dtype,
+            check_revision(caffe),
+            python={} if python is None else python,
+            **others,
+        )
 
 
 def _rule_of(layer: Layer, allowed: Allowed) -> Rule | None:

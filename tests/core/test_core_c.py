@@ -23,11 +23,11 @@ def build(tmp_path_factory):
         pytest.skip("NOT RUN: no C compiler or no csrc/, so the C core was not tried by itself")
 
     folder = tmp_path_factory.mktemp("c")
-    # no program here calls the loops of layers, which take most of a compilation; tests/ops holds them to NumPy's
-    sources = [path for path in sorted(CORE.rglob("*.c")) if path.parent.name != "layers"]
 
     @cache
-    def objects():
+    def objects(layers):
+        # the loops of layers take most of a compilation, and only their own program calls them
+        sources = [path for path in sorted(CORE.rglob("*.c")) if layers or path.parent.name != "layers"]
         made = [folder / f"{'_'.join(source.relative_to(CORE).parts)}.o" for source in sources]
         for source, to in zip(sources, made, strict=True):
             subprocess.run([compiler, *FLAGS, f"-I{CORE}", "-c", source, "-o", to], check=True)
@@ -36,7 +36,7 @@ def build(tmp_path_factory):
     @cache
     def compile_one(name, without=None):
         """A program of tests/c over the whole core, but for one file of it where the program includes that."""
-        core = [made for made in objects() if made.name != without]
+        core = [made for made in objects(name == "layers") if made.name != without]
         program = [TESTS / "c" / f"{name}.c", "-o", folder / name]
         subprocess.run([compiler, *FLAGS, "-pthread", f"-I{CORE}", *core, *program, "-lm"], check=True)
         return folder / name
