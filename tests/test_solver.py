@@ -150,3 +150,11 @@ def test_sharing_finds_the_first_layer_of_a_name_in_the_test_net(tmp_path):
     solver.share()
     assert np.shares_memory(first.blobs[0].data, solver.net.params["a"][0].data)
     assert not np.shares_memory(second.blobs[0].data, solver.net.params["a"][0].data)
+
+
+@pytest.mark.parametrize("name", ["n" * 300 + ".prototxt", "a/" + "n" * 5000])
+def test_a_name_that_no_file_can_have_is_not_there(tmp_path, name):
+    path = tmp_path / "solver.prototxt"
+    path.write_text(f'net: "{name}" base_lr: 0.1')
+    with pytest.raises(cf.CaffeError, match="which is not there"):
+        cf.Solver(path)

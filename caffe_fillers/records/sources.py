@@ -30,7 +30,7 @@ def beside(source: Path, name: str) -> Path:
     if "\0" in name:
         raise CaffeError(f"{source}: the path {name!a} holds a NUL")
     here = Path(name)
-    return here if here.exists() or here.is_absolute() else max(here, source.parent / name, key=os.path.exists)
+    return here if os.path.exists(here) or here.is_absolute() else max(here, source.parent / name, key=os.path.exists)
 
 
 def lines(path: Path) -> Iterator[str]:

@@ -23,18 +23,19 @@ def find(name: str, solver: str | None) -> str:
     Solvers come with paths of the machine that they were written on. So the longest end of the path that exists beside
     the solver, or in a folder above it, is taken, and told of.
     """
-    if Path(name).exists():
+    # os.path: a name that no file can have is not there, in place of an OSError
+    if os.path.exists(name):
         return name
     if solver:
         beside = Path(solver).parent / name
-        if beside.exists():
+        if os.path.exists(beside):
             return str(beside)
         parts = [part for part in re.split(r"[\\/]+", name) if part not in ("", ".", "..") and not part.endswith(":")]
         folder = Path(solver).absolute().parent
         for start in range(len(parts)):
             for base in (folder, *folder.parents):
                 found = base.joinpath(*parts[start:])
-                if found.is_file():
+                if os.path.isfile(found):
                     warnings.warn(
                         f"{solver} names the net {name!r}, which is not there: {found} is taken for it\n"
                         "say another with --net FILE or Solver(net=)",
