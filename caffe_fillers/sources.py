@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from . import prototxt, schema
 from .carried import carries
 from .errors import CaffeError
-from .tokens import BAD, TOKEN
+from .prototxt.tokens import BAD, TOKEN
 
 __all__ = ["NetOrSolver", "Skipped", "Source", "either", "is_net", "is_solver", "net_source", "solver_source"]
 

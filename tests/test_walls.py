@@ -24,7 +24,6 @@ ROOMS = (
     "_core",
     "blas",
     "schema",
-    "tokens",
     "carried",
     "blob",
     "ops",
