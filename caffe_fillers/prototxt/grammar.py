@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor
 
 from ..carried import carry
+from ..errors import CaffeError
 from .text import Path
 from .tokens import END, IDENTIFIER
 from .values import LIST_MEND, Field, Values, fields_of
@@ -52,24 +53,14 @@ class Reader(Values):
                 else:
                     self.expect(b":", f"write {name}: VALUE")
                 if self.text == b"[":
-                    self.advance()
-                    more = not self.take(b"]")
-                    while more:
-                        index += self.element(message, entry, path, index, line)
-                        more = not self.take(b"]")
-                        if more:
-                            self.expect(b",", LIST_MEND)
+                    index += self.listed(message, entry, path, index, line)
                 else:
                     index += self.element(message, entry, path, index, line)
                 counts[text] = index
             else:
                 here = (*path, name)
                 if text in seen:
-                    first = self.lines[here]
-                    raise self.error(
-                        f'Non-repeated field "{name}" is specified multiple times.',
-                        f"line {first} and line {line} both give it: keep one",
-                    )
+                    raise self.twice(name, self.lines[here], line)
                 self.lines[here] = line
                 if entry.message is not None:
                     self.take(b":")
@@ -88,6 +79,22 @@ class Reader(Values):
             text = self.text
             if text == b";" or text == b",":
                 self.advance()
+
+    def twice(self, name: str, first: int, line: int) -> CaffeError:
+        what = f'Non-repeated field "{name}" is specified multiple times.'
+        return self.error(what, f"line {first} and line {line} both give it: keep one")
+
+    def listed(self, message: Any, entry: Field, path: Path, index: int, line: int) -> int:
+        """Read the elements between brackets and return how many they gave."""
+        self.advance()
+        given = 0
+        more = not self.take(b"]")
+        while more:
+            given += self.element(message, entry, path, index + given, line)
+            more = not self.take(b"]")
+            if more:
+                self.expect(b",", LIST_MEND)
+        return given
 
     def element(self, message: Any, entry: Field, path: Path, index: int, line: int) -> int:
         """Read one element of a repeated field and return how many it gave: none if its value was skipped."""
