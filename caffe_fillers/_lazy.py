@@ -10,7 +10,9 @@ from typing import Any
 __all__ = ["later"]
 
 
-def later(package: str, modules: Mapping[str, Sequence[str]]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def later(
+    package: str, modules: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """Return `__getattr__` and `__dir__` for `package`, whose `modules` have those names.
 
     A module without names is a name itself.

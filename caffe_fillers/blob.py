@@ -5,11 +5,16 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
+from .arrays import Array, Dtype
 from .errors import CaffeError
+
+if TYPE_CHECKING:
+    from . import schema
 
 __all__ = ["INT_MAX", "Blob", "check_shape", "describe"]
 
@@ -86,17 +91,18 @@ class Blob:
     layouts = 0
     """How often the memory or the shape of any blob was changed: who holds arrays of blobs looks here."""
 
-    def __init__(self, shape: int | Iterable[int] = (), dtype: Any = np.float32) -> None:
+    def __init__(self, shape: int | Iterable[int] = (), dtype: npt.DTypeLike = np.float32) -> None:
         self._shape = check_shape(shape)
         try:
             # None would be float64 to NumPy, and is more likely a slip
-            self._dtype: np.dtype[Any] = np.dtype("V" if dtype is None else dtype)
+            real = np.dtype("V" if dtype is None else dtype)
         except (TypeError, ValueError):
-            self._dtype = np.dtype("V")
-        if self._dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+            real = np.dtype("V")
+        if real not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise CaffeError(f"a blob holds float32 or float64, got dtype {dtype!r}")
-        self._data: np.ndarray | None = None
-        self._diff: np.ndarray | None = None
+        self._dtype: Dtype = np.dtype(np.float32 if real == np.float32 else np.float64)
+        self._data: Array | None = None
+        self._diff: Array | None = None
         self.first_diff = 0.0
         self._absent = ""
 
@@ -113,12 +119,12 @@ class Blob:
         return self._shape
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> Dtype:
         """What `data` and `diff` hold: float32 or float64."""
         return self._dtype
 
     @property
-    def data(self) -> np.ndarray:
+    def data(self) -> Array:
         """The values, C-contiguous; zeros until they are written, allocated when first read."""
         if self._data is None:
             if self._absent:
@@ -127,7 +133,7 @@ class Blob:
         return self._data
 
     @property
-    def diff(self) -> np.ndarray:
+    def diff(self) -> Array:
         """The gradients, as `data`; of a loss its weight, `first_diff`, until something else is written."""
         if self._diff is None:
             self._diff = self._memory(np.zeros)
@@ -270,7 +276,7 @@ class Blob:
         Blob.layouts += 1
 
     @classmethod
-    def from_proto(cls, proto: Any, dtype: Any = None) -> Blob:
+    def from_proto(cls, proto: schema.BlobProto, dtype: npt.DTypeLike | None = None) -> Blob:
         """Make a blob from a BlobProto; `dtype` by default float64 where it holds doubles, else float32."""
         old = ("num", "channels", "height", "width")
         legacy = any(proto.HasField(name) for name in old)
@@ -292,7 +298,7 @@ class Blob:
             blob._diff = np.array(gradients, blob._dtype).reshape(shape)
         return blob
 
-    def to_proto(self, write_diff: bool = False) -> Any:
+    def to_proto(self, write_diff: bool = False) -> schema.BlobProto:
         """Return a BlobProto: shape, and data or, for float64, double_data (with `write_diff` the diff too)."""
         from . import schema
 

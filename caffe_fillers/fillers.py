@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, SupportsIndex, Type
 import numpy as np
 
 from ._core import RNG, check_gaussian, check_uniform, normalize_rows
+from .arrays import Array, Dtype
 from .blob import INT_MAX, Blob, check_shape, describe
 from .errors import CaffeError
 from .revisions import MASTER, RC2, RC3, REVISIONS, V0_9999, age_of
@@ -215,7 +216,7 @@ def fans(shape: int | Iterable[int], *, caffe: str = "master") -> tuple[int, int
 # --- plans: everything that can be refused is refused here ------------------------------------------------------
 
 
-def _rounder(dtype: np.dtype[Any]) -> Callable[[float], float]:
+def _rounder(dtype: Dtype) -> Callable[[float], float]:
     """Rounding to `dtype`. One operation of doubles rounded to float32 is that operation of float32."""
     return float if dtype == _FLOAT64 else lambda value: float(np.float32(value))
 
@@ -242,9 +243,7 @@ def _variance_plan(draw: str, factor: float, spec: Spec, shape: tuple[int, ...],
     return Plan(draw, 0.0, scale, std=scale)
 
 
-def scaled_plan(
-    draw: str, scale: float, variance_norm: str, shape: tuple[int, ...], dtype: np.dtype[Any], caffe: str
-) -> Plan:
+def scaled_plan(draw: str, scale: float, variance_norm: str, shape: tuple[int, ...], dtype: Dtype, caffe: str) -> Plan:
     """The rule behind xavier and msra for any scale: draws of variance ``scale / n``, n the fan that the norm names."""
     fans(shape, caffe=caffe)
     real = _rounder(dtype)
@@ -288,7 +287,7 @@ def _keep(spec: Spec, shape: tuple[int, ...], real: Any, age: int) -> float | No
     return p
 
 
-def _bilinear(shape: tuple[int, ...], dtype: np.dtype[Any], age: int) -> Plan:
+def _bilinear(shape: tuple[int, ...], dtype: Dtype, age: int) -> Plan:
     if len(shape) != 4:
         raise CaffeError(
             f"Check failed: blob->num_axes() == 4 ({len(shape)} vs. 4) Blob must be 4 dim.\n"
@@ -337,7 +336,7 @@ def check_type(kind: str, caffe: str = "master") -> None:
         raise CaffeError(f"Check failed: false Unknown filler name: {kind}\ntypes are matched to the letter{since}")
 
 
-def _plan_by_type(spec: Spec, shape: tuple[int, ...], dtype: np.dtype[Any], age: int) -> Plan:
+def _plan_by_type(spec: Spec, shape: tuple[int, ...], dtype: Dtype, age: int) -> Plan:
     real = _rounder(dtype)
     kind = spec.type
     check_type(kind, REVISIONS[age])
@@ -378,7 +377,7 @@ _TYPES = {
 
 
 @lru_cache(maxsize=4096)
-def _sound_plan(spec: Spec, shape: tuple[int, ...], dtype: np.dtype[Any], caffe: str) -> Plan:
+def _sound_plan(spec: Spec, shape: tuple[int, ...], dtype: Dtype, caffe: str) -> Plan:
     age = age_of(caffe)
     plan = _plan_by_type(spec, shape, dtype, age)
     if spec.sparse == -1:
@@ -396,19 +395,19 @@ def _sound_plan(spec: Spec, shape: tuple[int, ...], dtype: np.dtype[Any], caffe:
 
 
 @lru_cache(maxsize=4096)
-def _text_plan(filler: str, shape: tuple[int, ...], dtype: np.dtype[Any], caffe: str) -> Plan:
+def _text_plan(filler: str, shape: tuple[int, ...], dtype: Dtype, caffe: str) -> Plan:
     # a string is found faster than the Spec that it means
     return _sound_plan(_from_text(filler), shape, dtype, caffe)
 
 
-def plan(filler: Any, shape: tuple[int, ...], dtype: np.dtype[Any], caffe: str = "master") -> Plan:
+def plan(filler: Any, shape: tuple[int, ...], dtype: Dtype, caffe: str = "master") -> Plan:
     """What `filler` does to a blob of `shape`, or the CaffeError that Caffe's CHECK would be."""
     if filler.__class__ is str:
         return _text_plan(filler, shape, dtype, caffe)
     return _sound_plan(as_spec(filler), shape, dtype, caffe)
 
 
-def check_draw(plan: Plan, dtype: np.dtype[Any], rng: RNG | None = None) -> None:
+def check_draw(plan: Plan, dtype: Dtype, rng: RNG | None = None) -> None:
     """Refuse what the distributions refuse, those of the newest Boost where no stream is given."""
     if plan.draw == "uniform":
         check_uniform(plan.a, plan.b, dtype, "1.74" if rng is None else rng.boost)
@@ -428,7 +427,7 @@ def apply(plan: Plan, out: np.ndarray, rng: RNG, threads: int | None = None) -> 
         plan.finish(out)
 
 
-def consume(plan: Plan, count: int, dtype: np.dtype[Any], rng: RNG) -> None:
+def consume(plan: Plan, count: int, dtype: Dtype, rng: RNG) -> None:
     """Advance the stream as filling `count` values would, keeping none of them.
 
     The pieces have even lengths: Box-Muller makes its values in pairs.
@@ -518,13 +517,13 @@ def fill(
     caffe: str = "master",
     boost: str | None = None,
     threads: int | None = None,
-) -> npt.NDArray[Any]: ...
+) -> Array: ...
 def fill(
     target: Any,
     filler: Any,
     *,
     rng: RNG | int | None = None,
-    dtype: Any = np.float32,
+    dtype: npt.DTypeLike = np.float32,
     caffe: str = "master",
     boost: str | None = None,
     threads: int | None = None,
@@ -579,10 +578,10 @@ def fill(
 
 
 def fill_by(
-    plan_of: Callable[[tuple[int, ...], np.dtype[Any]], Plan],
+    plan_of: Callable[[tuple[int, ...], Dtype], Plan],
     target: Any,
     rng: RNG | int | None,
-    dtype: Any,
+    dtype: npt.DTypeLike,
     boost: str | None,
     threads: int | None,
 ) -> Any:

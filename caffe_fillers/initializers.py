@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol
 import numpy as np
 
 from ._core import RNG
+from .arrays import Array
 from .errors import CaffeError
 from .fillers import Dims, Given, fill, fill_by, scaled_plan
 from .revisions import check_revision
@@ -46,7 +47,7 @@ class _Shaped(Protocol[Rest]):
     @overload
     def __call__(self, shape: Given, *args: Rest.args, **kwargs: Rest.kwargs) -> Given: ...
     @overload
-    def __call__(self, shape: Dims, *args: Rest.args, **kwargs: Rest.kwargs) -> npt.NDArray[Any]: ...
+    def __call__(self, shape: Dims, *args: Rest.args, **kwargs: Rest.kwargs) -> Array: ...
 
 
 def _shaped(function: Callable[Concatenate[Any, Rest], Any]) -> _Shaped[Rest]:
@@ -57,7 +58,7 @@ class Options(TypedDict, total=False):
     """What every filler takes besides its own numbers; `fill` describes them."""
 
     rng: RNG | int | None
-    dtype: Any
+    dtype: npt.DTypeLike
     caffe: str
     boost: str | None
     threads: int | None
@@ -71,7 +72,7 @@ def variance_scaling(
     distribution: Literal["uniform", "normal"] = "normal",
     *,
     rng: RNG | int | None = None,
-    dtype: Any = np.float32,
+    dtype: npt.DTypeLike = np.float32,
     caffe: str = "master",
     boost: str | None = None,
     threads: int | None = None,

@@ -10,10 +10,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from . import fillers, graph, schema
 from ._core import RNG
+from .arrays import Dtype
 from .blob import Blob, check_shape, describe
 from .checks import need
 from .errors import CaffeError
@@ -130,7 +129,7 @@ class Options:
     """
 
     inputs: Inputs
-    dtype: np.dtype[Any]
+    dtype: Dtype
     caffe: str
     allowed: Allowed = Allowed()
     fill: bool = True
@@ -211,7 +210,7 @@ def _check_losses(step: Step) -> None:
         need(count(setup.tops[i]) > 0, "diff_", f"a loss_weight on an empty top, {setup.tops[i]}")
 
 
-def _parameters(step: Step, stream: RNG, dtype: np.dtype[Any]) -> None:
+def _parameters(step: Step, stream: RNG, dtype: Dtype) -> None:
     """Make the blobs of a layer, without memory, and plan what fills them."""
     layer, setup = step.layer, step.setup
     if layer.message.blobs:
@@ -414,7 +413,7 @@ def reshaped(step: Step, shapes: list[Shape]) -> Setup:
     return setup
 
 
-def _plan_tops(step: Step, dtype: np.dtype[Any]) -> list[fillers.Plan | None]:
+def _plan_tops(step: Step, dtype: Dtype) -> list[fillers.Plan | None]:
     """What DummyData fills at set-up: its constant tops. The others are drawn anew in each forward pass."""
     plans: list[fillers.Plan | None] = []
     for shape, spec in zip(step.setup.tops, step.setup.top_fillers or (), strict=False):

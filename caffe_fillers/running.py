@@ -163,10 +163,10 @@ class Tape:
         self.threads = threads
         scratch: dict[str, np.ndarray] = {}
         self.rng, self.max_bytes = rng, max_bytes
-        self.before_forward: list[Callable[[int], Any]] = []
-        self.after_forward: list[Callable[[int], Any]] = []
-        self.before_backward: list[Callable[[int], Any]] = []
-        self.after_backward: list[Callable[[int], Any]] = []
+        self.before_forward: list[Callable[[int], object]] = []
+        self.after_forward: list[Callable[[int], object]] = []
+        self.before_backward: list[Callable[[int], object]] = []
+        self.after_backward: list[Callable[[int], object]] = []
         self.entries = [_Entry(step, Work(rng, step.drawn, scratch)) for step in steps]
         self._names = {id(top): name for step in steps for top, name in zip(step.tops, step.layer.tops, strict=True)}
         # those that bring data, one batch after another

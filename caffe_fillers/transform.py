@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
 from . import schema
 from ._core import RNG
+from .arrays import Array
 from .blob import Blob
 from .checks import need, need_equal
 from .errors import CaffeError
-from .ops.array import Array
 
 __all__ = ["Transform", "read_mean"]
 
@@ -155,7 +155,7 @@ class Transform:
         )
 
 
-def read_mean(path: str, dtype: Any) -> Array:
+def read_mean(path: str, dtype: npt.DTypeLike) -> Array:
     """Read a mean image, a BlobProto of shape (1, channels, height, width) or without the 1.
 
     Raises
@@ -165,7 +165,7 @@ def read_mean(path: str, dtype: Any) -> Array:
     """
     from .records import check_regular
 
-    proto: Any = schema.BlobProto()
+    proto = schema.BlobProto()
     try:
         check_regular(path)
         proto.ParseFromString(Path(path).read_bytes())

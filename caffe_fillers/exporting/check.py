@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import ops
 from ..errors import CaffeError
@@ -133,7 +134,7 @@ def run_net(net: Net, plan: Plan, given: Mapping[str, np.ndarray]) -> None:
         net.tape.forward(place, place + 1)
 
 
-def examples(plan: Plan, dtype: Any, preprocess: Preprocess | None = None) -> dict[str, np.ndarray]:
+def examples(plan: Plan, dtype: npt.DTypeLike, preprocess: Preprocess | None = None) -> dict[str, np.ndarray]:
     """Random values for each input: of the kind that the layers take that read it."""
     r = np.random.default_rng(0)
     kinds = _kinds(plan)

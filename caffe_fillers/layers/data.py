@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..arrays import Array
 from ..checks import c_int, need
 from ..errors import CaffeError
 from ..fillers import Spec, as_spec, fill
-from ..ops.array import Array
 from ..ops.operation import Given, Operation, Work
 from ..revisions import RC, RC2
 from .rule import Layer, Setup, Shape, count, layer_type, legacy

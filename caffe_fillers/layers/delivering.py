@@ -14,9 +14,9 @@ import numpy as np
 
 from .. import records
 from .._core import RNG
+from ..arrays import Array
 from ..checks import need, need_equal
 from ..errors import CaffeError
-from ..ops.array import Array
 from ..ops.operation import Given, Operation, Work
 from ..transform import Transform, read_mean
 

@@ -91,7 +91,7 @@ def _aspect_ratios(fields: Fields) -> list[float]:
 def _prior_box(fields: Fields) -> ops.PriorBox:
     """What a PriorBox computes."""
 
-    def pair(one: str, both: str, number: Callable[[str], Any]) -> Any:
+    def pair(one: str, both: str, number: Callable[[str], object]) -> Any:
         """Height and width, from one field or from two."""
         if f"{both}_h" in fields or f"{both}_w" in fields:
             return number(f"{both}_h"), number(f"{both}_w")

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from ..arrays import Array
 from ..blob import Blob
 from ..errors import CaffeError
 from ..ops.operation import Operation, Work
@@ -42,12 +44,12 @@ class BlobView:
         self.blob = blob
 
     @property
-    def data(self) -> np.ndarray:
+    def data(self) -> Array:
         """The values."""
         return self.blob.data
 
     @property
-    def diff(self) -> np.ndarray:
+    def diff(self) -> Array:
         """The gradients."""
         return self.blob.diff
 
@@ -99,7 +101,7 @@ class BlobView:
 class BlobList(list[BlobView]):
     """The parameters of a Python layer: empty, until its `setup` adds some."""
 
-    dtype: Any = np.float32
+    dtype: npt.DTypeLike = np.float32
 
     def add_blob(self, *shape: int) -> None:
         """Append a blob of zeros."""
@@ -183,11 +185,11 @@ class PythonOperation(Operation):
         return shapes
 
 
-def _found(layer: Layer) -> Callable[[], Any] | None:
+def _found(layer: Layer) -> Callable[[], object] | None:
     param = layer.message.python_param
     for name in (f"{param.module}.{param.layer}", param.layer):
         if name in layer.python:
-            made: Callable[[], Any] = layer.python[name]
+            made: Callable[[], object] = layer.python[name]
             return made
     return None
 

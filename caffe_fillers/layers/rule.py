@@ -13,6 +13,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import schema
 from ..blob import Blob, describe
@@ -150,7 +151,7 @@ class Layer:
     inputs: Inputs = field(default_factory=lambda: Inputs())
     consumers: Mapping[str, set[str]] = field(default_factory=dict)
     readers: set[str] = field(default_factory=set)
-    dtype: Any = np.float32
+    dtype: npt.DTypeLike = np.float32
     python: Mapping[str, Any] = field(default_factory=dict)
     running: Any = None
     in_place: list[bool] = field(default_factory=list)

@@ -11,9 +11,9 @@ import numpy as np
 
 from .. import records
 from .._core import RNG
+from ..arrays import Array
 from ..checks import need
 from ..errors import CaffeError
-from ..ops.array import Array
 from ..ops.operation import Work
 from ..transform import read_mean
 from .delivering import Delivering, here

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .array import Array
+from ..arrays import Array
 from .batchnorm import (
     add_affine_gradients,
     as_channels,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import CaffeError
 from . import native
-from .array import Array
 from .native import in_c
 from .window import Window, overlaps
 
@@ -55,7 +54,7 @@ def im2col(x: Array, window: Window, out: Array | None = None) -> Array:
     for offset, at, pixels in overlaps(window, tuple(size), places):
         patch = patches[offset]
         for axis, (covered, n) in enumerate(zip(at[1:], places, strict=True), 2):
-            whole: tuple[Any, ...] = (slice(None),) * axis
+            whole: tuple[slice, ...] = (slice(None),) * axis
             if covered.start > 0:
                 patch[*whole, : covered.start] = 0
             if covered.stop < n:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .array import Array
+from ..arrays import Array
 from .operation import Operation, Work
 
 __all__ = ["Concat", "Silence", "Slice", "Split", "concat", "slice_axis", "split_backward"]

@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
+from ..arrays import Array
 from ..errors import CaffeError
-from .array import Array
 from .columns import at_once, col2im, columns_of, im2col, is_identity
 from .depthwise import depthwise_convolution, depthwise_gradients
 from .operation import Operation, Work
 from .window import Window
+
+if TYPE_CHECKING:
+    from .deconv import Deconvolution
 
 __all__ = [
     "Convolution",
@@ -180,7 +184,7 @@ def convolution_gradients(
             col2im(part, dx[i : i + many].shape, window, out=dx[i : i + many])
 
 
-def two_in_one(empty: Callable[..., Array], dtype: Any, *shapes: tuple[int, ...]) -> tuple[Array, Array]:
+def two_in_one(empty: Callable[..., Array], dtype: npt.DTypeLike, *shapes: tuple[int, ...]) -> tuple[Array, Array]:
     """Two arrays in one piece of memory."""
     first, second = (math.prod(shape) for shape in shapes)
     memory = empty((first + second,), dtype)
@@ -229,7 +233,7 @@ def convolution_backward(
 
 
 def backward_of(
-    operation: Any,
+    operation: Convolution | Deconvolution,
     gradients: Callable[..., None],
     dtops: Sequence[Array],
     bottoms: Sequence[Array],

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from .array import Array
+from ..arrays import Array, Integers
 from .operation import Operation, Work
 from .targets import Labels, picked
 
 __all__ = ["Accuracy", "ArgMax", "accuracy", "argmax", "class_accuracy"]
 
 
-def _right(x: Array, labels: Labels, top_k: int, axis: int, ignore_label: int | None) -> tuple[Labels, Labels]:
+def _right(
+    x: Array, labels: Labels, top_k: int, axis: int, ignore_label: int | None
+) -> tuple[Integers, npt.NDArray[np.bool_]]:
     """The labels of all places that count, and which of those are right."""
     index, counted = picked(labels, x.shape, axis, ignore_label)
     with np.errstate(invalid="ignore"):
@@ -77,10 +79,10 @@ class Accuracy(Operation):
 
     def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
         x, labels = bottoms
-        options: Any = {"top_k": self.top_k, "axis": self.axis, "ignore_label": self.ignore_label}
-        tops[0][...] = accuracy(x, labels, **options)
+        top_k, axis, ignore_label = self.top_k, self.axis, self.ignore_label
+        tops[0][...] = accuracy(x, labels, top_k=top_k, axis=axis, ignore_label=ignore_label)
         if len(tops) > 1:
-            tops[1][...] = class_accuracy(x, labels, **options)
+            tops[1][...] = class_accuracy(x, labels, top_k=top_k, axis=axis, ignore_label=ignore_label)
 
 
 def argmax(x: Array, *, top_k: int = 1, axis: int | None = None, out_max_val: bool = False) -> Array:

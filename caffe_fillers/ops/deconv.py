@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import CaffeError
-from .array import Array
 from .columns import at_once, col2im, columns_of, is_identity
 from .conv import add_bias_gradient, add_weight_gradient, backward_of, two_in_one
 from .operation import Operation, Work

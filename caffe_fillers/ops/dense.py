@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from ..arrays import Array
 from ..errors import CaffeError
-from .array import Array
 from .operation import Operation, Work
 
 __all__ = ["Embed", "InnerProduct", "Parameter", "embed", "embed_backward", "inner_product", "inner_product_backward"]
@@ -88,7 +88,7 @@ class InnerProduct(Operation):
             np.matmul(dy, weight, out=dbottoms[0].reshape(x.shape))
 
 
-def _rows(x: Array, count: int) -> Any:
+def _rows(x: Array, count: int) -> npt.NDArray[np.intp]:
     """The numbers in `x` as indices of rows."""
     with np.errstate(invalid="ignore"):
         index = x.reshape(-1).astype(np.intp)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..arrays import Array
 from . import native
-from .array import Array
 from .columns import at_once
 from .native import in_c
 from .window import Window, overlaps

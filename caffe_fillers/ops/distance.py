@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
+import numpy.typing as npt
 
-from .array import Array
+from ..arrays import Array
 from .operation import Operation, Work
 from .targets import Labels, in_order, whole
 
@@ -151,8 +152,8 @@ def _squared(difference: Array) -> Array:
     return squared
 
 
-def _similar(similar: Labels, pairs: int) -> Labels:
-    near: Labels = whole(similar).reshape(-1)[:pairs] != 0
+def _similar(similar: Labels, pairs: int) -> npt.NDArray[np.bool_]:
+    near: npt.NDArray[np.bool_] = whole(similar).reshape(-1)[:pairs] != 0
     return near
 
 

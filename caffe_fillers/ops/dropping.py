@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .._core import RNG
-from .array import Array
+from ..arrays import Array
 from .operation import Operation, Work
 from .pieces import blank, pieces
 
@@ -87,5 +86,5 @@ class Dropout(Operation):
         elif dx is not None and dx is not dtops[0]:
             dx[...] = dtops[0]
 
-    def _mask(self, top: Array, work: Work) -> Any:
+    def _mask(self, top: Array, work: Work) -> Mask:
         return work.buffer("mask", top.shape, np.bool_)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import CaffeError
-from .array import Array
 from .operation import Operation, Work
 from .pieces import blank, pieces
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Array, Integers
 from . import native
-from .array import Array
 from .native import in_c
 from .operation import Operation, Work
 from .pieces import blank, pieces
@@ -66,7 +65,7 @@ def eltwise_product(xs: Sequence[Array], out: Array | None = None) -> Array:
     return y
 
 
-def eltwise_max(xs: Sequence[Array], out: Array | None = None, winner: npt.NDArray[Any] | None = None) -> Array:
+def eltwise_max(xs: Sequence[Array], out: Array | None = None, winner: Integers | None = None) -> Array:
     """The largest of the arrays' elements. Source: eltwise_layer.cpp.
 
     Of two equal ones in the first two arrays the second wins, of others the first.
@@ -153,7 +152,7 @@ class Eltwise(Operation):
                 np.divide(y, bottoms[i], out=dx)
         dx *= dy
 
-    def _winner(self, top: Array, bottoms: int, work: Work) -> Any:
+    def _winner(self, top: Array, bottoms: int, work: Work) -> Integers:
         return work.buffer("winner", top.shape, np.min_scalar_type(bottoms))
 
 

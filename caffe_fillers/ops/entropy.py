@@ -8,8 +8,8 @@ from math import prod
 
 import numpy as np
 
+from ..arrays import Array
 from ..checks import need
-from .array import Array
 from .elementwise import sigmoid
 from .operation import Work
 from .probability import softmax

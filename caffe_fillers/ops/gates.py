@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .array import Array
+from ..arrays import Array
 from .recurrent import add_product, recurrent_inputs
 
 __all__ = ["lstm", "lstm_backward", "lstm_unit", "lstm_unit_backward"]

@@ -8,8 +8,8 @@ from math import prod
 
 import numpy as np
 
+from ..arrays import Array, Integers
 from ..checks import need
-from .array import Array
 from .operation import Work
 from .targets import LEAST, Labels, Loss, in_order, picked
 
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-def _classes(x: Array, labels: Labels) -> tuple[Array, Labels]:
+def _classes(x: Array, labels: Labels) -> tuple[Array, Integers]:
     """The scores as (images, numbers), and each image's label as an index into them."""
     need(len(x) > 0, "num > 0 (0 vs. 0)", f"Caffe divides by the number of images: there are none in {x.shape}")
     rows = x.reshape(len(x), prod(x.shape[1:]))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from . import native
-from .array import Array
 from .columns import at_once
 from .native import in_c
 from .operation import Operation, Work
@@ -19,7 +18,7 @@ from .window import Window
 __all__ = ["LRN", "local_response_norm"]
 
 
-def _running(part: Array, start: Any, size: int, memory: Array) -> Array:
+def _running(part: Array, start: float | np.floating, size: int, memory: Array) -> Array:
     """Sums over `size` neighbouring channels, one adding what enters and taking off what leaves, as Caffe does.
 
     `part` is (images, channels, pixels); sums begin with `start`.
@@ -41,7 +40,14 @@ def _running(part: Array, start: Any, size: int, memory: Array) -> Array:
 
 
 @in_c(native.neighbours)
-def neighbours(x: Array, size: int, factor: Any, start: Any, out: Array, empty: Callable[..., Array]) -> None:
+def neighbours(
+    x: Array,
+    size: int,
+    factor: float | np.floating,
+    start: float | np.floating,
+    out: Array,
+    empty: Callable[..., Array],
+) -> None:
     """``start +`` the sums of ``factor * x * x`` over `size` neighbouring channels."""
     images, channels, pixels = len(x), x.shape[1], int(np.prod(x.shape[2:]))
     many = at_once(images, 3 * channels * pixels)
@@ -114,8 +120,8 @@ def across_gradient(
     dx: Array,
     *,
     size: int,
-    factor: Any,
-    beta: Any,
+    factor: float | np.floating,
+    beta: float | np.floating,
     empty: Callable[..., Array],
 ) -> None:
     """Gradient across channels: ``dy * sums ** -beta - factor * x *`` the sums of ``dy * y / sums``."""

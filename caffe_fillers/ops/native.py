@@ -1,24 +1,25 @@
 """What C does in place of NumPy, where arrays are laid out for it.
 
 A function of this package that has a twin in C is written in NumPy and decorated by `in_c`. The twin is called first,
-with the same arguments; where it returns NotImplemented, nothing was written, and NumPy's version runs. Both give the
-same bits. `inspect.unwrap` finds NumPy's version alone, and `numpy_source` is its text, which can be carried off.
+with the same arguments; where it returns ``Left.TO_NUMPY``, nothing was written, and NumPy's version runs. Both give
+the same bits. `inspect.unwrap` finds NumPy's version alone, and `numpy_source` is its text, which can be carried off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import Enum
 from functools import lru_cache, wraps
 from math import prod
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 from .. import _core
-from .array import Array
+from ..arrays import Array, Integers
 from .window import Window
 
-__all__ = ["in_c", "numpy_source"]
+__all__ = ["Left", "in_c", "numpy_source"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -27,12 +28,18 @@ _R = TypeVar("_R")
 _WORTH_A_LOOP = 8
 
 
-def in_c(twin: Callable[..., Any]) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
-    """Let `twin` do what it can of a function's work; it returns NotImplemented where it can't.
+class Left(Enum):
+    """What a twin returns where it leaves the work; nothing was written then."""
+
+    TO_NUMPY = 0
+
+
+def in_c(twin: Callable[_P, _R | Left]) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Let `twin` do what it can of a function's work; it returns ``Left.TO_NUMPY`` where it can't.
 
     Examples
     --------
-    >>> @in_c(lambda x: NotImplemented if x < 0 else "C")
+    >>> @in_c(lambda x: Left.TO_NUMPY if x < 0 else "C")
     ... def work(x):
     ...     return "NumPy"
     >>> work(1), work(-1), work.__wrapped__(1)
@@ -42,15 +49,15 @@ def in_c(twin: Callable[..., Any]) -> Callable[[Callable[_P, _R]], Callable[_P, 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
         @wraps(function)
         def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            made: Any = twin(*args, **kwargs)
-            return function(*args, **kwargs) if made is NotImplemented else made
+            made = twin(*args, **kwargs)
+            return function(*args, **kwargs) if made is Left.TO_NUMPY else made
 
         return call
 
     return decorate
 
 
-def numpy_source(function: Callable[..., Any]) -> str:
+def numpy_source(function: Callable[..., object]) -> str:
     """The text of NumPy's version of a function, without the line that names its twin.
 
     Examples
@@ -70,26 +77,26 @@ def _convolved(window: Window, size: tuple[int, ...]) -> tuple[int, ...]:
     return window.convolved(size)
 
 
-def im2col(x: Array, window: Window, out: Array | None = None) -> Any:
+def im2col(x: Array, window: Window, out: Array | None = None) -> Array | Left:
     if x.ndim != 4 or len(window.kernel) != 2:
-        return NotImplemented
+        return Left.TO_NUMPY
     images, channels, *_ = x.shape
     places = _convolved(window, x.shape[2:])
     shape = (images, channels * window.kernel[0] * window.kernel[1], places[0] * places[1])
     if out is None:
         out = np.empty(shape, x.dtype)
     elif out.shape != shape:
-        return NotImplemented
-    return out if _core.im2col(x, out, window, places) else NotImplemented
+        return Left.TO_NUMPY
+    return out if _core.im2col(x, out, window, places) else Left.TO_NUMPY
 
 
-def col2im(columns: Array, shape: Sequence[int], window: Window, out: Array | None = None) -> Any:
+def col2im(columns: Array, shape: Sequence[int], window: Window, out: Array | None = None) -> Array | Left:
     if len(shape) != 4 or len(window.kernel) != 2:
-        return NotImplemented
+        return Left.TO_NUMPY
     if out is None:
         out = np.empty(tuple(shape), columns.dtype)
     done = out.shape == tuple(shape) and _core.col2im(columns, out, window, _convolved(window, out.shape[2:]))
-    return out if done else NotImplemented
+    return out if done else Left.TO_NUMPY
 
 
 @lru_cache(maxsize=512)
@@ -101,27 +108,29 @@ def _for_pooling(x: Array, window: Window, ceil: bool, out: Array | None) -> Arr
     return np.empty((*x.shape[:2], *_pooled(window, x.shape[2:], ceil)), x.dtype) if out is None else out
 
 
-def max_pool(x: Array, window: Window, *, ceil: bool = True, out: Array | None = None, mask: Any = None) -> Any:
+def max_pool(
+    x: Array, window: Window, *, ceil: bool = True, out: Array | None = None, mask: Array | Integers | None = None
+) -> Array | Left:
     if x.ndim != 4:
-        return NotImplemented
+        return Left.TO_NUMPY
     y = _for_pooling(x, window, ceil, out)
-    return y if _core.max_pool(x, window, y, mask) else NotImplemented
+    return y if _core.max_pool(x, window, y, mask) else Left.TO_NUMPY
 
 
-def unpool(dy: Array, mask: Any, dx: Array, *, fresh: bool = False) -> Any:
-    return None if _core.unpool(dy, mask, dx, fresh) else NotImplemented
+def unpool(dy: Array, mask: Array | Integers, dx: Array, *, fresh: bool = False) -> Left | None:
+    return None if _core.unpool(dy, mask, dx, fresh) else Left.TO_NUMPY
 
 
-def average_pool(x: Array, window: Window, *, ceil: bool = True, out: Array | None = None) -> Any:
+def average_pool(x: Array, window: Window, *, ceil: bool = True, out: Array | None = None) -> Array | Left:
     if x.ndim != 4:
-        return NotImplemented
+        return Left.TO_NUMPY
     y = _for_pooling(x, window, ceil, out)
-    return y if _core.average_pool(x, window, y) else NotImplemented
+    return y if _core.average_pool(x, window, y) else Left.TO_NUMPY
 
 
-def average_pool_backward(dy: Array, shape: Sequence[int], window: Window, out: Array | None = None) -> Any:
+def average_pool_backward(dy: Array, shape: Sequence[int], window: Window, out: Array | None = None) -> Array | Left:
     dx = np.empty(tuple(shape), dy.dtype) if out is None else out
-    return dx if _core.average_pool_backward(dy, window, dx) else NotImplemented
+    return dx if _core.average_pool_backward(dy, window, dx) else Left.TO_NUMPY
 
 
 def depthwise_convolution(
@@ -132,55 +141,73 @@ def depthwise_convolution(
     *,
     out: Array | None = None,
     empty: Callable[..., Array] = np.empty,
-) -> Any:
+) -> Array | Left:
     if x.ndim != 4 or len(window.kernel) != 2:
-        return NotImplemented
+        return Left.TO_NUMPY
     y = np.empty((*x.shape[:2], *_convolved(window, x.shape[2:])), x.dtype) if out is None else out
-    return y if _core.depthwise(x, weight, bias, window, y) else NotImplemented
+    return y if _core.depthwise(x, weight, bias, window, y) else Left.TO_NUMPY
 
 
-def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Any:
+def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Array | Left:
     y = np.empty(x.shape, x.dtype) if out is None else out
-    return y if _core.relu(x, negative_slope, y) else NotImplemented
+    return y if _core.relu(x, negative_slope, y) else Left.TO_NUMPY
 
 
-def relu_backward(dy: Array, x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Any:
+def relu_backward(dy: Array, x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Array | Left:
     dx = np.empty(x.shape, x.dtype) if out is None else out
-    return dx if _core.relu_backward(dy, x, negative_slope, dx) else NotImplemented
+    return dx if _core.relu_backward(dy, x, negative_slope, dx) else Left.TO_NUMPY
 
 
-def normalized(x: Array, mean: Array, deviation: Array, scale: Array | None, bias: Array | None, out: Array) -> Any:
+def normalized(
+    x: Array, mean: Array, deviation: Array, scale: Array | None, bias: Array | None, out: Array
+) -> Array | Left:
     if x.ndim != 3 or x.dtype != mean.dtype or x.shape[2] < _WORTH_A_LOOP:
-        return NotImplemented
-    return out if _core.affine(x, mean, deviation, scale, bias, out, x.shape[2]) else NotImplemented
+        return Left.TO_NUMPY
+    return out if _core.affine(x, mean, deviation, scale, bias, out, x.shape[2]) else Left.TO_NUMPY
 
 
-def scale(x: Array, factor: Array, term: Array | None = None, axis: int = 1, out: Array | None = None) -> Any:
+def scale(x: Array, factor: Array, term: Array | None = None, axis: int = 1, out: Array | None = None) -> Array | Left:
     if factor.ndim == 0 or (term is not None and term.shape != factor.shape):
-        return NotImplemented
+        return Left.TO_NUMPY
     inner = prod(x.shape[axis + factor.ndim :])
     if inner < _WORTH_A_LOOP:
-        return NotImplemented
+        return Left.TO_NUMPY
     y = np.empty(x.shape, x.dtype) if out is None else out
-    return y if _core.affine(x, None, None, factor, term, y, inner) else NotImplemented
+    return y if _core.affine(x, None, None, factor, term, y, inner) else Left.TO_NUMPY
 
 
-def eltwise_sum(xs: Sequence[Array], coefficients: Sequence[float] = (), out: Array | None = None) -> Any:
+def eltwise_sum(xs: Sequence[Array], coefficients: Sequence[float] = (), out: Array | None = None) -> Array | Left:
     y = np.empty(xs[0].shape, xs[0].dtype) if out is None else out
     terms = [(x, c) for x, c in zip(xs, coefficients or (1.0,) * len(xs), strict=True) if c != 0]
     # a factor of 0 leaves even what is no number out
     given = [x for x, _ in terms]
-    return y if _core.weighted_sum(given, [c for _, c in terms], y) else NotImplemented
+    return y if _core.weighted_sum(given, [c for _, c in terms], y) else Left.TO_NUMPY
 
 
-def neighbours(x: Array, size: int, factor: Any, start: Any, out: Array, empty: Callable[..., Array]) -> Any:
-    return None if _core.lrn_sums(x, size, factor, start, out) else NotImplemented
+def neighbours(
+    x: Array,
+    size: int,
+    factor: float | np.floating,
+    start: float | np.floating,
+    out: Array,
+    empty: Callable[..., Array],
+) -> Left | None:
+    return None if _core.lrn_sums(x, size, factor, start, out) else Left.TO_NUMPY
 
 
 def lrn_gradient(
-    dy: Array, x: Array, y: Array, sums: Array, dx: Array, *, size: int, factor: Any, beta: Any, empty: Any
-) -> Any:
+    dy: Array,
+    x: Array,
+    y: Array,
+    sums: Array,
+    dx: Array,
+    *,
+    size: int,
+    factor: float | np.floating,
+    beta: float | np.floating,
+    empty: Callable[..., Array],
+) -> Left | None:
     if dx is dy or dx is x or not dx.flags.c_contiguous:
-        return NotImplemented
+        return Left.TO_NUMPY
     np.power(sums, -beta, out=dx)
-    return None if _core.lrn_gradient(dy, x, y, sums, size, factor, dx) else NotImplemented
+    return None if _core.lrn_gradient(dy, x, y, sums, size, factor, dx) else Left.TO_NUMPY

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .array import Array
+from ..arrays import Array
 from .operation import Operation, Work
 
 __all__ = ["MVN", "Normalize", "mean_variance_norm", "normalize"]

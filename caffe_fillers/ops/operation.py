@@ -7,10 +7,11 @@ from math import prod
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from .._core import RNG
+from ..arrays import Array
 from ..errors import CaffeError
-from .array import Array
 
 __all__ = ["Given", "Operation", "Work"]
 
@@ -54,7 +55,7 @@ class Work:
         self._buffers: dict[str, np.ndarray] = {}
         self._scratch = {} if scratch is None else scratch
 
-    def buffer(self, name: str, shape: Shape, dtype: Any) -> np.ndarray:
+    def buffer(self, name: str, shape: Shape, dtype: npt.DTypeLike) -> np.ndarray:
         """An array of this operation's own: what forward wrote, backward reads. New memory is zeros."""
         array = self._buffers.get(name)
         if array is None or array.shape != shape or array.dtype != dtype:
@@ -66,7 +67,7 @@ class Work:
         """The arrays that `buffer` has made so far, by name."""
         return self._buffers
 
-    def scratch(self, shape: Shape, dtype: Any, name: str = "") -> np.ndarray:
+    def scratch(self, shape: Shape, dtype: npt.DTypeLike, name: str = "") -> np.ndarray:
         """An array that the next operation may overwrite; two at a time need two names."""
         nbytes = prod(shape) * np.dtype(dtype).itemsize
         memory = self._scratch.get(name)

@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from .array import Array
+from ..arrays import Array
 from .operation import Operation, Work
 from .pieces import accumulate, blank, pieces, rows
 from .rectifiers import bend

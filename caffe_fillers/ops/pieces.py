@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from .array import Array
+from ..arrays import Array
 
 __all__ = ["accumulate", "blank", "pieces", "rows"]
 
@@ -19,14 +18,14 @@ def blank(x: Array, out: Array | None) -> Array:
     return np.empty(x.shape, x.dtype) if out is None else out
 
 
-def pieces(*arrays: np.ndarray) -> Iterator[tuple[Any, ...]]:
+def pieces(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
     """Flat views of arrays of one size, some thousand elements of each at a time."""
     flat = [array.reshape(-1) for array in arrays]
     for start in range(0, flat[0].size, _PIECE):
         yield tuple(array[start : start + _PIECE] for array in flat)
 
 
-def rows(*arrays: np.ndarray) -> Iterator[tuple[Any, ...]]:
+def rows(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
     """The same number of rows (along the first axis) of each array, some thousand elements, at least one row."""
     count = len(arrays[0])
     step = max(1, _PIECE * count // max(1, arrays[0].size))

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Array, Integers
 from ..errors import CaffeError
 from . import native
-from .array import Array
 from .columns import at_once
 from .native import in_c
 from .operation import Operation, Work
-from .window import Window, overlaps
+from .window import Part, Window, overlaps
 
 __all__ = [
     "Mask",
@@ -29,10 +28,10 @@ __all__ = [
     "unpool",
 ]
 
-Mask = npt.NDArray[Any]
+Mask = Array | Integers  # a mask that is a top is written as numbers of the net's type
 
 
-def _clipped(window: Window, size: Sequence[int], place: Sequence[int]) -> tuple[Any, ...]:
+def _clipped(window: Window, size: Sequence[int], place: Sequence[int]) -> tuple[slice, ...]:
     """The pixels under the window at `place`, as slices."""
     starts = [i * s - p for i, s, p in zip(place, window.stride, window.pad, strict=True)]
     ends = [min(start + k, n) for start, k, n in zip(starts, window.kernel, size, strict=True)]
@@ -85,8 +84,9 @@ def max_pool(
     index = np.arange(math.prod(size)).reshape(size)
     if _few(window, out.shape[2:]):
         for place in np.ndindex(*out.shape[2:]):
-            pixels = _clipped(window, size, place)
-            largest(x[..., *pixels], index[pixels], out[..., *place], None if mask is None else mask[..., *place])
+            clipped = _clipped(window, size, place)
+            here: Part = (..., *clipped)
+            largest(x[here], index[clipped], out[..., *place], None if mask is None else mask[..., *place])
         return out
     many = at_once(len(x), 4 * math.prod(out.shape[1:]))
     for i in range(0, len(x), many):
@@ -99,7 +99,7 @@ def max_pool(
     return out
 
 
-def _take(values: Array | Mask, into: Array | Mask, where: Mask) -> None:
+def _take(values: np.ndarray, into: np.ndarray, where: npt.NDArray[np.bool_]) -> None:
     """Copy `values` where `where` holds: the bits are chosen, to branch at each takes four times as long."""
     whole = np.dtype(f"i{into.itemsize}")
     bits = into.view(whole)
@@ -166,7 +166,7 @@ def max_pool_backward(dy: Array, x: Array, y: Array, window: Window) -> Array:
     return dx
 
 
-def window_sizes(window: Window, size: Sequence[int], places: Sequence[int], dtype: Any) -> Array:
+def window_sizes(window: Window, size: Sequence[int], places: Sequence[int], dtype: npt.DTypeLike) -> Array:
     """What Caffe divides each window's sum by: the padding counts, what hangs over its far end doesn't."""
     height, width = (
         np.minimum(np.arange(o) * s - p + k, n + p) - (np.arange(o) * s - p)
@@ -204,8 +204,8 @@ def average_pool(x: Array, window: Window, *, ceil: bool = True, out: Array | No
     out[...] = 0
     if _few(window, out.shape[2:]):
         for place in np.ndindex(*out.shape[2:]):
-            pixels = _clipped(window, size, place)
-            _one_after_another(x[..., *pixels], out[..., *place])
+            here: Part = (..., *_clipped(window, size, place))
+            _one_after_another(x[here], out[..., *place])
     else:
         for _, at, pixels in overlaps(window, size, out.shape[2:]):
             out[at] += x[pixels]
@@ -244,7 +244,8 @@ def spread(share: Array, window: Window, dx: Array) -> None:
     size, places = dx.shape[2:], share.shape[2:]
     if _few(window, places):
         for place in np.ndindex(*places):
-            dx[..., *_clipped(window, size, place)] += share[(..., *place, None, None)]
+            here: Part = (..., *_clipped(window, size, place))
+            dx[here] += share[(..., *place, None, None)]
         return
     # the last offset belongs to the first window that holds a pixel
     for _, at, pixels in reversed(overlaps(window, size, places)):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from .array import Array
+from ..arrays import Array
 from .elementwise import Elementwise
 from .pieces import blank, pieces
 
 __all__ = ["Exp", "Log", "Power", "exp", "exp_backward", "log", "log_backward", "power", "power_backward"]
 
 
-def _log_of(base: float, kind: Any) -> Any:
+def _log_of(base: float, kind: type[np.floating]) -> np.floating:
     """The natural logarithm of a base in the type of the arrays; -1 stands for e."""
     return kind(1) if base == -1 else kind(np.log(kind(base), dtype=np.float64))
 

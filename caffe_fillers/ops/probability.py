@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from .array import Array
+from ..arrays import Array
 from .operation import Operation, Work
 from .targets import Labels, Loss, Normalization, in_order, normalizer, picked
 

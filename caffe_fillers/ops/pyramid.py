@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .array import Array
+from ..arrays import Array
 from .operation import Operation, Work
 from .pool import average_pool, max_pool, refuse_stochastic, spread, unpool, window_sizes
 from .window import Window

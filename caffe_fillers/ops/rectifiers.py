@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from . import native
-from .array import Array
 from .elementwise import Elementwise
 from .native import in_c
 from .operation import Work
@@ -41,7 +40,7 @@ __all__ = [
 ]
 
 
-def bend(x: Array, slope: Any, out: Array) -> None:
+def bend(x: Array, slope: Array | np.floating, out: Array) -> None:
     """``max(x, 0) + slope * min(x, 0)`` into `out`, with Caffe's zeros: of equal ones `std::max` takes the first."""
     zero = x == 0
     # NumPy's may take either: -0.0 gets its sign back, the only bit that it has

@@ -12,7 +12,7 @@ from math import prod
 
 import numpy as np
 
-from .array import Array
+from ..arrays import Array
 from .elementwise import tanh
 
 __all__ = ["add_product", "recurrent_inputs", "recurrent_inputs_backward", "rnn", "rnn_backward"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from .array import Array
+from ..arrays import Array
 from .operation import Operation, Work
 from .pieces import rows
 
@@ -18,7 +18,7 @@ __all__ = ["Method", "Reduction", "reduction", "reduction_backward"]
 Method = Literal["SUM", "ASUM", "SUMSQ", "MEAN"]
 
 
-def _factor(x: Array, axis: int, method: Method, coefficient: float) -> Any:
+def _factor(x: Array, axis: int, method: Method, coefficient: float) -> np.floating:
     factor = x.dtype.type(coefficient)
     if method == "MEAN":
         with np.errstate(divide="ignore", invalid="ignore"):

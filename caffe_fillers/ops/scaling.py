@@ -8,8 +8,8 @@ from math import prod
 
 import numpy as np
 
+from ..arrays import Array
 from . import native
-from .array import Array
 from .native import in_c
 from .operation import Operation, Work
 from .pieces import blank

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from ..arrays import Array
 from ..checks import need
 from ..errors import CaffeError
-from .array import Array
 from .operation import Operation, Work
 
 __all__ = ["BatchReindex", "Filter", "batch_reindex", "batch_reindex_backward", "filter_items"]
 
 
-def _items(index: Array, count: int) -> Any:
+def _items(index: Array, count: int) -> npt.NDArray[np.intp]:
     """The numbers in `index` as indices of items, cut to whole ones as C cuts them."""
     if not (index >= 0).all():
         raise CaffeError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..arrays import Array
 from ..checks import need
-from .array import Array
 from .gates import lstm, lstm_backward, lstm_unit, lstm_unit_backward
 from .operation import Operation, Work
 from .recurrent import recurrent_inputs_backward, rnn, rnn_backward

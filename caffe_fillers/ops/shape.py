@@ -8,8 +8,8 @@ from math import prod
 
 import numpy as np
 
+from ..arrays import Array
 from ..checks import need_equal
-from .array import Array
 from .operation import Operation, Work
 from .pieces import blank
 

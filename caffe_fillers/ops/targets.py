@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Array, Integers
 from ..checks import need
 from ..errors import CaffeError
-from .array import Array
 from .operation import Operation
 
 __all__ = ["LEAST", "Labels", "Loss", "Normalization", "in_order", "normalizer", "picked", "whole"]
 
-Labels = npt.NDArray[Any]
+Labels = Array | Integers
 Normalization = Literal["VALID", "FULL", "BATCH_SIZE", "NONE"]
 LEAST = np.float32(1e-20)
 """The smallest probability that counts in the losses that take a logarithm; float32 in nets of either type."""
@@ -43,7 +43,7 @@ def in_order(terms: Array) -> float:
     return float(flat[-1]) + 0.0  # C starts at 0, and 0 + -0 is 0
 
 
-def whole(labels: Labels) -> Labels:
+def whole(labels: Labels) -> Integers:
     """Labels as the C ints that they are cast to; a number that is none, or that is too large, is the smallest int."""
     if labels.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
@@ -54,7 +54,7 @@ def whole(labels: Labels) -> Labels:
 
 def picked(
     labels: Labels, shape: Sequence[int], axis: int, ignore_label: int | None, classes: str = "num_labels"
-) -> tuple[Labels, Labels]:
+) -> tuple[Integers, npt.NDArray[np.bool_]]:
     """Each place's class as an index that `take_along_axis` understands, and which places count.
 
     `classes` is what Caffe calls their number in its CHECK.

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import Any
+from types import EllipsisType
 
 import numpy as np
 
 from ..checks import c_div, need
 
-__all__ = ["Window", "overlaps"]
+__all__ = ["Part", "Window", "overlaps"]
+
+
+Index = tuple[slice | int, ...]
+Part = tuple[EllipsisType, *tuple[slice, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,7 @@ class Window:
 
 
 @lru_cache(maxsize=512)
-def overlaps(
-    window: Window, size: tuple[int, ...], places: tuple[int, ...]
-) -> list[tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]]:
+def overlaps(window: Window, size: tuple[int, ...], places: tuple[int, ...]) -> list[tuple[Index, Part, Part]]:
     """For each offset in the kernel, row by row: the offset, the places that have a pixel there, and those pixels.
 
     Each is an index: the offset of the axes behind two others, ``weight[offset]``, places and pixels of the last axes,
@@ -90,10 +92,10 @@ def overlaps(
     >>> [(at[1:], pixels[1:]) for _, at, pixels in overlaps(Window((2,), (1,), (1,), (1,)), (3,), (4,))]
     [((slice(1, 4, None),), (slice(0, 3, 1),)), ((slice(0, 3, None),), (slice(0, 3, 1),))]
     """
-    found: list[tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]] = []
+    found: list[tuple[Index, Part, Part]] = []
     for offset in product(*map(range, window.kernel)):
-        at: list[Any] = [...]
-        pixels: list[Any] = [...]
+        at: list[slice] = []
+        pixels: list[slice] = []
         for k, n, o, s, p, d in zip(offset, size, places, window.stride, window.pad, window.dilation, strict=True):
             start = k * d - p
             first = max(0, -(start // s))
@@ -101,5 +103,5 @@ def overlaps(
             at.append(slice(first, first + count))
             begin = first * s + start
             pixels.append(slice(begin, begin + (count - 1) * s + 1 if count else begin, s))
-        found.append(((slice(None), slice(None), *offset), tuple(at), tuple(pixels)))
+        found.append(((slice(None), slice(None), *offset), (..., *at), (..., *pixels)))
     return found

@@ -28,7 +28,7 @@ _NON_FINITE = {b"inf": float("inf"), b"infinity": float("inf"), b"nan": float("n
 class Field:
     name: str
     repeated: bool
-    value: Callable[[Values, Field, Path], Any]
+    value: Callable[[Values, Field, Path], object]
     limit: int  # largest integer
     message: Descriptor | None
     inner: dict[bytes, Field] | None  # the fields of that message, once one was read
@@ -250,7 +250,7 @@ def _listed(enum: dict[bytes, int]) -> str:
     return ", ".join(names if len(names) < 10 else [*names[:5], "...", names[-1]])
 
 
-_VALUES: dict[int, tuple[Callable[[Values, Field, Path], Any], int]] = {
+_VALUES: dict[int, tuple[Callable[[Values, Field, Path], object], int]] = {
     FieldDescriptor.CPPTYPE_INT32: (Values.signed, 2**31 - 1),
     FieldDescriptor.CPPTYPE_INT64: (Values.signed, 2**63 - 1),
     FieldDescriptor.CPPTYPE_UINT32: (Values.unsigned, 2**32 - 1),

@@ -381,19 +381,19 @@ class Net:
 
     # --- what else pycaffe has ---------------------------------------------------------------------------------------
 
-    def before_forward(self, run: Callable[[int], Any]) -> None:
+    def before_forward(self, run: Callable[[int], object]) -> None:
         """Have `run` called with the number of each layer before it is run forward."""
         self.wrapped.tape.before_forward.append(run)
 
-    def after_forward(self, run: Callable[[int], Any]) -> None:
+    def after_forward(self, run: Callable[[int], object]) -> None:
         """Have `run` called with the number of each layer after it is run forward."""
         self.wrapped.tape.after_forward.append(run)
 
-    def before_backward(self, run: Callable[[int], Any]) -> None:
+    def before_backward(self, run: Callable[[int], object]) -> None:
         """Have `run` called with the number of each layer before it is run backward."""
         self.wrapped.tape.before_backward.append(run)
 
-    def after_backward(self, run: Callable[[int], Any]) -> None:
+    def after_backward(self, run: Callable[[int], object]) -> None:
         """Have `run` called with the number of each layer after it is run backward."""
         self.wrapped.tape.after_backward.append(run)
 

@@ -117,7 +117,9 @@ class Solver:
         rate, update = self.wrapped.prepare()
         update.apply(rate(self.iter), self.iter)
 
-    def add_callback(self, on_start: Callable[[], Any], on_gradients_ready: Callable[[], Any] | None = None) -> None:
+    def add_callback(
+        self, on_start: Callable[[], object], on_gradients_ready: Callable[[], object] | None = None
+    ) -> None:
         """Have functions called in each iteration: before the forward pass, and before the update."""
         if on_gradients_ready is None:
             raise CaffeError("add_callback takes two functions: of the start and of the gradients; NCCL is not here")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import CaffeError
 from ..files import as_path, replacing
@@ -37,7 +38,7 @@ class Rows:
         If the list is empty, a file can't be read, or a dataset is missing, empty or of another length.
     """
 
-    def __init__(self, path: Path, names: Sequence[str], dtype: Any, shuffle: bool = False) -> None:
+    def __init__(self, path: Path, names: Sequence[str], dtype: npt.DTypeLike, shuffle: bool = False) -> None:
         self._path, self._names, self._dtype, self._shuffle = path, names, dtype, shuffle
         self._files = [beside(path, word) for word in _words(path)]
         self._row = self._at = 0
@@ -164,7 +165,7 @@ def _words(path: Path) -> list[str]:
     return words
 
 
-def _read(file: Path, names: Sequence[str], listed: Path, dtype: Any) -> list[np.ndarray]:
+def _read(file: Path, names: Sequence[str], listed: Path, dtype: npt.DTypeLike) -> list[np.ndarray]:
     blobs: list[np.ndarray] = []
     with _datasets(file, names, listed) as found:
         for name in names:

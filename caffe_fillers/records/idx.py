@@ -6,10 +6,10 @@ import gzip
 import os
 import zlib
 from math import prod
-from typing import Any
 
 import numpy as np
 
+from ..arrays import Bytes
 from ..errors import CaffeError
 from ..files import as_path, check_readable
 
@@ -20,7 +20,7 @@ _MOST_AXES = 4
 _MOST_PACKED = 1032  # deflate makes nothing smaller than by this
 
 
-def read_idx(path: str | os.PathLike[str]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def read_idx(path: str | os.PathLike[str]) -> Bytes:
     """Read an IDX file of unsigned bytes, gzipped or not.
 
     Parameters

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._core import RNG
+from ..arrays import Bytes
 from ..checks import need
 from ..errors import CaffeError
 from .resizing import resize
@@ -21,7 +22,6 @@ from .sources import ASK, beside, check_regular, existing, lines
 
 __all__ = ["Images", "decode", "encode", "encoded_shape", "image_shape", "read_image", "read_list"]
 
-_Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 _ORIENTATION = 0x0112
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 # how much of red, green and blue makes gray, what is added, and the power of two that it is divided by
@@ -29,7 +29,7 @@ _GRAY = {"PNG": (9797, 19234, 3737, 0, 15), "WEBP": (9798, 19235, 3735, 1 << 14,
 _OTHER_GRAY = (4899, 9617, 1868, 1 << 13, 14)
 
 
-def read_image(path: str | Path, height: int = 0, width: int = 0, color: bool = True) -> _Bytes:
+def read_image(path: str | Path, height: int = 0, width: int = 0, color: bool = True) -> Bytes:
     """Read an image file as Caffe's ReadImageToCVMat does.
 
     Parameters
@@ -58,7 +58,7 @@ def read_image(path: str | Path, height: int = 0, width: int = 0, color: bool = 
     return resize(image, height, width) if height > 0 and width > 0 else image
 
 
-def decode(where: Path, image: Any, kind: str) -> _Bytes:
+def decode(where: Path, image: Any, kind: str) -> Bytes:
     """Decode an image from a file, or from the bytes of one that was found at `where`.
 
     `kind` is "color", "gray", or "native": as many channels as it has.
@@ -76,7 +76,7 @@ def decode(where: Path, image: Any, kind: str) -> _Bytes:
             raise CaffeError(f"{where}: cannot be read as an image: {error}") from None
 
 
-def _pixels(where: Path, image: Any, kind: str, upright: Any) -> _Bytes:
+def _pixels(where: Path, image: Any, kind: str, upright: Any) -> Bytes:
     channels = {"color": 3, "gray": 1}.get(kind) or _channels(image)
     form, deep = image.format, image.mode.startswith("I")
     if deep and kind == "native":
@@ -108,7 +108,7 @@ def _channels(image: Any) -> int:
     return 4 if image.mode in ("RGBA", "LA", "PA") or (image.format == "PNG" and "transparency" in image.info) else 3
 
 
-def encode(image: _Bytes, kind: str) -> bytes:
+def encode(image: Bytes, kind: str) -> bytes:
     """Encode an image, (height, width, 3) or (height, width), as the suffix `kind` says; a JPEG of quality 95.
 
     Raises

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Bytes
+
 __all__ = ["resize"]
 
-_Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 _BITS = 11  # of a weight's fraction
 _ONE = 1 << _BITS
 
 
-def resize(image: _Bytes, height: int, width: int) -> _Bytes:
+def resize(image: Bytes, height: int, width: int) -> Bytes:
     """Resize an image by bilinear interpolation, bit for bit as OpenCV's ``resize`` with ``INTER_LINEAR``.
 
     Parameters
@@ -47,7 +48,7 @@ def resize(image: _Bytes, height: int, width: int) -> _Bytes:
     above, below, part = _places(rows, height)
     part = part.reshape(-1, *[1] * (image.ndim - 1))
     sums = ((across[above] >> 4) * (_ONE - part) >> 16) + ((across[below] >> 4) * part >> 16)
-    resized: _Bytes = ((sums + 2) >> 2).astype(np.uint8)
+    resized: Bytes = ((sums + 2) >> 2).astype(np.uint8)
     return resized
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import fillers
+from ..arrays import Array
 from ..errors import CaffeError, CaffeWarning
 from ..net import Net
 from ..sources import either
@@ -20,10 +21,8 @@ from .strategies import Filled
 
 __all__ = ["Candidate", "SeededNet", "candidates", "read", "shaped"]
 
-_Array = npt.NDArray[Any]
 
-
-def read(weights: Any) -> dict[str, list[_Array]]:
+def read(weights: Any) -> dict[str, list[Array]]:
     """Read weights from a file, a net or a mapping, all in the type that Caffe filled them in."""
     from ..weights import load_weights
 
@@ -36,14 +35,14 @@ def read(weights: Any) -> dict[str, list[_Array]]:
     return {name: [_of_type(array, real) for array in arrays] for name, arrays in given.items()}
 
 
-def _in_float32(array: _Array) -> bool:
+def _in_float32(array: Array) -> bool:
     if array.dtype != np.float64:
         return True
     with np.errstate(over="ignore"):
         return np.array_equal(array, array.astype(np.float32), equal_nan=True)
 
 
-def _of_type(array: _Array, real: type[np.floating[Any]]) -> _Array:
+def _of_type(array: Array, real: type[np.floating]) -> Array:
     """Convert floats to this type, native byte order and C order; leave the rest."""
     if array.dtype.newbyteorder("=") not in (np.float32, np.float64):
         return array
@@ -53,7 +52,9 @@ def _of_type(array: _Array, real: type[np.floating[Any]]) -> _Array:
 class SeededNet:
     """The net that the weights belong to, to be filled from any seed by any revision of Caffe."""
 
-    def __init__(self, source: Any, dtype: Any, phase: str, level: int, stages: Sequence[str], inputs: Any) -> None:
+    def __init__(
+        self, source: Any, dtype: npt.DTypeLike, phase: str, level: int, stages: Sequence[str], inputs: Any
+    ) -> None:
         from .. import prototxt, schema
 
         self.source = source
@@ -122,7 +123,7 @@ class Candidate:
 
     name: str
     filler: str
-    values: _Array
+    values: Array
     filled: Filled
 
     @property
@@ -163,7 +164,7 @@ class Candidate:
 
 
 def candidates(
-    given: dict[str, list[_Array]], seeded: SeededNet, layer: str | None, profiles: Sequence[str], caffe: str
+    given: dict[str, list[Array]], seeded: SeededNet, layer: str | None, profiles: Sequence[str], caffe: str
 ) -> list[Candidate]:
     """The blobs to search by, in the order in which they are drawn."""
     # after a gaussian, where a blob's draws begin depends on the seed: so three seeds are tried
@@ -223,7 +224,7 @@ def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[next((i for i, dim in enumerate(shape) if dim != 1), len(shape)) :]
 
 
-def shaped(given: dict[str, list[_Array]], net: Net) -> dict[str, list[_Array]]:
+def shaped(given: dict[str, list[Array]], net: Net) -> dict[str, list[Array]]:
     """The weights in the shapes that the net has them in."""
     shaped = {}
     for name, arrays in given.items():

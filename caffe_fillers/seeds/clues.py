@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .._core import ziggurat_edges
+from ..arrays import Array, Dtype
 from ..fillers import Plan
 
 __all__ = ["Clue", "clues", "draws_of_uniform", "draws_per_value", "kind_of"]
 
 Words = npt.NDArray[np.uint32]
-_Array = npt.NDArray[Any]
+Places = npt.NDArray[np.int64]
 
 
 class Clue(NamedTuple):
@@ -49,12 +50,12 @@ def kind_of(plan: Plan, boost: str) -> str:
     return "Box-Muller" if int(boost.split(".")[1]) < 56 else "ziggurat"
 
 
-def draws_per_value(kind: str, dtype: np.dtype[Any]) -> int:
+def draws_per_value(kind: str, dtype: Dtype) -> int:
     """The draws that a value takes if none is rejected."""
     return 2 if kind == "ziggurat" and dtype == np.float64 else 1
 
 
-def clues(plan: Plan, kind: str, values: _Array, i: int) -> list[Clue]:
+def clues(plan: Plan, kind: str, values: Array, i: int) -> list[Clue]:
     """What value i of a blob shows; nothing if no fill gives it, or too few of its digits are left."""
     if kind == "uniform":
         found = _uniform(plan, values[i])
@@ -65,11 +66,11 @@ def clues(plan: Plan, kind: str, values: _Array, i: int) -> list[Clue]:
     return found if all(len(clue.ranges) for clue in found) else []
 
 
-def _ranks(f: Callable[[_Array], _Array], bits: int, value: _Array) -> tuple[_Array, _Array]:
+def _ranks(f: Callable[[Places], Array], bits: int, value: Array) -> tuple[Places, Places]:
     """First and last of the 2**bits whole numbers for which f, which never falls, gives a value; last < first: none."""
 
-    def count(below: Callable[[_Array, _Array], Any]) -> _Array:
-        at = np.zeros(value.shape, np.int64)
+    def count(below: Callable[[Array, Array], npt.NDArray[np.bool_]]) -> Places:
+        at: Places = np.zeros(value.shape, np.int64)
         for bit in range(bits, -1, -1):
             further = at + (1 << bit)
             fits = further <= 1 << bits
@@ -79,7 +80,7 @@ def _ranks(f: Callable[[_Array], _Array], bits: int, value: _Array) -> tuple[_Ar
     return count(np.less), count(np.less_equal) - 1
 
 
-def draws_of_uniform(plan: Plan, values: _Array) -> tuple[_Array, _Array]:
+def draws_of_uniform(plan: Plan, values: Array) -> tuple[Places, Places]:
     """First and last draw that each value of a uniform fill may come of."""
     real = values.dtype.type
     low, high = real(plan.a), np.nextafter(real(plan.b), real(np.inf))
@@ -90,12 +91,12 @@ def draws_of_uniform(plan: Plan, values: _Array) -> tuple[_Array, _Array]:
     return _ranks(lambda draw: draw.astype(real) * real(2.0**-32) * width + low, 32, values)
 
 
-def _uniform(plan: Plan, value: Any) -> list[Clue]:
+def _uniform(plan: Plan, value: np.floating) -> list[Clue]:
     first, last = draws_of_uniform(plan, np.array([value]))
     return [Clue(0, 0, _ranges(first, last))]
 
 
-def _ranges(first: _Array, last: _Array) -> Words:
+def _ranges(first: Places, last: Places) -> Words:
     """The ranges that are not empty, in order, and joined where they overlap."""
     kept = np.argsort(first)
     kept = kept[first[kept] <= last[kept]]
@@ -106,7 +107,7 @@ def _ranges(first: _Array, last: _Array) -> Words:
     return np.ascontiguousarray(np.stack([first[begins], last[ends]], 1).astype(np.uint32))
 
 
-def _ziggurat(plan: Plan, value: Any) -> list[Clue]:
+def _ziggurat(plan: Plan, value: np.floating) -> list[Clue]:
     real = type(value)
     bits = 53 if real is np.float64 else 24
     bucket = np.arange(256)
@@ -114,9 +115,9 @@ def _ziggurat(plan: Plan, value: Any) -> list[Clue]:
     sign = ((bucket & 1) * 2 - 1).astype(real)
     mean, sigma = real(plan.a), real(plan.b)
 
-    def rising(fraction: _Array) -> _Array:
+    def rising(fraction: Places) -> Array:
         # a value falls as the fraction rises where its sign is negative
-        value: _Array = ((fraction.astype(real) * real(2.0**-bits) * edge) * sign * sigma + mean) * sign
+        value: Array = ((fraction.astype(real) * real(2.0**-bits) * edge) * sign * sigma + mean) * sign
         return value
 
     first, last = _ranks(rising, bits, value * sign)
@@ -131,7 +132,7 @@ def _ziggurat(plan: Plan, value: Any) -> list[Clue]:
     return [Clue(0, 8, _ranges(high | fine_first, np.where(none, -1, high | fine_last))), coarse]
 
 
-def _box_muller(plan: Plan, pair: _Array) -> list[Clue]:
+def _box_muller(plan: Plan, pair: Array) -> list[Clue]:
     """Unlike the others not exact: the ranges are wide enough for every rounding."""
     eps = float(np.finfo(pair.dtype).eps) / 2
     tiny = float(np.finfo(pair.dtype).smallest_subnormal)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import fillers
 from .._core import RNG
+from ..arrays import Array
 from .candidates import Candidate, SeededNet, shaped
 from .clues import draws_per_value
 from .result import FoundSeed, SeedSearch
@@ -21,15 +21,13 @@ __all__ = ["Judge"]
 _ENOUGH = 6  # no two seeds give so many values
 _PLACES = 1000  # so many are listed
 
-_Array = npt.NDArray[Any]
-
 
 class Judge:
     """Compares seeds' fills with the blob's next values, then with the whole net; enters those that agree."""
 
     def __init__(
         self,
-        given: dict[str, list[_Array]],
+        given: dict[str, list[Array]],
         seeded: SeededNet,
         revisions: Sequence[Sequence[str]],
         candidate: Candidate,
@@ -129,7 +127,7 @@ class Judge:
         return (-differ.size, len(held)), FoundSeed(seed, (boost,), held, changed, places, caffes)
 
 
-def _same(shown: _Array, expected: _Array) -> npt.NDArray[np.bool_]:
+def _same(shown: Array, expected: Array) -> npt.NDArray[np.bool_]:
     bits = f"u{shown.itemsize}"
     same: npt.NDArray[np.bool_] = shown.view(bits) == expected.view(bits)
     return same

@@ -6,8 +6,7 @@ x[n + 624] = x[n + 397] ^ M(upper bit of x[n], lower bits of x[n + 1]), and M ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -36,36 +35,36 @@ Words = npt.NDArray[np.uint32]
 _Bits = npt.NDArray[np.uint64]
 
 
-def _temper(word: Any) -> Any:
+def _temper(word: Words) -> Words:
     word = word ^ word >> np.uint32(11)
     word = word ^ word << np.uint32(7) & np.uint32(0x9D2C5680)
     word = word ^ word << np.uint32(15) & np.uint32(0xEFC60000)
     return word ^ word >> np.uint32(18)
 
 
-def untemper(draw: Any) -> Any:
+def untemper(draw: Words) -> Words:
     word = draw ^ draw >> np.uint32(18)
     word = word ^ word << np.uint32(15) & np.uint32(0xEFC60000)
-    seven = word
+    seven: Words = word
     for _ in range(4):
         seven = word ^ seven << np.uint32(7) & np.uint32(0x9D2C5680)
-    eleven = seven
+    eleven: Words = seven
     for _ in range(2):
         eleven = seven ^ eleven >> np.uint32(11)
     return eleven
 
 
-def _twisted(word: Any) -> Any:
+def _twisted(word: Words) -> Words:
     """M of a word."""
     return word >> np.uint32(1) ^ (word & np.uint32(1)) * _MATRIX
 
 
-def _untwisted(word: Any) -> Any:
+def _untwisted(word: Words) -> Words:
     odd = word >> np.uint32(31)
     return (word ^ odd * _MATRIX) << np.uint32(1) | odd
 
 
-def _seeded(word: Any) -> Any:
+def _seeded(word: Words) -> Words:
     return (word ^ word >> np.uint32(30)) * _MULTIPLIER
 
 
@@ -92,7 +91,7 @@ _ROWS = np.arange(32, dtype=np.uint32)
 _ONE = np.uint64(1)
 
 
-def _masks(function: Any) -> _Bits:
+def _masks(function: Callable[[Words], Words]) -> _Bits:
     """Which bits of a word each of the 32 bits of a linear function of it is the xor of."""
     columns = function(np.uint32(1) << _ROWS)
     bits = (columns[None, :] >> _ROWS[:, None]) & np.uint32(1)

@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .._core import Seekers, cores
+from ..arrays import Array
 from ..fillers import Plan
 from . import recurrence
 from .clues import Clue, clues, draws_of_uniform, draws_per_value, kind_of
+from .recurrence import Words
 
 __all__ = ["Filled", "Hit", "by_pairs", "by_stream", "one_by_one"]
 
@@ -28,8 +30,6 @@ _MOST_WORDS = 2**26  # more take longer than seed by seed
 # successive values: a few mostly suffice, and of many some may have been changed
 _STRETCHES = (slice(0, 2560), *(slice(begin, begin + 16384) for begin in range(0, 5 * 16384, 16384)))
 _CLEAR = 4096  # the most draws that may give one value
-
-_Array = npt.NDArray[Any]
 
 
 class Hit(NamedTuple):
@@ -45,7 +45,7 @@ class Hit(NamedTuple):
 class Filled:
     """A blob's values in order, the plan of its filler, and by profile where in the stream its draws may begin."""
 
-    values: _Array
+    values: Array
     plan: Plan
     starts: dict[str, range]
 
@@ -71,7 +71,7 @@ class Filled:
         _, counts = np.unique(self.values[self.drawn][:_CLEAR], return_counts=True)
         return (int(counts.max()) - 1) / int(counts.sum()) if len(counts) else 0.0
 
-    def _shown(self, values: _Array) -> npt.NDArray[np.bool_]:
+    def _shown(self, values: Array) -> npt.NDArray[np.bool_]:
         finite = np.isfinite(values)
         return finite & (values != 0) if self.plan.keep is not None else finite
 
@@ -199,13 +199,13 @@ def _bits(known: list[Clue]) -> float:
     return sum(32 - math.log2(clue.size) for clue in known)
 
 
-def _right(possible: list[_Known], seeds: range, threads: int | None) -> Iterator[tuple[int, _Array, _Array]]:
+def _right(possible: list[_Known], seeds: range, threads: int | None) -> Iterator[tuple[int, Words, Words]]:
     blocks = max(draw for known in possible for draw, _, _ in known) // recurrence.N
     chunk = max(2048, 2**18 // (1 + 4 * blocks))
     workers = cores(threads)
     idle = [Seekers(possible) for _ in range(workers)]
 
-    def look(begin: int) -> tuple[int, _Array, _Array]:
+    def look(begin: int) -> tuple[int, Words, Words]:
         end = min(begin + chunk, seeds.stop)
         seekers = idle.pop()
         try:
@@ -214,7 +214,7 @@ def _right(possible: list[_Known], seeds: range, threads: int | None) -> Iterato
             idle.append(seekers)
 
     begins = iter(range(seeds.start, seeds.stop, chunk))
-    waiting: deque[Future[tuple[int, _Array, _Array]]] = deque()
+    waiting: deque[Future[tuple[int, Words, Words]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             waiting.extend(pool.submit(look, begin) for begin in islice(begins, 2 * workers))

@@ -14,14 +14,14 @@ import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from ..arrays import Array
 
 __all__ = ["Values"]
 
-Table = npt.NDArray[np.float64]
+Table = Array
 SIDE = 64
 
 
@@ -81,7 +81,7 @@ class Values:
         """The mean variance inside a unit, from input to input."""
         return float(self.table.var(axis=1).mean())
 
-    def map(self, function: Callable[[Any], Any]) -> Values:
+    def map(self, function: Callable[[Table], Table]) -> Values:
         with np.errstate(all="ignore"):
             return Values(function(self.table))
 
@@ -149,7 +149,9 @@ class Values:
         return shuffled
 
     @staticmethod
-    def combined(parts: Sequence[Values], function: Callable[[Any, Any], Any], rng: np.random.Generator) -> Values:
+    def combined(
+        parts: Sequence[Values], function: Callable[[Table, Table], Table], rng: np.random.Generator
+    ) -> Values:
         """An element-wise function of independent values."""
         table = parts[0].table
         with np.errstate(all="ignore"):

@@ -30,7 +30,7 @@ from .. import ops
 from ..errors import CaffeError
 from ..layers.rule import Layer, Shape
 from .fans import values_pooled
-from .meanfield import Values
+from .meanfield import Table, Values
 
 __all__ = ["Passing", "Signal", "Through", "activation", "affine", "through"]
 
@@ -77,7 +77,7 @@ class Passing:
         return self.bottoms[0]
 
 
-def activation(operation: Any, slope: float = 0.25) -> tuple[Callable[[Any], Any], float] | None:
+def activation(operation: ops.Operation | None, slope: float = 0.25) -> tuple[Callable[[Table], Table], float] | None:
     """The function of an element-wise operation and its factor, or None for another kind.
 
     `slope` is the root mean square of the slopes that a PReLU begins with.

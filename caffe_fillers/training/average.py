@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 __all__ = ["Average"]
+
+
+class AverageState(TypedDict):
+    """What a mean goes on from; floats are in hexadecimal."""
+
+    losses: list[str]
+    mean: str
+    n: int
 
 
 class Average:
@@ -23,13 +31,13 @@ class Average:
     4.0 3.0 1.5
     """
 
-    def __init__(self, window: int, of: Any) -> None:
+    def __init__(self, window: int, of: type[np.floating]) -> None:
         self.window, self.of = window, of
-        self.losses: list[Any] = []
+        self.losses: list[np.floating] = []
         self.mean = of(0)
         self.count = 0
 
-    def add(self, loss: Any) -> Any:
+    def add(self, loss: np.floating) -> np.floating:
         """Take one more loss and return the mean."""
         of, have = self.of, len(self.losses)
         with np.errstate(all="ignore"):
@@ -43,10 +51,10 @@ class Average:
         self.count += 1
         return self.mean
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> AverageState:
         """Plain values, exact to the last bit."""
         return {"losses": [float(each).hex() for each in self.losses], "mean": float(self.mean).hex(), "n": self.count}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: AverageState) -> None:
         self.losses = [self.of(float.fromhex(each)) for each in state["losses"]][: self.window]
         self.mean, self.count = self.of(float.fromhex(state["mean"])), int(state["n"])

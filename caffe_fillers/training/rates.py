@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from .. import schema
+from ..arrays import Dtype
 from ..checks import need
 from ..errors import CaffeError
 
 __all__ = ["POLICIES", "Rate"]
 
-Number = Any  # a NumPy scalar of the solver's dtype
+Number = np.floating
 
 
 class Rate:
@@ -47,7 +47,7 @@ class Rate:
     0.01 0.00999925 0.0099985
     """
 
-    def __init__(self, message: schema.SolverParameter, dtype: np.dtype[Any]) -> None:
+    def __init__(self, message: schema.SolverParameter, dtype: Dtype) -> None:
         self.message, self.of = message, dtype.type
         self.current_step = 0
         self.stepped: Callable[[int, int], None] | None = None
@@ -73,32 +73,32 @@ class Rate:
         return self.of(self._formula(self, iteration))
 
 
-def _power(base: Any, exponent: Any) -> Any:
+def _power(base: float | Number, exponent: float | Number) -> np.float64:
     # Python's own power raises, or turns complex, where C's gives infinity or NaN
     with np.errstate(all="ignore"):
         return np.float64(base) ** np.float64(exponent)
 
 
-def _fixed(rate: Rate, iteration: int) -> Any:
+def _fixed(rate: Rate, iteration: int) -> float | Number:
     return rate.message.base_lr
 
 
-def _step(rate: Rate, iteration: int) -> Any:
+def _step(rate: Rate, iteration: int) -> float | Number:
     rate.current_step = iteration // rate.message.stepsize
     return rate.message.base_lr * _power(rate.message.gamma, rate.current_step)
 
 
-def _exp(rate: Rate, iteration: int) -> Any:
+def _exp(rate: Rate, iteration: int) -> float | Number:
     return rate.message.base_lr * _power(rate.message.gamma, iteration)
 
 
-def _inv(rate: Rate, iteration: int) -> Any:
+def _inv(rate: Rate, iteration: int) -> float | Number:
     of, message = rate.of, rate.message
     grown = of(1) + of(np.float32(message.gamma) * np.float32(iteration))
     return of(message.base_lr) * of(_power(grown, -message.power))
 
 
-def _multistep(rate: Rate, iteration: int) -> Any:
+def _multistep(rate: Rate, iteration: int) -> float | Number:
     values = rate.message.stepvalue
     # one step an iteration, as in Caffe: two equal values are two iterations apart
     if rate.current_step < len(values) and iteration >= values[rate.current_step]:
@@ -108,21 +108,21 @@ def _multistep(rate: Rate, iteration: int) -> Any:
     return rate.message.base_lr * _power(rate.message.gamma, rate.current_step)
 
 
-def _poly(rate: Rate, iteration: int) -> Any:
+def _poly(rate: Rate, iteration: int) -> float | Number:
     of, message = rate.of, rate.message
     with np.errstate(all="ignore"):
         left = of(1) - of(iteration) / of(message.max_iter)
     return of(message.base_lr) * of(_power(left, message.power))
 
 
-def _sigmoid(rate: Rate, iteration: int) -> Any:
+def _sigmoid(rate: Rate, iteration: int) -> float | Number:
     of, message = rate.of, rate.message
     with np.errstate(all="ignore"):
         away = of(-np.float32(message.gamma)) * (of(iteration) - of(message.stepsize))
         return of(message.base_lr) * (of(1) / (of(1) + of(np.exp(np.float64(away)))))
 
 
-POLICIES: dict[str, Callable[[Rate, int], Any]] = {
+POLICIES: dict[str, Callable[[Rate, int], float | Number]] = {
     "fixed": _fixed,
     "step": _step,
     "exp": _exp,

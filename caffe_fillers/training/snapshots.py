@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..errors import CaffeError
 from ..files import as_path, check_readable, replacing
 from ..weights._wire import BYTES, VARINT, Wire, blob_parts, encode_varint
 
 __all__ = ["State", "checksum", "load_state", "read_side", "read_state", "side_of", "write_side", "write_state"]
 
-Array = NDArray[Any]
 _ITER, _LEARNED_NET, _HISTORY, _CURRENT_STEP = 1, 2, 3, 4
 _NO_STATE = "is no solver state (what Caffe writes beside a .caffemodel, PREFIX_iter_N.solverstate)"
 _VERSION = 1

@@ -169,9 +169,9 @@ class Solver:
         self.loss = 0.0
         self.curves = Curves()
         self.log: Callable[[str, str, str], None] | None = None
-        self.callbacks: list[Callable[[Solver], Any]] = []
+        self.callbacks: list[Callable[[Solver], object]] = []
         self.snapshot_failure = "raise"
-        self._stages: list[tuple[Callable[[], Any] | None, Callable[[], Any] | None]] = []
+        self._stages: list[tuple[Callable[[], object] | None, Callable[[], object] | None]] = []
         self._stopping = self._snapshot_wanted = self._looking = False
         self.saved: tuple[int, str] | None = None
         self._timer, self._displayed = 0.0, 0
@@ -339,7 +339,7 @@ class Solver:
         self._snapshot_wanted = True
 
     def add_callback(
-        self, on_start: Callable[[], Any] | None = None, on_gradients_ready: Callable[[], Any] | None = None
+        self, on_start: Callable[[], object] | None = None, on_gradients_ready: Callable[[], object] | None = None
     ) -> None:
         """Have functions called in each iteration: before the forward pass, and before the update (as pycaffe has it).
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import _core, schema
+from ..arrays import Array
 from ..blob import Blob
 from ..errors import CaffeError
 
 __all__ = ["SGD", "UPDATES", "AdaDelta", "AdaGrad", "Adam", "Nesterov", "RMSProp", "Update"]
 
-Array = NDArray[Any]
+Number = np.floating  # a scalar of the blobs' type
 _PIECE = 16384
 
 
@@ -34,7 +34,7 @@ class Piece:
     b: Array
 
 
-def axpby(alpha: Any, x: Array, beta: Any, y: Array, room: Array) -> None:
+def axpby(alpha: Number, x: Array, beta: Number, y: Array, room: Array) -> None:
     """y = alpha x + beta y, where a factor of 0 keeps what it would multiply out of the sum, as in OpenBLAS."""
     if beta == 0:
         scale(alpha, x, y)
@@ -45,7 +45,7 @@ def axpby(alpha: Any, x: Array, beta: Any, y: Array, room: Array) -> None:
         np.add(y, room, out=y)
 
 
-def scale(alpha: Any, x: Array, y: Array) -> None:
+def scale(alpha: Number, x: Array, y: Array) -> None:
     """y = alpha x; 0 where alpha is, whatever x holds."""
     if alpha == 0:
         y.fill(0)
@@ -83,7 +83,7 @@ class Update:
         self, message: schema.SolverParameter, blobs: Sequence[Blob], multipliers: Sequence[tuple[float, float]]
     ) -> None:
         self.blobs = list(blobs)
-        of: Any = self.blobs[0].dtype.type if self.blobs else np.float32
+        of: type[np.floating] = self.blobs[0].dtype.type if self.blobs else np.float32
         self.of = of
         self.message = message
         self.momentum, self.delta = of(message.momentum), of(message.delta)
@@ -98,7 +98,7 @@ class Update:
             )
         self.l1 = message.regularization_type == "L1"
         self.history = [np.zeros(blob.shape, of) for _ in range(self.kinds) for blob in self.blobs]
-        self.clipped: Callable[[Any, Any], None] | None = None
+        self.clipped: Callable[[Number, Number], None] | None = None
         """Called with the norm and the factor where gradients are scaled down."""
         longest = min(_PIECE, max((blob.count() for blob in self.blobs), default=0))
         self._room = np.empty((2, longest), of)
@@ -110,7 +110,7 @@ class Update:
         for blob in self.blobs:
             blob.diff.fill(0)
 
-    def apply(self, rate: Any, iteration: int) -> None:
+    def apply(self, rate: Number, iteration: int) -> None:
         """Change the parameters by their diffs, in which the change is left."""
         if self._layouts != Blob.layouts:
             self._pieces = [self._cut(i) for i in range(len(self.blobs))]
@@ -129,14 +129,14 @@ class Update:
                     self.compute(piece, local)
                     np.subtract(piece.data, piece.diff, out=piece.data)
 
-    def at_once(self, i: int, rate: Any, decay: Any) -> bool:
+    def at_once(self, i: int, rate: Number, decay: Number) -> bool:
         """Whether C did all of it for parameter `i` in one pass, with the bits of what follows."""
         return False
 
-    def local_rate(self, rate: Any, iteration: int) -> Any:
+    def local_rate(self, rate: Number, iteration: int) -> Number:
         return rate
 
-    def compute(self, piece: Piece, rate: Any) -> None:
+    def compute(self, piece: Piece, rate: Number) -> None:
         """Turn the gradient in ``piece.diff`` into what is to be subtracted from the parameter."""
         raise NotImplementedError
 
@@ -166,7 +166,7 @@ class Update:
             for blob in self.blobs:
                 scale(factor, blob.diff, blob.diff)
 
-    def _regularize(self, piece: Piece, decay: Any) -> None:
+    def _regularize(self, piece: Piece, decay: Number) -> None:
         towards = piece.data
         if self.l1:
             towards = np.sign(piece.data, out=piece.b)
@@ -177,12 +177,12 @@ class Update:
 class SGD(Update):
     """Stochastic gradient descent with momentum."""
 
-    def at_once(self, i: int, rate: Any, decay: Any) -> bool:
+    def at_once(self, i: int, rate: Number, decay: Number) -> bool:
         share = 1.0 if self.share is None else self.share
         blob, history = self.blobs[i], self.history[i]
         return _core.sgd(blob.data, blob.diff, history, share, decay, rate, self.momentum, self.l1)
 
-    def compute(self, piece: Piece, rate: Any) -> None:
+    def compute(self, piece: Piece, rate: Number) -> None:
         (velocity,) = piece.history
         axpby(rate, piece.diff, self.momentum, velocity, piece.a)
         piece.diff[...] = velocity
@@ -191,7 +191,7 @@ class SGD(Update):
 class Nesterov(Update):
     """Nesterov's accelerated gradient (Sutskever et al., 2013)."""
 
-    def compute(self, piece: Piece, rate: Any) -> None:
+    def compute(self, piece: Piece, rate: Number) -> None:
         (velocity,) = piece.history
         change, room = piece.b, piece.a
         change[...] = velocity
@@ -204,7 +204,7 @@ class Nesterov(Update):
 class AdaGrad(Update):
     """AdaGrad (Duchi et al., 2011): the rate over the root of the sum of all squared gradients."""
 
-    def compute(self, piece: Piece, rate: Any) -> None:
+    def compute(self, piece: Piece, rate: Number) -> None:
         (squares,) = piece.history
         np.square(piece.diff, out=piece.a)
         np.add(piece.a, squares, out=squares)
@@ -221,7 +221,7 @@ class RMSProp(Update):
         super().__init__(message, blobs, multipliers)
         self.decay = self.of(message.rms_decay)
 
-    def compute(self, piece: Piece, rate: Any) -> None:
+    def compute(self, piece: Piece, rate: Number) -> None:
         (squares,) = piece.history
         np.square(piece.diff, out=piece.a)
         axpby(self.of(1) - self.decay, piece.a, self.decay, squares, piece.b)
@@ -234,7 +234,7 @@ class AdaDelta(Update):
 
     kinds = 2
 
-    def compute(self, piece: Piece, rate: Any) -> None:
+    def compute(self, piece: Piece, rate: Number) -> None:
         squares, changes = piece.history
         a, b, rest = piece.a, piece.b, self.of(1) - self.momentum
         np.square(piece.diff, out=a)
@@ -260,13 +260,13 @@ class Adam(Update):
         super().__init__(message, blobs, multipliers)
         self.momentum2 = self.of(message.momentum2)
 
-    def local_rate(self, rate: Any, iteration: int) -> Any:
+    def local_rate(self, rate: Number, iteration: int) -> Number:
         t, one = iteration + 1, self.of(1)
         # Caffe's pow of a float and an int is a double
         first, second = np.float64(self.momentum) ** t, np.float64(self.momentum2) ** t
         return rate * self.of(np.sqrt(one - second) / (one - first))
 
-    def compute(self, piece: Piece, rate: Any) -> None:
+    def compute(self, piece: Piece, rate: Number) -> None:
         mean, squares = piece.history
         a, b, one = piece.a, piece.b, self.of(1)
         axpby(one - self.momentum, piece.diff, self.momentum, mean, a)
@@ -278,7 +278,7 @@ class Adam(Update):
         scale(rate, a, piece.diff)
 
 
-def _over_root(piece: Piece, squares: Array, delta: Any) -> None:
+def _over_root(piece: Piece, squares: Array, delta: Number) -> None:
     """``piece.a = diff / (sqrt(squares) + delta)``."""
     np.sqrt(squares, out=piece.a)
     np.add(piece.a, delta, out=piece.a)

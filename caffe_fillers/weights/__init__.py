@@ -12,9 +12,10 @@ from typing import Any, overload
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import CaffeError, CaffeWarning
 from ..files import as_path, check_readable
-from ._set import Array, LayerBlobs, Weights, WeightSet, as_mapping, as_set, describe, from_keys, stored
+from ._set import LayerBlobs, Weights, WeightSet, as_mapping, as_set, describe, from_keys, stored
 from .comparing import Comparison, Difference, compare
 from .mean import load_mean, save_mean
 from .mistaken import holds, is_state, state_of

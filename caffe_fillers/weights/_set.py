@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Array
 from ..encoding import as_text
 from ..errors import CaffeError
 
@@ -22,8 +22,6 @@ __all__ = ["LayerBlobs", "WeightSet", "Weights"]
 MAX_COUNT = 2**31 - 1  # Caffe counts a blob's values, and the bytes of a message, in an int
 MAX_AXES = 32
 _KEY = re.compile(r"(.*)/(0|[1-9][0-9]{0,8})", re.DOTALL)
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(slots=True)

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import CaffeError
 from ..files import check_readable
-from ._set import Array, check_count
+from ._set import check_count
 
 __all__ = ["BIT32", "BIT64", "BYTES", "VARINT", "Field", "Wire", "blob_parts", "encode_varint"]
 

@@ -8,11 +8,12 @@ from typing import Any
 from google.protobuf.message import DecodeError, Message
 
 from .. import schema
+from ..arrays import Array
 from ..carried import serialized
 from ..encoding import as_bytes, as_text
 from ..errors import CaffeError
 from ..files import replacing
-from ._set import MAX_COUNT, Array, LayerBlobs, WeightSet, layer_entries, stored
+from ._set import MAX_COUNT, LayerBlobs, WeightSet, layer_entries, stored
 from ._wire import BYTES, Wire, blob_parts, encode_varint
 
 __all__ = ["read", "write"]

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import CaffeError
-from ._set import Array, WeightSet, as_set
+from ._set import WeightSet, as_set
 
 __all__ = ["Comparison", "Difference", "compare"]
 

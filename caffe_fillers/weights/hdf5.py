@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..encoding import as_bytes, as_text
 from ..errors import CaffeError, CaffeWarning
 from ..files import check_readable, replacing
-from ._set import Array, LayerBlobs, WeightSet, check_count, describe, from_json, restore, stored, to_json, unique_names
+from ._set import LayerBlobs, WeightSet, check_count, describe, from_json, restore, stored, to_json, unique_names
 from .mistaken import is_state
 
 __all__ = ["open_to_read", "open_to_write", "read", "write"]

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
+from ..arrays import Array
 from ..errors import CaffeError
 from ..files import as_path, check_readable, replacing
-from ._set import Array, stored
+from ._set import stored
 from ._wire import BYTES, VARINT, Wire, blob_parts, encode_varint
 
 __all__ = ["load_mean", "save_mean"]

@@ -17,9 +17,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
+from ..arrays import Array, Dtype
 from ..errors import CaffeError
 from ..files import check_readable, replacing
-from ._set import Array, WeightSet, check_count, describe, from_json, from_keys, stored, to_json, unique_names
+from ._set import WeightSet, check_count, describe, from_json, from_keys, stored, to_json, unique_names
 
 __all__ = ["read", "read_arrays", "read_npy", "write", "write_arrays"]
 
@@ -163,7 +164,7 @@ def read_npy(what: str, file: IO[bytes], size: int) -> Array:
     return shaped.astype(dtype.newbyteorder("="), order="C", copy=False)
 
 
-def _header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _header(stream: Any) -> tuple[tuple[int, ...], bool, Dtype]:
     """Read the shape, the order and the dtype that stand before an array's values; or raise ValueError."""
     try:
         with warnings.catch_warnings():

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import CaffeError
 from ..files import check_readable, replacing
-from ._set import Array, WeightSet, check_count, describe, from_json, from_keys, stored, to_json, unique_names
+from ._set import WeightSet, check_count, describe, from_json, from_keys, stored, to_json, unique_names
 
 __all__ = ["read", "write"]
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import CaffeError
-from ._set import Array, LayerBlobs, WeightSet, describe, stored
+from ._set import LayerBlobs, WeightSet, describe, stored
 
 __all__ = ["to_torch"]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Dtype
 from ...ops import Window
 from ..plan import Entry, Value
 from .gathering import Sources
@@ -76,7 +77,7 @@ class Script:
     parameters : dict of str to array
     """
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
+    def __init__(self, dtype: Dtype) -> None:
         self.sources = Sources()
         self.lines: list[str] = []
         self.parameters: dict[str, np.ndarray] = {}

@@ -1,0 +1,14 @@
+"""The types of the arrays that the whole package hands about."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Array", "Bytes", "Dtype", "Integers"]
+
+Array = npt.NDArray[np.floating]
+"""Numbers of single or double precision; what is read from a file may be of another."""
+Bytes = npt.NDArray[np.uint8]
+Integers = npt.NDArray[np.integer]
+Dtype = np.dtype[np.floating]
