@@ -74,8 +74,8 @@ def test_thirty_relus_under_xavier_lose_the_signal(tmp_path: Path) -> None:
         assert 1 / 5 < row.measured / row.variance < 5
         assert row.holds_forward == row.holds_backward == {"type": "msra"}
     assert [text[: text.index(" (")] for text in report.findings] == [
-        "forward: the signal dies at layer 'ip11'",
-        "backward: the gradient dies at layer 'ip20'",
+        "forward: the signal vanishes at layer 'ip11'",
+        "backward: the gradient vanishes at layer 'ip20'",
     ]
     assert all('weight_filler { type: "msra" } in 30 layers' in text for text in report.findings)
 
@@ -106,7 +106,7 @@ def test_thirty_sigmoids_lose_it_at_once(tmp_path: Path) -> None:
     assert report.layers[4].forward == pytest.approx(16.0**-5)
     # what is left are values that no longer depend on the input
     assert report.layers[-1].measured == pytest.approx(report.layers[-1].variance, rel=0.2)
-    assert "dies" in report.findings[0]
+    assert "vanishes" in report.findings[0]
 
 
 def test_prelu_is_kept_by_he_normal(tmp_path: Path) -> None:
@@ -403,7 +403,7 @@ def test_weights_of_zero_are_told(tmp_path: Path) -> None:
 
 def test_an_explosion_is_told(tmp_path: Path) -> None:
     report = plain(tmp_path, 8, 'type: "gaussian" std: 0.5', "ReLU")
-    assert "forward: the signal blows up at layer 'ip3' (layer 3 of 8)" in report.findings[0]
+    assert "forward: the signal explodes at layer 'ip3' (layer 3 of 8)" in report.findings[0]
     assert 'weight_filler { type: "msra" } in 8 layers' in report.findings[0]
 
 
@@ -564,7 +564,7 @@ def test_command_line(tmp_path: Path) -> None:
     lines = result.output.splitlines()
     assert lines[1].split()[:4] == ["layer", "fan_in", "fan_out", "Caffe's"]
     assert lines[2].split()[:6] == ["ip1", "60", "60", "60/60", "xavier", "0.0167"]
-    assert "forward: the signal dies at layer 'ip11'" in result.output
+    assert "forward: the signal vanishes at layer 'ip11'" in result.output
     result = CliRunner().invoke(main, [*arguments, "--measure", "--json", "--plot", str(tmp_path / "a.html")])
     assert result.exit_code == 0
     told = json.loads(result.output)

@@ -15,7 +15,7 @@ from .output import filler_text, print_json, print_table, progress
 __all__ = ["command"]
 
 
-@click.command("signal", short_help="Say where the signal dies or blows up before training.")
+@click.command("signal", short_help="Say where the signal vanishes or explodes before training.")
 @click.argument("net", type=click.Path())
 @with_net_options
 @click.option("--measure", is_flag=True, help="Push noise through the net and lay the measured variances beside.")
@@ -23,7 +23,7 @@ __all__ = ["command"]
 @wide_option
 @as_json_option
 def command(net: str, measure: bool, plot: str | None, as_json: bool, **options: Any) -> None:
-    """What theory says about NET before it is trained: gains by depth, where the signal dies, what keeps the gain at 1.
+    """What theory says about NET before it is trained: gains by depth, where the signal vanishes, what keeps the gain at 1.
 
     \b
     Example:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import CaffeError
 from ..files import as_path, replacing
-from .report import BLOWN_UP, DIED, SignalReport
+from .report import EXPLODED, VANISHED, SignalReport
 from .rows import LayerSignal
 
 __all__ = ["signal_plot"]
@@ -119,7 +119,7 @@ def _png(report: SignalReport) -> bytes:
     axes = above.subplots()
     places = range(1, len(rows) + 1)
     low, high = _decades(report)
-    axes.axhspan(DIED, BLOWN_UP, color="#888888", alpha=0.08, linewidth=0)
+    axes.axhspan(VANISHED, EXPLODED, color="#888888", alpha=0.08, linewidth=0)
     axes.axhline(1, color="#888888", linewidth=0.8)
     for key, label, colour, get in SERIES:
         values = [v if _usable(v) else math.nan for v in (get(row) for row in rows)]
@@ -289,7 +289,7 @@ def _chart(report: SignalReport, width: int, height: int, *, names: bool) -> str
         return round(top + tall * (high - math.log10(value)) / (high - low), 1)
 
     parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="variances by depth">']
-    band_top, band_bottom = y(min(BLOWN_UP, 10.0**high)), y(max(DIED, 10.0**low))
+    band_top, band_bottom = y(min(EXPLODED, 10.0**high)), y(max(VANISHED, 10.0**low))
     parts.append(
         f'<rect x="{left}" y="{band_top}" width="{wide}" height="{band_bottom - band_top:.1f}" fill="var(--card)"/>'
     )
@@ -378,7 +378,7 @@ def _bars(shown: dict[str, list[float]], kind: str) -> str:
 
 
 def _bad(value: float | None) -> str:
-    return ' class="bad"' if value is not None and not DIED < value < BLOWN_UP else ""
+    return ' class="bad"' if value is not None and not VANISHED < value < EXPLODED else ""
 
 
 def _card(row: LayerSignal, number: int) -> str:

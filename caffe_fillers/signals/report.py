@@ -1,6 +1,6 @@
 """What the theory says about a net before it is trained: how the variance of its signal grows or shrinks by depth.
 
-`propagation` does the reckoning; here it is read: where the signal dies or blows up, and what keeps the gain at 1.
+`propagation` does the reckoning; here it is read: where the signal vanishes or explodes, and what keeps the gain at 1.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     # only who asks for a report pays for what it needs
     from .rows import LayerSignal
 
-__all__ = ["BLOWN_UP", "DIED", "SignalReport", "signal"]
+__all__ = ["EXPLODED", "VANISHED", "SignalReport", "signal"]
 
-DIED, BLOWN_UP = 1e-3, 1e3
+VANISHED, EXPLODED = 1e-3, 1e3
 """Where a product of gains counts as the end of the signal: its amplitude has changed some thirtyfold."""
 
 
@@ -34,7 +34,7 @@ class SignalReport:
     layers : list of LayerSignal
         The layers with weights, in the net's order.
     findings : list of str
-        Where the signal dies or blows up, and what keeps the gain at 1.
+        Where the signal vanishes or explodes, and what keeps the gain at 1.
     notes : list of str
         What the theory leaves out in this net.
     images : int
@@ -108,12 +108,12 @@ def _times(number: int) -> str:
     return f"in {number} layer{'s' * (number > 1)}"
 
 
-def _holding(rows: Sequence[LayerSignal], forward: bool, died: bool) -> str:
+def _holding(rows: Sequence[LayerSignal], forward: bool, vanished: bool) -> str:
     """The fillers that would hold what these layers lose or amplify, the most frequent first."""
     holders: dict[str, int] = {}
     for row in rows:
         gain = _gain(row, forward)
-        if gain is None or row.normalised or not (gain < 0.9 if died else gain > 1.1):
+        if gain is None or row.normalised or not (gain < 0.9 if vanished else gain > 1.1):
             continue
         holder = _filler_text(row.holds_forward if forward else row.holds_backward)
         holders[holder] = holders.get(holder, 0) + 1
@@ -140,20 +140,20 @@ def _find(rows: Sequence[LayerSignal], forward: bool) -> list[str]:
     products = [_product(row, forward) or 0.0 for row in way]
     # 0 from the start is told otherwise
     changes = [product / products[0] if products[0] else 1.0 for product in products]
-    for died in (True, False):
-        beyond = [change <= DIED if died else change >= BLOWN_UP for change in changes]
+    for vanished in (True, False):
+        beyond = [change <= VANISHED if vanished else change >= EXPLODED for change in changes]
         # a narrow branch dips for a layer or two; the signal has ended where it stays away
         at = next((i for i in range(len(way)) if all(beyond[i : i + 3])), None)
         if at is None:
             continue
         text = (
-            f"{'forward: the signal' if forward else 'backward: the gradient'} {'dies' if died else 'blows up'} "
+            f"{'forward: the signal' if forward else 'backward: the gradient'} {'vanishes' if vanished else 'explodes'} "
             f"at layer '{way[at].layer}' (layer {way[at].depth} of {max(row.depth for row in rows)}): "
             f"the product of gains is {products[at]:.2g} there"
         )
         if at < len(way) - 1:
             text += f", {products[-1]:.2g} at the {'end' if forward else 'beginning'}"
-        return [text + _holding(rows, forward, died)]
+        return [text + _holding(rows, forward, vanished)]
     return []
 
 
@@ -183,7 +183,7 @@ def signal(net: Net, measure: bool = False, *, images: int | None = None) -> Sig
     Returns
     -------
     SignalReport
-        `layers` has a row for each layer with weights; `findings` says where the signal dies or blows up.
+        `layers` has a row for each layer with weights; `findings` says where the signal vanishes or explodes.
 
     Raises
     ------
