@@ -14,14 +14,14 @@ PAGE = Path(__file__).with_name("layers.md")
 
 HEAD = """# Layer types
 
-This page is made from the rules in `caffe_fillers/layers/` by `python docs/make_layers.py`.
+`python docs/make_layers.py` writes this page from the rules in `caffe_fillers/layers/`.
 
-What a layer type takes and makes is written as numbers of blobs: `1`, `1..2`, or `1..n` for one or more. A type that
-came later than the earliest revision that `caffe=` knows says with which; asking for it in an older revision is an
-error, as it was then. Losses make a top of their own where the prototxt names none.
+The columns give the number of bottom and top blobs: `1`, `1..2`, or `1..n` for one or more. "Since" is Caffe's first
+version with the type, if it is not the earliest; in an older `caffe=` the type is an error, as it was then. A loss
+without a top in the prototxt gets an automatic one.
 
-`net.forward()` and `net.backward()` run every type of BVLC Caffe, and those of the forks whose table says so; the rest
-are set up and filled only, and running one is an error that names the layer.
+`net.forward()` and `net.backward()` run every type of BVLC Caffe, and the forks' types marked "yes". All others can be
+set up and filled; running one is an error that names the layer.
 
 ## Types of BVLC Caffe
 """
@@ -29,24 +29,23 @@ are set up and filled only, and running one is an error that names the layer.
 FORKS = """
 ## Types of the forks
 
-BVLC Caffe refuses these, and so does `strict=True`. Without it they are set up as the fork named here does it: their
-shapes and parameters follow the fork's own set-up code. Those that say "yes" also run; a data layer of a fork runs on
-what you write to its tops.
+BVLC Caffe and `strict=True` refuse these. Otherwise shapes and parameters follow the set-up code of the fork named
+here. Types marked "yes" also run. For a data layer of a fork, write to its tops.
 """
 
 MORE = """
-Forks also added fields to types that BVLC Caffe has. These are followed, because shapes or parameters depend on them:
+Forks also added fields to BVLC Caffe's types. These change shapes or parameters, so they are followed:
 
 | type | fields | fork | what they do |
 |---|---|---|---|
 | BatchNorm | `scale_bias`, `scale_filler`, `bias_filler` | NVIDIA/caffe from 0.16 on, caffe-jacinto | \
-blobs 3 and 4: scale and bias; the factor begins with 1 |
+blobs 3 and 4: scale and bias; the factor starts at 1 |
 | BatchNorm | `engine: MKL2017` or `MKLDNN`; `use_weight_bias`, `bias_term`, `filler`, `bias_filler` | intel/caffe | \
 blobs 3 and 4: scale and bias |
 | Convolution, Deconvolution | `pad_t`, `pad_b`, `pad_l`, `pad_r` | synopsys-caffe | padding for each side |
 | Pooling | `ceil_mode` | caffe-rfcn, synopsys-caffe | what BVLC Caffe calls `round_mode` |
 
-Any other type can be had in two ways: give the shapes of its tops in `inputs`, or teach it with
+For any other type, give the shapes of its tops in `inputs`, or register the type with
 `caffe_fillers.layers.register`.
 """
 
