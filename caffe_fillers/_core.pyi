@@ -103,6 +103,23 @@ def depthwise(
     window: _Window,
     out: Array,
 ) -> bool: ...
+def tile_kernels(weight: npt.NDArray[Any], tiles: npt.NDArray[Any]) -> bool: ...
+def tile_image(
+    x: npt.NDArray[Any],
+    window: Any,
+    places: tuple[int, ...],
+    first: int,
+    last: int,
+    tiles: npt.NDArray[Any],
+) -> bool: ...
+def tile_sums(
+    products: npt.NDArray[Any],
+    bias: npt.NDArray[Any] | None,
+    window: Any,
+    first: int,
+    last: int,
+    out: npt.NDArray[Any],
+) -> bool | None: ...
 def affine(
     x: Array,
     minus: Array | None,

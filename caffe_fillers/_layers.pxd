@@ -29,6 +29,14 @@ cdef extern from "layers/layers.h" nogil:
         const void *weight
         const void *bias
         void *out
+    ctypedef struct cf_tiles:
+        cf_window window
+        Py_ssize_t first, last
+        size_t channels, outputs
+        const void *source "from"
+        const void *bias
+        void *to
+        unsigned char *broken
     ctypedef struct cf_affine:
         size_t channels, pixels
         const void *x
@@ -71,6 +79,9 @@ cdef extern from "layers/layers.h" nogil:
         cf_loop *average_pool[2]
         cf_loop *average_spread[2]
         cf_loop *depthwise[2]
+        cf_loop *tile_kernels[2]
+        cf_loop *tile_image[2]
+        cf_loop *tile_sums[2]
         cf_loop *affine[2]
         cf_loop *lrn_sums[2]
         cf_loop *lrn_gradient[2]

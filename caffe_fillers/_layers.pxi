@@ -20,6 +20,7 @@ from caffe_fillers._layers cimport (
     cf_sgd,
     cf_share,
     cf_sum,
+    cf_tiles,
     cf_window,
 )
 
@@ -221,6 +222,73 @@ def depthwise(x, weight, bias, window, out):
         return False
     _share(LAYERS.depthwise[views.wide], &job, image.shape[0] * image.shape[1], _size_of(y) * kernel)
     return True
+
+
+def tile_kernels(weight, tiles):
+    """`ops.tiles.tile_kernels`."""
+    cdef _Views views = _Views()
+    cdef cf_tiles job
+    cdef Py_buffer *w = views.take(weight)
+    cdef Py_buffer *t = views.take(tiles, True)
+    if not views.fits or w.ndim != 4 or w.shape[2] != 3 or w.shape[3] != 3 or _size_of(t) != _size_of(w) // 9 * 16:
+        return False
+    job.outputs, job.channels = w.shape[0], w.shape[1]
+    job.source, job.to = w.buf, t.buf
+    _share(LAYERS.tile_kernels[views.wide], &job, job.outputs, _size_of(t))
+    return True
+
+
+cdef bint _rows_of_tiles(cf_tiles *job, object window, size, places, Py_ssize_t first, Py_ssize_t last, size_t held):
+    """Set the window of a job, and whether `held` is what the rows of tiles come to in each channel."""
+    _place(&job.window, window, size, places)
+    job.first, job.last = first, last
+    if not 0 <= first < last <= (job.window.rows + 1) // 2:
+        return False
+    return held == 16 * <size_t>((last - first) * ((job.window.columns + 1) // 2))
+
+
+def tile_image(x, window, places, Py_ssize_t first, Py_ssize_t last, tiles):
+    """`ops.tiles.tile_image`."""
+    cdef _Views views = _Views()
+    cdef cf_tiles job
+    cdef Py_buffer *image = views.take(x)
+    cdef Py_buffer *t = views.take(tiles, True)
+    if not views.fits or image.ndim != 3 or image.shape[0] == 0 or _size_of(t) % image.shape[0]:
+        return False
+    job.channels = image.shape[0]
+    size = (image.shape[1], image.shape[2])
+    if not _rows_of_tiles(&job, window, size, places, first, last, _size_of(t) // job.channels):
+        return False
+    job.source, job.to = image.buf, t.buf
+    _share(LAYERS.tile_image[views.wide], &job, job.channels, _size_of(t))
+    return True
+
+
+def tile_sums(products, bias, window, Py_ssize_t first, Py_ssize_t last, out):
+    """`ops.tiles.tile_sums`; None where it did nothing."""
+    cdef _Views views = _Views()
+    cdef cf_tiles job
+    cdef Py_buffer *t = views.take(products)
+    cdef Py_buffer *y = views.take(out, True)
+    cdef Py_buffer *terms = NULL
+    cdef unsigned char[::1] broken
+    if bias is not None:
+        terms = views.take(bias)
+    if not views.fits or y.ndim != 3 or y.shape[0] == 0 or _size_of(t) % y.shape[0]:
+        return None
+    job.outputs = y.shape[0]
+    if terms is not NULL and _size_of(terms) != job.outputs:
+        return None
+    places = (y.shape[1], y.shape[2])
+    # the size of the image plays no part here
+    if not _rows_of_tiles(&job, window, places, places, first, last, _size_of(t) // job.outputs):
+        return None
+    flags = bytearray(job.outputs)
+    broken = flags
+    job.source, job.to, job.bias = t.buf, y.buf, NULL if terms is NULL else terms.buf
+    job.broken = &broken[0]
+    _share(LAYERS.tile_sums[views.wide], &job, job.outputs, _size_of(t))
+    return not any(flags)
 
 
 def affine(x, minus, by, times, plus, out, size_t pixels):

@@ -15,6 +15,7 @@ from ..errors import CaffeError
 from .columns import at_once, col2im, columns_of, im2col, is_identity
 from .depthwise import depthwise_convolution, depthwise_gradients
 from .operation import Operation, Work
+from .tiles import convolution_in_tiles, tiles_pay
 from .window import Window
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def convolution(
 ) -> Array:
     """Slide the kernels over the images (a correlation: kernels are not flipped).
 
-    As in Caffe each image is laid out in columns, and each group is one product of matrices.
+    As in Caffe each image is laid out in columns, and each group is one product of matrices. Kernels of 3x3 over many
+    channels are reckoned in tiles instead, which need 4 products where columns need 9, and err no more.
 
     Parameters
     ----------
@@ -86,8 +88,48 @@ def convolution(
     if 1 < group == channels == outputs and columns is None:
         depthwise_convolution(x, weight, bias, window, out=out.reshape(len(x), channels, *places), empty=empty)
         return out
-    images, area, rows = len(x), math.prod(places), channels * math.prod(window.kernel)
-    y = out.reshape(images, group, outputs // group, area)
+    y = out.reshape(len(x), outputs, *places)
+    if columns is None and tiles_pay(window, weight[: outputs // group], places):
+        _in_tiles(x, weight, bias, window, group, y, empty)
+    else:
+        _by_columns(x, weight, bias, window, group, y, columns, empty)
+    return out
+
+
+def _in_tiles(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    window: Window,
+    group: int,
+    y: Array,
+    empty: Callable[..., Array],
+) -> None:
+    """Group by group in tiles, and then by columns what is not all finite numbers."""
+    inputs, outputs = x.shape[1] // group, len(weight) // group
+    broken: set[int] = set()
+    for i in range(group):
+        part, of = slice(i * outputs, (i + 1) * outputs), slice(i * inputs, (i + 1) * inputs)
+        term = None if bias is None else bias[part]
+        broken.update(convolution_in_tiles(x[:, of], weight[part], term, window, out=y[:, part], empty=empty))
+    for i in sorted(broken):
+        _by_columns(x[i : i + 1], weight, bias, window, group, y[i : i + 1], None, empty)
+
+
+def _by_columns(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    window: Window,
+    group: int,
+    y: Array,
+    columns: Array | None,
+    empty: Callable[..., Array],
+) -> None:
+    """Each image is laid out in columns, and each group is one product of matrices."""
+    images, outputs, *places = y.shape
+    area, rows = math.prod(places), x.shape[1] * math.prod(window.kernel)
+    y = y.reshape(images, group, outputs // group, area)
     kernels = weight.reshape(group, outputs // group, rows // group)
     if columns is not None:
         x, many = im2col(x, window, columns), max(1, images)
@@ -99,7 +141,6 @@ def convolution(
         np.matmul(kernels, part.reshape(len(part), group, rows // group, area), out=y[i : i + many])
         if bias is not None:
             y[i : i + many] += bias.reshape(group, -1, 1)
-    return out
 
 
 def add_weight_gradient(dy: Array, columns: Array, dweight: Array, products: Array) -> None:

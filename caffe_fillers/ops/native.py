@@ -148,6 +148,20 @@ def depthwise_convolution(
     return y if _core.depthwise(x, weight, bias, window, y) else Left.TO_NUMPY
 
 
+def tile_kernels(weight: Array, out: Array) -> Left | None:
+    return None if _core.tile_kernels(weight, out) else Left.TO_NUMPY
+
+
+def tile_image(x: Array, window: Window, rows: range, out: Array) -> Left | None:
+    places = _convolved(window, x.shape[1:])
+    return None if _core.tile_image(x, window, places, rows.start, rows.stop, out) else Left.TO_NUMPY
+
+
+def tile_sums(products: Array, bias: Array | None, window: Window, rows: range, out: Array) -> bool | Left:
+    finite = _core.tile_sums(products, bias, window, rows.start, rows.stop, out)
+    return Left.TO_NUMPY if finite is None else finite
+
+
 def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Array | Left:
     y = np.empty(x.shape, x.dtype) if out is None else out
     return y if _core.relu(x, negative_slope, y) else Left.TO_NUMPY

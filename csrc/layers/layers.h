@@ -45,6 +45,19 @@ typedef struct {
     void *out;
 } cf_depthwise;
 
+/* A convolution by kernels of 3x3, one place at a time down and along, in tiles of 2x2 places. Those of the rows of tiles
+   `first` to before `last` lie one after another. Items: of tile_kernels outputs, `from` outputs x channels x 3 x 3 `to`
+   16 x outputs x channels; of tile_image channels, `from` an image `to` 16 x channels x tiles; of tile_sums outputs,
+   `from` 16 x outputs x tiles `to` an image of places. */
+typedef struct {
+    cf_window window;
+    ptrdiff_t first, last;
+    size_t channels, outputs;
+    const void *from, *bias; /* bias may be NULL */
+    void *to;
+    unsigned char *broken; /* of tile_sums: for each output, whether one of its places is not a finite number */
+} cf_tiles;
+
 /* Items: planes of `pixels` numbers. (x - minus) / by * times + plus, each by channel and left out where NULL.
    `out` may be `x`. */
 typedef struct {
@@ -96,6 +109,7 @@ typedef struct cf_layers {
     cf_loop *max_pool[2], *unpool[2]; /* unpool adds to the image, unless it is fresh */
     cf_loop *average_pool[2], *average_spread[2];
     cf_loop *depthwise[2];
+    cf_loop *tile_kernels[2], *tile_image[2], *tile_sums[2];
     cf_loop *affine[2];
     cf_loop *lrn_sums[2], *lrn_gradient[2];
     cf_loop *relu[2], *relu_gradient[2];

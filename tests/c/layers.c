@@ -157,6 +157,83 @@ static void pooling(const cf_layers *set) {
     free(image), free(made), free(oracle), free(mask), free(other), free(a), free(b);
 }
 
+static void tiles(const cf_layers *set) {
+    cf_window w = {.height = 1 + draw(20), .width = 1 + draw(draw(8) ? 20 : 300), .kernel_h = 3, .kernel_w = 3};
+    w.stride_h = w.stride_w = w.dilation_h = w.dilation_w = 1;
+    w.pad_h = w.height < 3 ? 1 + draw(3) : draw(4), w.pad_w = w.width < 3 ? 1 + draw(3) : draw(4);
+    w.rows = w.height + 2 * w.pad_h - 2, w.columns = w.width + 2 * w.pad_w - 2;
+    const size_t channels = 1 + draw(draw(8) ? 5 : 150), outputs = 1 + draw(4), area = (size_t)(w.height * w.width);
+    const size_t places = (size_t)(w.rows * w.columns);
+    cf_tiles job = {.window = w, .channels = channels, .outputs = outputs};
+    job.first = draw((uint32_t)(w.rows + 1) / 2);
+    job.last = job.first + 1 + draw((uint32_t)((w.rows + 1) / 2 - job.first));
+    const size_t held = (size_t)((job.last - job.first) * ((w.columns + 1) / 2));
+    const struct {
+        const char *what;
+        cf_loop *ours, *portable;
+        size_t items, from, to;
+    } loops[] = {
+        {"tile_kernels", set->tile_kernels[wide], cf_layers_portable.tile_kernels[wide], outputs, outputs * channels * 9,
+         16 * outputs * channels},
+        {"tile_image", set->tile_image[wide], cf_layers_portable.tile_image[wide], channels, channels * area,
+         16 * channels * held},
+        {"tile_sums", set->tile_sums[wide], cf_layers_portable.tile_sums[wide], outputs, 16 * outputs * held,
+         outputs * places},
+    };
+    void *bias = array(outputs);
+    unsigned char *broken = malloc(outputs), *other = malloc(outputs);
+    job.bias = draw(2) ? bias : NULL;
+    for (size_t i = 0; i < sizeof loops / sizeof *loops; ++i) {
+        void *from = array(loops[i].from), *a = array(loops[i].to), *b = copy(a, loops[i].to * itemsize());
+        job.from = from, job.to = a, job.broken = broken;
+        in_two(loops[i].ours, &job, loops[i].items);
+        job.to = b, job.broken = other;
+        loops[i].portable(&job, 0, loops[i].items);
+        same(loops[i].what, a, b, loops[i].to * itemsize());
+        free(from), free(a), free(b);
+    }
+    same("tile_sums' marks", broken, other, outputs);
+    free(bias), free(broken), free(other);
+}
+
+/* Channel by channel, in tiles and one place after another: small whole numbers are exact in both. */
+static void tiles_convolve(const cf_layers *set) {
+    const cf_window w = {7, 9, 7, 9, 3, 3, 1, 1, 1, 1, 1, 1};
+    void *image = array(63), *kernel = array(9), *made = array(63), *oracle = array(63);
+    void *sums = array(16), *pixels = array(16 * 20);
+    unsigned char broken;
+    for (size_t i = 0; i < 63; ++i)
+        if (wide)
+            ((double *)image)[i] = draw(9) - 4.0;
+        else
+            ((float *)image)[i] = draw(9) - 4.0f;
+    for (size_t i = 0; i < 9; ++i)
+        if (wide)
+            ((double *)kernel)[i] = draw(9) - 4.0;
+        else
+            ((float *)kernel)[i] = draw(9) - 4.0f;
+    cf_tiles job = {.window = w, .last = 4, .channels = 1, .outputs = 1, .broken = &broken};
+    job.from = kernel, job.to = sums;
+    set->tile_kernels[wide](&job, 0, 1);
+    job.from = image, job.to = pixels;
+    set->tile_image[wide](&job, 0, 1);
+    for (size_t i = 0; i < 16 * 20; ++i)
+        if (wide)
+            ((double *)pixels)[i] *= ((double *)sums)[i / 20];
+        else
+            ((float *)pixels)[i] *= ((float *)sums)[i / 20];
+    job.from = pixels, job.to = made;
+    set->tile_sums[wide](&job, 0, 1);
+    set->depthwise[wide](&(cf_depthwise){w, 1, image, kernel, NULL, oracle}, 0, 1);
+    for (size_t i = 0; i < 63; ++i)
+        if (at(made, i) != at(oracle, i)) {
+            printf("tiles (%s) are wrong\n", wide ? "double" : "float");
+            ++failures;
+            break;
+        }
+    free(image), free(kernel), free(made), free(oracle), free(sums), free(pixels);
+}
+
 static void channels(const cf_layers *set) {
     const size_t images = 1 + draw(3), many = 1 + draw(9), pixels = 1 + draw(150), n = images * many * pixels;
     void *x = array(n), *y = array(n), *dy = array(n), *a = array(n), *b = copy(a, n * itemsize());
@@ -220,6 +297,8 @@ int main(int argc, char **argv) {
         for (wide = 0; wide < 2; ++wide) {
             columns(set);
             pooling(set);
+            tiles(set);
+            tiles_convolve(set);
             channels(set);
             elements(set);
         }
