@@ -82,9 +82,17 @@ class Filled:
             kinds.setdefault(kind_of(self.plan, boost), []).append(boost)
         return kinds
 
+    @cached_property
+    def _known(self) -> dict[tuple[str, int], list[Clue]]:
+        return {}
+
     def clues(self, kind: str, i: int) -> list[Clue]:
-        needed = self.values[i : i + (2 if kind == "Box-Muller" else 1)]
-        return clues(self.plan, kind, self.values, i) if len(needed) and self._shown(needed).all() else []
+        """What value i shows; each is looked at once, though many searches begin beside it."""
+        if (kind, i) not in self._known:
+            needed = self.values[i : i + (2 if kind == "Box-Muller" else 1)]
+            shown = len(needed) and self._shown(needed).all()
+            self._known[kind, i] = clues(self.plan, kind, self.values, i) if shown else []
+        return self._known[kind, i]
 
     def places(self, kind: str, boosts: Sequence[str], i: int) -> range:
         """Where the draws of value i may begin."""
@@ -175,7 +183,7 @@ def _possibilities(blob: Filled) -> tuple[list[_Known], list[tuple[Sequence[str]
     for kind, boosts in blob.kinds().items():
         step, anchors = draws_per_value(kind, blob.values.dtype), 0
         for i in blob.anchors:
-            known = blob.clues(kind, i)
+            known = list(blob.clues(kind, i))
             # values of few digits show little, so more are needed; but between a ziggurat's draws others may lie
             for j in range(i + 1, i + 8):
                 if not known or kind == "ziggurat" or _bits(known) > 24:
