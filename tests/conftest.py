@@ -5,12 +5,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
-from collections.abc import Generator, Iterable
+import warnings
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    import caffe_fillers as cf
 
 _ROOT = Path(__file__).parents[1]
 CORPUS = Path(os.environ.get("CAFFE_FILLERS_CORPUS") or _ROOT.parent / "shared" / "corpus")
@@ -44,6 +50,78 @@ def golden() -> Path:
     return Path(__file__).parent / "golden"
 
 
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Return a function that makes a folder once for all processes of a run; who comes second waits for it."""
+    import fcntl
+
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if _WORKER else base
+
+    def folder(name: str, make: Callable[[Path], None]) -> Path:
+        made = base / f"once-{name}"
+        with open(base / f"once-{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                unfinished = base / f"once-{name}-{os.getpid()}"
+                unfinished.mkdir()
+                make(unfinished)
+                unfinished.rename(made)
+        return made
+
+    return folder
+
+
+def _measured_parameters(net: cf.Net) -> None:
+    """Write the parameters that the goldens of whole nets were measured with."""
+    import numpy as np
+
+    k = 0
+    for layer in net.layers:
+        for i, blob in enumerate(layer.blobs):
+            r = np.random.RandomState(1000 + k)
+            k += 1
+            shape = blob.shape
+            if layer.type == "BatchNorm":
+                # all three were drawn each time, one of them was taken
+                values = (0.1 * r.standard_normal(shape), 0.5 + r.uniform(0, 1, shape), np.full(shape, 2.0))[i]
+            elif layer.type == "Scale":
+                values = (0.5 + r.uniform(0, 1, shape), 0.1 * r.standard_normal(shape))[i]
+            elif layer.type == "PReLU":
+                values = 0.25 * (0.5 + r.uniform(0, 1, shape))
+            elif i == 0 and len(shape) >= 2:
+                values = r.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
+            else:
+                values = 0.1 * r.standard_normal(shape)
+            blob.data[...] = np.asarray(values, np.float32)
+
+
+@pytest.fixture(scope="session")
+def whole_net(request: pytest.FixtureRequest, corpus: Path, golden: Path) -> tuple[cf.Net, dict[str, Any]]:
+    """Return a net of the corpus after the forward pass that Caffe was measured in, and what was measured.
+
+    Held to Caffe and exported it is the same net, and with its name as the parameter it runs once for both.
+    """
+    import numpy as np
+
+    import caffe_fillers as cf
+
+    name = request.param
+    case = json.loads((golden / "run" / "nets.json").read_text())[name]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*all weights of this net are 0")
+        net = cf.Net(corpus / name if name.startswith("caffe/") else corpus / "files" / name, "TEST", rng=1)
+    for blob, shape in case["inputs"].items():
+        net.blobs[blob].reshape(*shape)
+    net.reshape()
+    _measured_parameters(net)
+    for j, blob in enumerate(net.inputs):
+        target = net.blobs[blob]
+        target.data[...] = np.random.RandomState(j).standard_normal(target.shape)
+    net.forward()
+    return net, case
+
+
 # --- the run ---------------------------------------------------------------------------------------------------------
 
 
@@ -63,8 +141,17 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # or one process is still at work on a long test when all others are done
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Long tests first in each process, or one is still at work on them when all others are done.
+
+    pytest-xdist gives each process as many tests in a row, and takes from the end of one's row for another.
+    """
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    quick = [item for item in items if not item.get_closest_marker("slow")]
+    items.clear()
+    for processes in range(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), 0, -1):
+        long, all_in_all = len(slow) // processes, (len(slow) + len(quick)) // processes
+        items += [*slow[:long], *quick[: all_in_all - long]]
+        del slow[:long], quick[: all_in_all - long]
 
 
 def _cpu() -> float:

@@ -17,21 +17,28 @@ FLAGS = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trappi
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory):
+def build(once, tmp_path_factory):
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if not compiler or not CORE.is_dir():
         pytest.skip("NOT RUN: no C compiler or no csrc/, so the C core was not tried by itself")
 
     folder = tmp_path_factory.mktemp("c")
 
-    @cache
+    def compiled(sources):
+        def make(there):
+            for source in sources:
+                subprocess.run(
+                    [compiler, *FLAGS, f"-I{CORE}", "-c", source, "-o", there / f"{source.stem}.o"], check=True
+                )
+
+        return make
+
     def objects(layers):
         # the loops of layers take most of a compilation, and only their own program calls them
-        sources = [path for path in sorted(CORE.rglob("*.c")) if layers or path.parent.name != "layers"]
-        made = [folder / f"{'_'.join(source.relative_to(CORE).parts)}.o" for source in sources]
-        for source, to in zip(sources, made, strict=True):
-            subprocess.run([compiler, *FLAGS, f"-I{CORE}", "-c", source, "-o", to], check=True)
-        return made
+        places = ["", "simd", "layers"] if layers else ["", "simd"]
+        for place in places:
+            made = once(f"c-{place}", compiled(sorted((CORE / place).glob("*.c"))))
+            yield from sorted(made.glob("*.o"))
 
     @cache
     def compile_one(name, without=None):
@@ -83,7 +90,7 @@ def test_loops_of_layers(build, simd):
 @pytest.mark.parametrize("simd", ["avx2", "avx512", "neon"])
 def test_verdicts_at_their_margins(build, simd):
     # normal.c is part of the program, since what decides draw by draw is not visible outside
-    program = build("margins", without="normal.c.o")
+    program = build("margins", without="normal.o")
     done = subprocess.run([program, simd], capture_output=True, text=True)
     if done.returncode == 77:
         pytest.skip(f"NOT RUN: this machine has no {simd}")

@@ -57,7 +57,8 @@ def randomize(net: cf.Net) -> None:
             elif layer.type == "PReLU":
                 blob.data[...] = random.uniform(0.1, 0.4, blob.shape)
             elif i == 0:
-                blob.data[...] = random.standard_normal(blob.shape) * np.sqrt(2 / np.prod(blob.shape[1:]))
+                random.standard_normal(out=blob.data, dtype=np.float32)
+                blob.data[...] *= np.float32(np.sqrt(2 / np.prod(blob.shape[1:])))
             else:
                 blob.data[...] = random.uniform(-0.1, 0.1, blob.shape)
 

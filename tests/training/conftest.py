@@ -8,7 +8,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from sklearn.datasets import make_classification
 from threadpoolctl import threadpool_limits
 
 import caffe_fillers as cf
@@ -56,10 +55,10 @@ def small(here):
     return make
 
 
-@pytest.fixture(scope="session")
-def databases(tmp_path_factory) -> Path:
-    """The databases of the trainings, as their README says."""
-    folder = tmp_path_factory.mktemp("databases")
+def _make_databases(folder: Path) -> None:
+    # an import of a second, for the few tests that come here
+    from sklearn.datasets import make_classification
+
     cf.datasets.mnist(folder)
     cf.datasets.siamese(folder)
     x, y = make_classification(
@@ -75,7 +74,20 @@ def databases(tmp_path_factory) -> Path:
         with h5py.File(folder / f"{name}.h5", "w") as file:
             file["data"], file["label"] = x[rows].astype(np.float32), y[rows].astype(np.float32)
         (folder / f"{name}.txt").write_text(f"{name}.h5\n")
-    return folder
+
+
+@pytest.fixture
+def databases(once) -> Path:
+    """The databases of the trainings, as their README says: made once, to be read only."""
+    return once("databases", _make_databases)
+
+
+@pytest.fixture
+def beside_databases(databases, here) -> Path:
+    """The working folder, with the databases in it by their names."""
+    for path in databases.iterdir():
+        (here / path.name).symlink_to(path)
+    return here
 
 
 def cases() -> dict[str, dict]:

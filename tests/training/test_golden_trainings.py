@@ -25,11 +25,10 @@ def test_there_are_trainings():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_losses_rates_and_scores_are_caffes(name, databases, monkeypatch):
-    monkeypatch.chdir(databases)
+def test_losses_rates_and_scores_are_caffes(name, beside_databases):
     golden = json.loads((TRAININGS / f"{name}.json").read_text())
     for path in TRAININGS.glob(f"{name}*.prototxt"):
-        shutil.copy(path, databases)
+        shutil.copy(path, beside_databases)
     solver = cf.Solver(f"{name}_solver.prototxt")
     count = len(golden["loss"])
     if WHOLE:

@@ -26,11 +26,10 @@ def plain(path) -> list[str]:
 
 
 @pytest.fixture
-def logged(databases, monkeypatch):
+def logged(beside_databases):
     """A run of LeNet under Adam with its log, as `caffe-fillers train --log` writes it."""
-    monkeypatch.chdir(databases)
     for name in ("lenet_adam.prototxt", "lenet_adam_solver.prototxt"):
-        shutil.copy(TRAININGS / name, databases)
+        shutil.copy(TRAININGS / name, beside_databases)
     message = cf.read_solver("lenet_adam_solver.prototxt")
     message.train_state.level = 0
     message.train_state.stage.append("")
@@ -41,7 +40,7 @@ def logged(databases, monkeypatch):
         solver.log = log
         solver.say("caffe.cpp:239", "Starting Optimization")
         solver.solve(iterations=5)
-    return databases / "ours.log", solver
+    return beside_databases / "ours.log", solver
 
 
 def test_lines_are_caffes_in_form_and_order(logged):
