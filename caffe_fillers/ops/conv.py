@@ -29,6 +29,9 @@ __all__ = [
     "convolution_gradients",
 ]
 
+# of outputs
+_FEW = 128
+
 
 def convolution(
     x: Array,
@@ -143,19 +146,37 @@ def _by_columns(
             y[i : i + many] += bias.reshape(group, -1, 1)
 
 
-def add_weight_gradient(dy: Array, columns: Array, dweight: Array, products: Array) -> None:
-    """Add one product for each image, the images one after another: Caffe's order.
+def columns_and_products(
+    empty: Callable[..., Array], kernels: Array, dweight: Array | None, columns: tuple[int, ...]
+) -> tuple[Array, Array]:
+    """Memory for columns, and for `add_weight_gradient`: as many products as images, and two.
 
-    `dy` is (images, group, outputs, places), `columns` (images, group, inputs, places).
+    The first of them is `dweight`, and belongs there in the end.
     """
-    if len(dy) == 1:
-        # with one image there is nothing to put in order
-        np.matmul(dy[0], columns[0].swapaxes(1, 2), out=products[0])
-        dweight += products[0]
-        return
-    products[0] = dweight
+    group, outputs, inputs = kernels.shape
+    # many rows times few columns take a BLAS down to half as long as few rows times many columns
+    few = outputs <= _FEW
+    layout = (group, inputs, outputs) if few else kernels.shape
+    made, products = two_in_one(empty, kernels.dtype, columns, (columns[0] + 2, *layout))
+    if few:
+        products = products.swapaxes(2, 3)
+    if dweight is not None:
+        products[0] = dweight.reshape(kernels.shape)
+    return made, products
+
+
+def add_weight_gradient(dy: Array, columns: Array, products: Array) -> None:
+    """Add one product for each image to the first of `products`, the images one after another: Caffe's order.
+
+    `dy` is (images, group, outputs, places), `columns` (images, group, inputs, places), `products` what
+    `columns_and_products` gave.
+    """
     np.matmul(dy, columns.swapaxes(2, 3), out=products[1 : len(dy) + 1])
-    np.add.reduce(products[: len(dy) + 1], axis=0, out=dweight)
+    if len(dy) == 1:
+        products[0] += products[1]
+        return
+    np.add.reduce(products[: len(dy) + 1], axis=0, out=products[-1])
+    products[0] = products[-1]
 
 
 def add_bias_gradient(dy: Array, dbias: Array) -> None:
@@ -210,12 +231,12 @@ def convolution_gradients(
     dy = dy.reshape(images, group, outputs // group, area)
     kernels = weight.reshape(group, outputs // group, rows // group)
     many = at_once(images, max(rows * area, weight.size))
-    columns, products = two_in_one(empty, x.dtype, (many, rows, area), (many + (many > 1), *kernels.shape))
+    columns, products = columns_and_products(empty, kernels, dweight, (many, rows, area))
     for i in range(0, images, many):
         some = dy[i : i + many]
         if dweight is not None:
             part = columns_of(x[i : i + many], window, columns).reshape(len(some), group, rows // group, area)
-            add_weight_gradient(some, part, dweight.reshape(kernels.shape), products)
+            add_weight_gradient(some, part, products)
         if dx is None:
             continue
         direct = is_identity(window)
@@ -223,6 +244,8 @@ def convolution_gradients(
         np.matmul(kernels.swapaxes(1, 2), some, out=part.reshape(len(some), group, rows // group, area))
         if not direct:
             col2im(part, dx[i : i + many].shape, window, out=dx[i : i + many])
+    if dweight is not None:
+        dweight.reshape(kernels.shape)[...] = products[0]
 
 
 def two_in_one(empty: Callable[..., Array], dtype: npt.DTypeLike, *shapes: tuple[int, ...]) -> tuple[Array, Array]:
@@ -262,10 +285,9 @@ def convolution_backward(
     images, outputs = dy.shape[0], weight.shape[0]
     grouped = dy.reshape(images, group, outputs // group, -1)
     kernels = weight.reshape(group, outputs // group, -1)
-    dweight, dbias = np.zeros_like(weight), np.zeros(outputs, dy.dtype)
-    products = np.empty((images + 1, *kernels.shape), dy.dtype)
     patches = columns.reshape(images, group, -1, grouped.shape[-1])
-    add_weight_gradient(grouped, patches, dweight.reshape(kernels.shape), products)
+    dweight = np.add.reduce(np.matmul(grouped, patches.swapaxes(2, 3)), axis=0).reshape(weight.shape)
+    dbias = np.zeros(outputs, dy.dtype)
     add_bias_gradient(dy.reshape(images, outputs, -1), dbias)
     if not inputs:
         return None, dweight, dbias

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Array
 from ..errors import CaffeError
 from .columns import at_once, col2im, columns_of, is_identity
-from .conv import add_bias_gradient, add_weight_gradient, backward_of, two_in_one
+from .conv import add_bias_gradient, add_weight_gradient, backward_of, columns_and_products
 from .operation import Operation, Work
 from .window import Window
 
@@ -96,14 +96,16 @@ def deconvolution_gradients(
     rows = outputs * math.prod(window.kernel)
     kernels = weight.reshape(group, channels // group, rows // group)
     many = at_once(images, max(rows * area, weight.size))
-    columns, products = two_in_one(empty, x.dtype, (many, rows, area), (many + (many > 1), *kernels.shape))
+    columns, products = columns_and_products(empty, kernels, dweight, (many, rows, area))
     for i in range(0, images, many):
         some = grouped[i : i + many]
         part = columns_of(dy[i : i + many], window, columns).reshape(len(some), group, rows // group, area)
         if dweight is not None:
-            add_weight_gradient(some, part, dweight.reshape(kernels.shape), products)
+            add_weight_gradient(some, part, products)
         if dx is not None:
             np.matmul(kernels, part, out=dx.reshape(grouped.shape)[i : i + many])
+    if dweight is not None:
+        dweight.reshape(kernels.shape)[...] = products[0]
 
 
 @dataclass(frozen=True, slots=True)
