@@ -57,8 +57,10 @@ def randomize(net: cf.Net) -> None:
             elif layer.type == "PReLU":
                 blob.data[...] = random.uniform(0.1, 0.4, blob.shape)
             elif i == 0:
-                random.standard_normal(out=blob.data, dtype=np.float32)
-                blob.data[...] *= np.float32(np.sqrt(2 / np.prod(blob.shape[1:])))
+                # uniform, for normal values of large nets take longer than the nets
+                random.random(out=blob.data, dtype=np.float32)
+                blob.data[...] -= np.float32(0.5)
+                blob.data[...] *= np.float32(np.sqrt(24 / np.prod(blob.shape[1:])))
             else:
                 blob.data[...] = random.uniform(-0.1, 0.1, blob.shape)
 
