@@ -88,14 +88,14 @@ def serialized(message: Message) -> bytes:
     return bytes(out + unknown.SerializePartialToString())
 
 
-def _raw(value: Any) -> bytes:
+def _raw(value: str | bytes) -> bytes:
     return as_bytes(value) if isinstance(value, str) else bytes(value)
 
 
 _TAG = _varint(_NUMBER << 3 | _BYTES)
 
 
-def repeated(field: Any) -> bool:
+def repeated(field: FieldDescriptor) -> bool:
     """Tell whether a field is repeated, whatever the age of protobuf."""
     if hasattr(field, "is_repeated"):
         return bool(field.is_repeated)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from . import graph, schema
 from .checks import c_int
 from .errors import CaffeError
-from .net import Net
-from .sources import net_source
+from .net import Net, NetLike
+from .sources import Source, net_source
 
 __all__ = ["deploy", "train_val"]
 
@@ -23,8 +21,8 @@ _STAGES = ("train", "val", "deploy")
 
 
 def deploy(
-    net: str | os.PathLike[str] | Any, inputs: Mapping[str, Any] | None = None, classes: int | None = None
-) -> Any:
+    net: NetLike, inputs: Mapping[str, Sequence[int]] | None = None, classes: int | None = None
+) -> schema.NetParameter:
     """Make the net for deploying of one that is trained.
 
     Data layers give way to Input layers, losses and accuracies go, and where a SoftmaxWithLoss was stands a Softmax
@@ -85,7 +83,7 @@ def deploy(
     return made
 
 
-def train_val(net: str | os.PathLike[str] | Any, classes: int | None = None) -> Any:
+def train_val(net: NetLike, classes: int | None = None) -> schema.NetParameter:
     """Make the net for training of a DIGITS all-in-one network: its stages train and val become the two phases.
 
     Parameters
@@ -115,7 +113,7 @@ def train_val(net: str | os.PathLike[str] | Any, classes: int | None = None) -> 
     source = net_source(net)
     message = source.message
     phases = schema.enum("Phase")
-    layers: list[Any] = []
+    layers: list[schema.LayerParameter] = []
     if not any(stage in rule.stage for layer in message.layer for rule in layer.include for stage in _STAGES):
         raise CaffeError(
             f"{source.name or 'the net'}: no layer names one of the stages train, val and deploy, so this is no "
@@ -144,7 +142,7 @@ def train_val(net: str | os.PathLike[str] | Any, classes: int | None = None) -> 
     return made
 
 
-def _copied(layer: Any) -> Any:
+def _copied(layer: schema.LayerParameter) -> schema.LayerParameter:
     copy = schema.LayerParameter()
     copy.CopyFrom(layer)
     copy.ClearField("include")
@@ -152,7 +150,7 @@ def _copied(layer: Any) -> Any:
     return copy
 
 
-def _count(layers: list[Any], classes: int | None) -> None:
+def _count(layers: list[schema.LayerParameter], classes: int | None) -> None:
     """Fill in the num_output that DIGITS's networks leave to it."""
     for layer in layers:
         name = _COUNTED.get(layer.type)
@@ -166,11 +164,11 @@ def _count(layers: list[Any], classes: int | None) -> None:
         getattr(layer, name).num_output = classes
 
 
-def _is_scored(layer: Any) -> bool:
+def _is_scored(layer: schema.LayerParameter) -> bool:
     return layer.type.endswith("Loss") or layer.type in ("Accuracy", *_BEHIND)
 
 
-def _predicting(layers: list[Any], data: list[Any]) -> list[Any]:
+def _predicting(layers: list[schema.LayerParameter], data: list[schema.LayerParameter]) -> list[schema.LayerParameter]:
     """The layers that predict: without losses and what only these read, with predictions in the main losses' place."""
     losses = [layer for layer in layers if layer.type in _BEHIND]
     weight = max((_weight(layer) for layer in losses), default=0.0)
@@ -194,11 +192,11 @@ def _predicting(layers: list[Any], data: list[Any]) -> list[Any]:
     return _ancestors([*rest, *heads], hidden if heads else set())
 
 
-def _weight(loss: Any) -> float:
+def _weight(loss: schema.LayerParameter) -> float:
     return loss.loss_weight[0] if loss.loss_weight else 1.0
 
 
-def _ancestors(layers: list[Any], hidden: set[str]) -> list[Any]:
+def _ancestors(layers: list[schema.LayerParameter], hidden: set[str]) -> list[schema.LayerParameter]:
     """The layers that lead to an output: to a top that nobody reads and that is not among the hidden ones."""
     read = {name for layer in layers for name in layer.bottom}
     last = {top: i for i, layer in enumerate(layers) for top in layer.top}
@@ -213,7 +211,9 @@ def _ancestors(layers: list[Any], hidden: set[str]) -> list[Any]:
     return [layer for i, layer in enumerate(layers) if i in needed]
 
 
-def _input(layer: Any, top: str, given: Mapping[str, Any], source: Any) -> Any:
+def _input(
+    layer: schema.LayerParameter, top: str, given: Mapping[str, Sequence[int]], source: Source
+) -> schema.LayerParameter:
     """The Input layer in the place of a data layer's top."""
     shape = given.get(top, given.get(layer.name) if list(layer.top)[:1] == [top] else None)
     if shape is None:
@@ -226,7 +226,7 @@ def _input(layer: Any, top: str, given: Mapping[str, Any], source: Any) -> Any:
     return made
 
 
-def _known(layer: Any, top: str, source: Any) -> tuple[int, ...]:
+def _known(layer: schema.LayerParameter, top: str, source: Source) -> tuple[int, ...]:
     """The shape of a data layer's top as the prototxt or the data have it, for a batch of 1."""
     alone = schema.NetParameter()
     alone.layer.add().CopyFrom(layer)
@@ -241,7 +241,7 @@ def _known(layer: Any, top: str, source: Any) -> tuple[int, ...]:
     return (1, *shape[1:])
 
 
-def _reshape_input(layer: Any, given: Mapping[str, Any]) -> None:
+def _reshape_input(layer: schema.LayerParameter, given: Mapping[str, Sequence[int]]) -> None:
     for i, top in enumerate(layer.top):
         shape = given.get(top)
         if shape is not None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from . import schema
 from .errors import CaffeError
@@ -47,7 +46,7 @@ class Node:
     loss_moved: bool = False
 
 
-def net_state(own: Any, phase: str, level: int, stages: Iterable[str]) -> Any:
+def net_state(own: schema.NetState, phase: str, level: int, stages: Iterable[str]) -> schema.NetState:
     """The state of a net built from a file: phase and level of the caller, stages of both."""
     state = schema.NetState()
     state.CopyFrom(own)
@@ -57,7 +56,7 @@ def net_state(own: Any, phase: str, level: int, stages: Iterable[str]) -> Any:
     return state
 
 
-def _matches(rule: Any, state: Any) -> bool:
+def _matches(rule: schema.NetStateRule, state: schema.NetState) -> bool:
     stages = set(state.stage)
     return (
         (not rule.HasField("phase") or rule.phase == state.phase)
@@ -68,12 +67,12 @@ def _matches(rule: Any, state: Any) -> bool:
     )
 
 
-def kept(layers: Iterable[Any], state: Any) -> list[tuple[int, Any]]:
+def kept(layers: Iterable[schema.LayerParameter], state: schema.NetState) -> list[tuple[int, schema.LayerParameter]]:
     """The layers that their include and exclude rules keep in a net of this state, with their positions."""
     return [(origin, layer) for origin, layer in enumerate(layers) if _is_kept(origin, layer, state)]
 
 
-def _is_kept(origin: int, layer: Any, state: Any) -> bool:
+def _is_kept(origin: int, layer: schema.LayerParameter, state: schema.NetState) -> bool:
     if layer.include and layer.exclude:
         raise Misplaced(
             origin,
@@ -89,7 +88,7 @@ def _split_name(layer: str, blob: str, top: int) -> str:
     return f"{blob}_{layer}_{top}_split"
 
 
-def connect(layers: list[tuple[int, Any]]) -> list[Node]:
+def connect(layers: list[tuple[int, schema.LayerParameter]]) -> list[Node]:
     """Find what each bottom reads, and put a Split behind each top that is read more than once.
 
     A loss_weight other than 0 on a top counts as a reader of it.

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from .running import Tape
     from .weights import WeightSet
 
-__all__ = ["Net", "as_names", "warn_of_unused"]
+__all__ = ["Net", "NetLike", "as_names", "warn_of_unused"]
+
+NetLike: TypeAlias = "str | os.PathLike[str] | fillers.Message | Text[schema.NetParameter]"
+"""A net as callers hand it over: the path of a prototxt, a NetParameter or a Text of one."""
 
 
 def as_names(given: Iterable[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import Message
 
 __all__ = ["enum", "is_message", "names"]
 
@@ -35,7 +36,7 @@ def enum(name: str) -> dict[str, int]:
     return {value.name: value.number for value in _POOL.FindEnumTypeByName(f"caffe.{name}").values}
 
 
-def is_message(value: object, name: str) -> TypeGuard[Any]:
+def is_message(value: object, name: str) -> TypeGuard[Message]:
     """Whether `value` is a message of Caffe's of that name, be it of this schema or of another `caffe_pb2`."""
     return getattr(getattr(value, "DESCRIPTOR", None), "name", None) == name
 

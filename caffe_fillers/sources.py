@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from google.protobuf.message import Message
 
@@ -14,7 +14,16 @@ from .carried import carries
 from .errors import CaffeError
 from .prototxt.tokens import BAD, TOKEN
 
-__all__ = ["NetOrSolver", "Skipped", "Source", "either", "is_net", "is_solver", "net_source", "solver_source"]
+__all__ = [
+    "NetOrSolver",
+    "Skipped",
+    "Source",
+    "either",
+    "is_net",
+    "is_solver",
+    "net_source",
+    "solver_source",
+]
 
 
 NetOrSolver: TypeAlias = "prototxt.Text[schema.NetParameter] | prototxt.Text[schema.SolverParameter]"
@@ -30,7 +39,7 @@ class Source:
     sha256: str = ""
     skipped: list[Skipped] = field(default_factory=list)
 
-    def extras(self) -> list[Mapping[str, Any]]:
+    def extras(self) -> list[prototxt.Extras]:
         """The fields of each layer that BVLC Caffe does not know."""
         if not carries(self.message):
             return [{}] * len(self.message.layer)

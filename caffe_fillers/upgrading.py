@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar, overload
 
 from google.protobuf.message import Message
 
@@ -151,6 +151,9 @@ _SOLVER_TYPES = {
 }
 
 
+_M = TypeVar("_M", bound=Message)
+
+
 @dataclass(slots=True)
 class Upgraded:
     """A net in today's form.
@@ -163,11 +166,17 @@ class Upgraded:
         Where each layer stood in the source, e.g. ``("layers", 3)``; None for an Input layer that was put first.
     """
 
-    message: Any
+    message: schema.NetParameter
     origin: list[Path | None]
 
 
-def upgrade(message: Message | Text[Message]) -> Any:
+@overload
+def upgrade(message: schema.NetParameter | Text[schema.NetParameter]) -> schema.NetParameter: ...
+@overload
+def upgrade(message: schema.SolverParameter | Text[schema.SolverParameter]) -> schema.SolverParameter: ...
+@overload
+def upgrade(message: Message | Text[Message]) -> schema.NetParameter | schema.SolverParameter: ...
+def upgrade(message: Message | Text[Message]) -> schema.NetParameter | schema.SolverParameter:
     """Return a net or solver message in today's form; the one given stays as it was.
 
     Parameters
@@ -217,9 +226,9 @@ def upgrade_net(source: Text[Message] | Message) -> Upgraded:
         If fields of a V0 layer do not belong to its type: they are dropped.
     """
     place: Callable[[Path], str] = _nowhere
-    message = source
+    message = source.message if isinstance(source, Text) else source
     if isinstance(source, Text):
-        text, message = source, source.message
+        text = source
 
         def place(path: Path) -> str:
             return f"{text.name}:{text.lines[path]}: " if path in text.lines else f"{text.name}: "
@@ -230,7 +239,7 @@ def upgrade_net(source: Text[Message] | Message) -> Upgraded:
     return _upgrade_net(net, place)
 
 
-def _upgrade_net(net: Any, place: Callable[[Path], str]) -> Upgraded:
+def _upgrade_net(net: schema.NetParameter, place: Callable[[Path], str]) -> Upgraded:
     if net.layers and net.layer:
         raise CaffeError(
             f"{place(('layers', 0))}the net has both 'layer' (today's form) and 'layers' (of 2014), which can't be "
@@ -256,7 +265,7 @@ def _upgrade_net(net: Any, place: Callable[[Path], str]) -> Upgraded:
 
 def upgrade_solver(
     source: Text[Message] | Message, path: str | os.PathLike[str] | None = None, *, nets: bool = False
-) -> Any:
+) -> schema.SolverParameter:
     """Return a solver in today's form: `solver_type` becomes `type`; the source stays as it was.
 
     With `nets` the nets that are written inside it are upgraded too, which BVLC Caffe does not do.
@@ -294,13 +303,13 @@ def upgrade_solver(
     return solver
 
 
-def inner_nets(solver: Any) -> list[Any]:
+def inner_nets(solver: schema.SolverParameter) -> list[schema.NetParameter]:
     """The nets that are written inside a solver."""
     single = [getattr(solver, name) for name in ("net_param", "train_net_param") if solver.HasField(name)]
     return [*single, *solver.test_net_param]
 
 
-def is_old(net: Any) -> bool:
+def is_old(net: schema.NetParameter) -> bool:
     """Whether a net has a form that Caffe upgrades when it reads a net's file, and that it passes over otherwise."""
     return bool(net.layers or net.input)
 
@@ -309,13 +318,13 @@ def _nowhere(path: Path) -> str:
     return ""
 
 
-def _copy(message: Any, into: Any) -> Any:
+def _copy(message: Message, into: _M) -> _M:
     """Copy by bytes: the message may be of another package's caffe_pb2, or lack required fields."""
     into.ParseFromString(message.SerializePartialToString())
     return into
 
 
-def _from_v0(net: Any, place: Callable[[Path], str]) -> tuple[Any, list[int]]:
+def _from_v0(net: schema.NetParameter, place: Callable[[Path], str]) -> tuple[schema.NetParameter, list[int]]:
     """Return a V0 net as V1, and which of its connections each layer was."""
     new = schema.NetParameter()
     for name in ("name", "force_backward"):
@@ -341,10 +350,12 @@ def _from_v0(net: Any, place: Callable[[Path], str]) -> tuple[Any, list[int]]:
     return new, indices
 
 
-def _without_padding(net: Any, place: Callable[[Path], str]) -> list[tuple[int, Any]]:
+def _without_padding(
+    net: schema.NetParameter, place: Callable[[Path], str]
+) -> list[tuple[int, schema.V1LayerParameter]]:
     """Return the connections that are no padding layers, with the padding moved into those after them."""
-    kept: list[tuple[int, Any]] = []
-    last_top: dict[str, Any] = dict.fromkeys(net.input)
+    kept: list[tuple[int, schema.V1LayerParameter]] = []
+    last_top: dict[str, schema.V1LayerParameter | None] = dict.fromkeys(net.input)
     for index, connection in enumerate(net.layers):
         kind = connection.layer.type
         copy = schema.V1LayerParameter()
@@ -379,7 +390,7 @@ def _without_padding(net: Any, place: Callable[[Path], str]) -> list[tuple[int, 
     return kept
 
 
-def _from_v0_layer(old: Any, new: Any, here: str, dropped: list[str]) -> None:
+def _from_v0_layer(old: schema.V0LayerParameter, new: schema.V1LayerParameter, here: str, dropped: list[str]) -> None:
     if old.HasField("name"):
         new.name = old.name
     if old.HasField("type"):
@@ -401,7 +412,7 @@ def _from_v0_layer(old: Any, new: Any, here: str, dropped: list[str]) -> None:
             _put(getattr(new, target), new_name, getattr(old, name))
 
 
-def _put(message: Any, name: str, value: Any) -> None:
+def _put(message: Message, name: str, value: Message | float | str) -> None:
     if isinstance(value, Message):
         getattr(message, name).CopyFrom(value)
     elif message.DESCRIPTOR.name == "ConvolutionParameter" and name in ("pad", "kernel_size", "stride"):
@@ -412,7 +423,7 @@ def _put(message: Any, name: str, value: Any) -> None:
         setattr(message, name, value)
 
 
-def _move_transforms(net: Any) -> None:
+def _move_transforms(net: schema.NetParameter) -> None:
     pairs = [
         (layer.transform_param, getattr(layer, _TRANSFORMED[_V1_NAMES[layer.type]]))
         for layer in net.layers
@@ -430,7 +441,7 @@ def _move_transforms(net: Any) -> None:
                 data.ClearField(name)
 
 
-def _from_v1(net: Any) -> None:
+def _from_v1(net: schema.NetParameter) -> None:
     """Turn the V1 `layers` of a net into today's `layer`."""
     for old in net.layers:
         new = net.layer.add()
@@ -449,12 +460,12 @@ def _from_v1(net: Any) -> None:
         for field, value in old.ListFields():
             if field.name.endswith("_param"):
                 getattr(new, field.name).CopyFrom(value)
-        for i in range(max(map(len, (old.param, old.blob_share_mode, old.blobs_lr, old.weight_decay)))):
+        for i in range(max(len(old.param), len(old.blob_share_mode), len(old.blobs_lr), len(old.weight_decay))):
             spec = new.param.add()
             if i < len(old.param):
                 spec.name = old.param[i]
             if i < len(old.blob_share_mode):
-                spec.share_mode = old.blob_share_mode[i]
+                spec.share_mode = old.blob_share_mode[i]  # type: ignore[assignment] # another enum of the same numbers
             if i < len(old.blobs_lr):
                 spec.lr_mult = old.blobs_lr[i]
             if i < len(old.weight_decay):
@@ -462,7 +473,7 @@ def _from_v1(net: Any) -> None:
     net.ClearField("layers")
 
 
-def _inputs_to_layer(net: Any, place: Callable[[Path], str]) -> bool:
+def _inputs_to_layer(net: schema.NetParameter, place: Callable[[Path], str]) -> bool:
     """Put an Input layer first for `input` fields that have shapes; return whether there is one."""
     shapes = [list(shape.dim) for shape in net.input_shape]
     if not shapes and net.input_dim:

@@ -50,12 +50,14 @@ def command(weights: str, out: str, names: str | None, as_json: bool, **forms: A
         click.echo(f"wrote {out}: {blobs} blobs of {len(loaded)} layers")
 
 
-def _converted(loaded: Any, batchnorm: str, net: str | None, net_output: str | None) -> Any:
+def _converted(
+    loaded: cf.weights.Weights, batchnorm: str, net: str | None, net_output: str | None
+) -> cf.weights.Weights:
     if (net is None) != (net_output is None):
         raise click.UsageError("--net says what to read, --net-output where to write it: give both, or none")
     message = None if net is None else cf.read_net(net)
     made, changed = cf.convert_batchnorm(loaded, batchnorm, message)
-    if net_output is not None:
+    if net_output is not None and changed is not None:
         cf.write_prototxt(net_output, changed)
     return made
 

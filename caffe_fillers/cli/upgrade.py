@@ -27,7 +27,7 @@ def command(old: str, output: str, strict: bool, as_json: bool) -> None:
     # the text, so that errors name the line
     text = read_text(old, strict)
     new = cf.upgrade(text)
-    layers = len(new.layer) if new.DESCRIPTOR.name == "NetParameter" else None
+    layers = len(new.layer) if isinstance(new, cf.schema.NetParameter) else None
     if output == "-":
         cf.write_prototxt(sys.stdout.buffer, new)
         sys.stdout.buffer.flush()

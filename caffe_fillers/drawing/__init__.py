@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import CaffeError
 from ..files import replacing
+
+if TYPE_CHECKING:
+    from ..net import Net, NetLike
 
 __all__ = ["draw"]
 
@@ -16,7 +19,7 @@ _FORMATS = ("gif", "jpeg", "jpg", "pdf", "png", "ps")
 
 
 def draw(
-    net: Any,
+    net: Net | NetLike,
     path: str | os.PathLike[str],
     *,
     rankdir: str = "TB",

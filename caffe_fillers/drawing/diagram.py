@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
+
+from google.protobuf.message import Message
 
 from .. import graph, schema
 from ..errors import CaffeError, CaffeWarning
-from ..net import Net
+from ..net import Net, NetLike
 from ..sources import net_source
 
 __all__ = ["RANKDIRS", "Box", "Diagram", "diagram", "edge_label", "layer_lines", "lr_mults"]
@@ -38,7 +39,7 @@ class Diagram:
     arrows: list[tuple[str, str, str]] = field(default_factory=list)
 
 
-def diagram(net: Any, rankdir: str = "TB", phase: str | None = None, lr_mult: bool = False) -> Diagram:
+def diagram(net: Net | NetLike, rankdir: str = "TB", phase: str | None = None, lr_mult: bool = False) -> Diagram:
     """What `draw` draws of a net."""
     if rankdir not in RANKDIRS:
         raise CaffeError(f"rankdir is one of {', '.join(RANKDIRS)}, got {rankdir!r}")
@@ -57,7 +58,7 @@ def diagram(net: Any, rankdir: str = "TB", phase: str | None = None, lr_mult: bo
     return made
 
 
-def _add(made: Diagram, layer: Any, lr_mult: bool) -> None:
+def _add(made: Diagram, layer: schema.LayerParameter, lr_mult: bool) -> None:
     name = f"{layer.name}_{layer.type}"
     while name in made.boxes:
         # the data layers of two phases often have one name
@@ -71,7 +72,7 @@ def _add(made: Diagram, layer: Any, lr_mult: bool) -> None:
     made.arrows += [(name, f"{blob}_blob", edge_label(layer)) for blob in layer.top]
 
 
-def edge_label(layer: Any) -> str:
+def edge_label(layer: schema.LayerParameter) -> str:
     """What stands at the arrows out of a layer: outputs, or the batch."""
     if layer.type == "Data":
         return f"Batch {layer.data_param.batch_size}"
@@ -80,7 +81,7 @@ def edge_label(layer: Any) -> str:
     return str(layer.inner_product_param.num_output) if layer.type == "InnerProduct" else ""
 
 
-def layer_lines(layer: Any, lr_mult: bool = False) -> list[str]:
+def layer_lines(layer: schema.LayerParameter, lr_mult: bool = False) -> list[str]:
     """What stands in the box of a layer: name, type, windows, multipliers."""
     lines = [layer.name]
     if layer.type == "Pooling":
@@ -102,13 +103,13 @@ def layer_lines(layer: Any, lr_mult: bool = False) -> list[str]:
     return lines
 
 
-def lr_mults(layer: Any) -> tuple[float, float]:
+def lr_mults(layer: schema.LayerParameter) -> tuple[float, float]:
     """The learning rate multipliers of weights and biases, 1 where the text gives none."""
     first, second, *_ = [spec.lr_mult for spec in layer.param] + [1.0, 1.0]
     return first, second
 
 
-def _size(param: Any, short: str, long: str, absent: int) -> str:
+def _size(param: Message, short: str, long: str, absent: int) -> str:
     """A window's size: one number, or height x width where they differ."""
     if param.HasField(f"{short}_h") or param.HasField(f"{short}_w"):
         sizes = [getattr(param, f"{short}_h"), getattr(param, f"{short}_w")]

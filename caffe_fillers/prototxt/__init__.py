@@ -10,13 +10,15 @@ and messages of them, `parsing.py` is the door, and `text.py` has what comes of 
 
 from .cursor import BOM
 from .parsing import MAX_BYTES, parse, read, read_bytes, unknown
-from .text import Path, Text, warn_of
+from .text import Extras, Path, Plain, Text, warn_of
 from .writing import format_text
 
 __all__ = [
     "BOM",
     "MAX_BYTES",
+    "Extras",
     "Path",
+    "Plain",
     "Text",
     "format_text",
     "parse",

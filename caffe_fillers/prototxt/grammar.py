@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
 
 from ..carried import carry
 from ..errors import CaffeError
@@ -21,7 +21,7 @@ class Reader(Values):
 
     __slots__ = ()
 
-    def message(self, message: Any, fields: dict[bytes, Field], path: Path, close: bytes) -> None:
+    def message(self, message: Message, fields: dict[bytes, Field], path: Path, close: bytes) -> None:
         seen: set[bytes] = set()
         counts: dict[bytes, int] = {}
         while True:
@@ -84,7 +84,7 @@ class Reader(Values):
         what = f'Non-repeated field "{name}" is specified multiple times.'
         return self.error(what, f"line {first} and line {line} both give it: keep one")
 
-    def listed(self, message: Any, entry: Field, path: Path, index: int, line: int) -> int:
+    def listed(self, message: Message, entry: Field, path: Path, index: int, line: int) -> int:
         """Read the elements between brackets and return how many they gave."""
         self.advance()
         given = 0
@@ -96,7 +96,7 @@ class Reader(Values):
                 self.expect(b",", LIST_MEND)
         return given
 
-    def element(self, message: Any, entry: Field, path: Path, index: int, line: int) -> int:
+    def element(self, message: Message, entry: Field, path: Path, index: int, line: int) -> int:
         """Read one element of a repeated field and return how many it gave: none if its value was skipped."""
         container = getattr(message, entry.name)
         here = (*path, entry.name, index)
@@ -114,13 +114,13 @@ class Reader(Values):
         container.append(value)
         return 1
 
-    def body(self, message: Any, entry: Field, path: Path) -> None:
+    def body(self, message: Message, entry: Field, path: Path) -> None:
         close = self.open()
         if entry.inner is None:
             entry.inner = fields_of(entry.message)
         self.message(message, entry.inner, path, close)
 
-    def extension(self, message: Any, path: Path, line: int) -> None:
+    def extension(self, message: Message, path: Path, line: int) -> None:
         name = self.bracketed()
         full_name = message.DESCRIPTOR.full_name
         if self.strict:
@@ -128,7 +128,7 @@ class Reader(Values):
             raise self.error(what, "BVLC Caffe has no extensions: read with strict=False to skip it")
         self.skip(path, f"[{name}]", self.any_value(0), f"extension [{name}] of {message.DESCRIPTOR.name}", line)
 
-    def unknown_field(self, name: str, message: Any, path: Path, line: int) -> None:
+    def unknown_field(self, name: str, message: Message, path: Path, line: int) -> None:
         descriptor = message.DESCRIPTOR
         hint = _suggestion(name, descriptor)
         if self.strict or self.text not in (b":", b"{", b"<"):

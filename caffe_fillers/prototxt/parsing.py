@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from os import PathLike
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from google.protobuf.message import Message
 
@@ -13,7 +13,7 @@ from ..carried import carried, repeated
 from ..errors import CaffeError
 from .cursor import BOM
 from .grammar import Reader
-from .text import Text, warn_of
+from .text import Extras, Text, warn_of
 from .values import Values, fields_of
 
 __all__ = ["MAX_BYTES", "parse", "read", "read_bytes", "unknown"]
@@ -96,15 +96,15 @@ def parse(
     return result
 
 
-def unknown(message: Message) -> dict[str, list[Any]]:
+def unknown(message: Message) -> Extras:
     """Return the values of the fields that BVLC Caffe does not know and the message carries, as plain Python values.
 
     Those inside its messages stand under the names of these.
     """
-    found: dict[str, list[Any]] = {}
+    found: Extras = {}
     for each, value in message.ListFields():
         if each.message_type is not None and each.message_type.name != "BlobProto":
-            inner: dict[str, list[Any]] = {}
+            inner: Extras = {}
             for inside in value if repeated(each) else [value]:
                 inner |= unknown(inside)
             if inner:
@@ -112,7 +112,9 @@ def unknown(message: Message) -> dict[str, list[Any]]:
     texts = carried(message)
     if texts:
         text = b"{\n" + b"\n".join(texts) + b"\n}"
-        found |= Values(text, Text(message), strict=False).plain_value(0)
+        plain = Values(text, Text(message), strict=False).plain_value(0)
+        assert isinstance(plain, dict)  # what stands in braces
+        found |= plain
     return found
 
 

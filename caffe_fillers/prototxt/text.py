@@ -5,15 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
 from ..errors import CaffeWarning
 
-__all__ = ["M_co", "Path", "Text", "warn_of"]
+__all__ = ["Extras", "M_co", "Path", "Plain", "Text", "warn_of"]
 
 Path = tuple[str | int, ...]
+Plain: TypeAlias = "str | float | list[Plain] | dict[str, list[Plain]]"
+Extras: TypeAlias = dict[str, list[Plain]]
 M_co = TypeVar("M_co", bound=Message, covariant=True)
 
 
@@ -44,7 +46,7 @@ class Text(Generic[M_co]):
     lines: dict[Path, int] = field(default_factory=dict)
     skipped: list[tuple[int, str]] = field(default_factory=list)
     places: list[Path] = field(default_factory=list)
-    extras: dict[Path, dict[str, list[Any]]] = field(default_factory=dict)
+    extras: dict[Path, Extras] = field(default_factory=dict)
     sha256: str = ""
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from ..carried import repeated
 from ..encoding import as_text
 from .cursor import Cursor
-from .text import Path
+from .text import Extras, Path, Plain
 from .tokens import FLOAT, IDENTIFIER, INTEGER, STRING, integer, unquoted
 
 __all__ = ["LIST_MEND", "Field", "Values", "fields_of"]
@@ -173,7 +172,7 @@ class Values(Cursor):
 
     # ---- of what BVLC Caffe does not know
 
-    def skip(self, path: Path, name: str, value: Any, what: str, line: int) -> None:
+    def skip(self, path: Path, name: str, value: Plain, what: str, line: int) -> None:
         values = self.result.extras.setdefault(path, {}).setdefault(name, [])
         values.extend(value if isinstance(value, list) else [value])
         self.result.skipped.append((line, what))
@@ -194,7 +193,7 @@ class Values(Cursor):
         self.expect(b"]", "] ends the name of an extension")
         return parts.decode()
 
-    def any_value(self, depth: int) -> Any:
+    def any_value(self, depth: int) -> Plain:
         """Read and return the value after an unknown name, colon included."""
         if self.text not in (b"{", b"<"):
             self.expect(b":", "a value stands after a colon, a message in braces")
@@ -203,12 +202,12 @@ class Values(Cursor):
             self.advance()
         return value
 
-    def plain_value(self, depth: int) -> Any:
+    def plain_value(self, depth: int) -> Plain:
         if depth > _MAX_DEPTH:
             raise self.error("Message is too deep", f"nothing that Caffe reads nests more than {_MAX_DEPTH} deep")
         if self.text in (b"{", b"<"):
             close = self.open()
-            values: dict[str, list[Any]] = {}
+            values: Extras = {}
             while self.text not in (b"}", b">"):
                 if self.text == b"[":
                     name = f"[{self.bracketed()}]"
@@ -222,7 +221,7 @@ class Values(Cursor):
             self.expect(close, f"the message was opened with {'{' if close == b'}' else '<'}")
             return values
         if self.take(b"["):
-            elements: list[Any] = []
+            elements: list[Plain] = []
             while not self.take(b"]"):
                 if elements:
                     self.expect(b",", LIST_MEND)

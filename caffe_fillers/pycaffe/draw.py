@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import Message
 
 from ..drawing.diagram import COLORS, LAYER, Diagram, diagram, edge_label, layer_lines, lr_mults
 from ..drawing.dot import dot_text
 from ..drawing.rendering import render
 from ..errors import CaffeError
 from ..files import replacing
+
+if TYPE_CHECKING:
+    from .. import schema
 
 __all__ = [
     "Graph",
@@ -46,7 +51,7 @@ class Graph:
 
 
 def get_pydot_graph(
-    caffe_net: Any, rankdir: str, label_edges: bool = True, phase: int | None = None, display_lrm: bool = False
+    caffe_net: Message, rankdir: str, label_edges: bool = True, phase: int | None = None, display_lrm: bool = False
 ) -> Graph:
     """Return the graph of a NetParameter, of all layers or of those of one phase."""
     drawn = diagram(caffe_net, rankdir, None if phase is None else ("TRAIN", "TEST")[phase], display_lrm)
@@ -56,14 +61,14 @@ def get_pydot_graph(
 
 
 def draw_net(
-    caffe_net: Any, rankdir: str, ext: str = "png", phase: int | None = None, display_lrm: bool = False
+    caffe_net: Message, rankdir: str, ext: str = "png", phase: int | None = None, display_lrm: bool = False
 ) -> bytes:
     """Return the bytes of a picture; all formats but "svg" and "dot" need graphviz."""
     return get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).create(ext)
 
 
 def draw_net_to_file(
-    caffe_net: Any,
+    caffe_net: Message,
     filename: str | os.PathLike[str],
     rankdir: str = "LR",
     phase: int | None = None,
@@ -76,19 +81,19 @@ def draw_net_to_file(
     get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).write(filename, ext)
 
 
-def get_edge_label(layer: Any) -> str:
+def get_edge_label(layer: schema.LayerParameter) -> str:
     """Return what stands at the arrows out of a layer: outputs, or the batch."""
     return edge_label(layer) or '""'
 
 
-def get_layer_lr_mult(layer: Any) -> tuple[float, float]:
+def get_layer_lr_mult(layer: schema.LayerParameter) -> tuple[float, float]:
     """Return the learning rate multipliers of the weights and the biases of a layer that has them."""
     if layer.type not in ("Convolution", "Deconvolution", "InnerProduct"):
         raise CaffeError(f"{layer.type} layers do not have a learning rate multiplier")
     return lr_mults(layer)
 
 
-def get_layer_label(layer: Any, rankdir: str, display_lrm: bool = False) -> str:
+def get_layer_label(layer: schema.LayerParameter, rankdir: str, display_lrm: bool = False) -> str:
     """Return what stands in the box of a layer, in quotes."""
     between = " " if rankdir in ("TB", "BT") else r"\n"
     return f'"{between.join(layer_lines(layer, display_lrm))}"'

@@ -6,13 +6,16 @@ import os
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from .. import schema
 from ..checks import need
 from ..errors import CaffeError, CaffeWarning
 
-__all__ = ["TYPES", "check_class", "find", "give_net", "planned_nets"]
+if TYPE_CHECKING:
+    from .. import fillers
+
+__all__ = ["TYPES", "Planned", "check_class", "find", "give_net", "planned_nets"]
 
 TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 
@@ -50,7 +53,10 @@ def find(name: str, solver: str | None) -> str:
     )
 
 
-def give_net(message: schema.SolverParameter, net: Any) -> None:
+Planned: TypeAlias = str | schema.NetParameter
+
+
+def give_net(message: schema.SolverParameter, net: str | os.PathLike[str] | fillers.Message) -> None:
     """Let a solver train and test `net`, in place of all nets that it names."""
     from ..upgrading import upgrade_net
 
@@ -64,7 +70,7 @@ def give_net(message: schema.SolverParameter, net: Any) -> None:
         raise CaffeError(f"net is the path of a prototxt or a NetParameter, got {type(net).__name__}")
 
 
-def planned_nets(message: schema.SolverParameter) -> tuple[list[Any], list[Any]]:
+def planned_nets(message: schema.SolverParameter) -> tuple[list[Planned], list[Planned]]:
     """What the train nets and the test nets are, a path or a message each, in the order in which Caffe builds them."""
     has = message.HasField
     trains = [getattr(message, name) for name in ("train_net_param", "train_net", "net_param", "net") if has(name)]
@@ -78,7 +84,7 @@ def planned_nets(message: schema.SolverParameter) -> tuple[list[Any], list[Any]]
         len(trains) <= 1,
         f"num_train_nets <= 1 ({len(trains)} vs. 1) SolverParameter must not contain more than one of {fields}",
     )
-    tests: list[Any] = [*message.test_net_param, *message.test_net]
+    tests: list[Planned] = [*message.test_net_param, *message.test_net]
     generic = [getattr(message, name) for name in ("net_param", "net") if has(name)]
     iterations = len(message.test_iter)
     compare = ">=" if generic else "=="

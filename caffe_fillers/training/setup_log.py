@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from google.protobuf import text_format
 
@@ -15,6 +15,9 @@ from ..net import Net
 from .log import number
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from ..planning import Step
     from .solver import Solver
 
 __all__ = ["setup_lines"]
@@ -44,7 +47,7 @@ def setup_lines(solver: Solver) -> Iterator[Line]:
     yield "solver.cpp:57", "Solver scaffolding done."
 
 
-def _text(message: Any) -> str:
+def _text(message: Message) -> str:
     text: str = text_format.MessageToString(message)
     # as C++ writes floats
     return re.sub(r"(: -?\d+)\.0$", r"\1", text.rstrip("\n"), flags=re.MULTILINE)
@@ -88,7 +91,7 @@ def _net_lines(net: Net) -> Iterator[Line]:
     yield "net.cpp:257", "Network initialization done."
 
 
-def _layer_lines(step: Any) -> Iterator[Line]:
+def _layer_lines(step: Step) -> Iterator[Line]:
     layer = step.layer
     yield "layer_factory.hpp:77", f"Creating layer {layer.name}"
     if layer.type == "Data":
@@ -126,7 +129,7 @@ def _lines_of(path: str) -> int:
         return 0  # a layer without a source takes what is written to its tops
 
 
-def _rule_lines(layer: Any, state: Any) -> Iterator[Line]:
+def _rule_lines(layer: schema.LayerParameter, state: schema.NetState) -> Iterator[Line]:
     """Why a rule of the layer was not met, for each rule that Caffe looks at."""
     for rule in layer.exclude:
         line = _unmet(layer, rule, state)
@@ -140,7 +143,7 @@ def _rule_lines(layer: Any, state: Any) -> Iterator[Line]:
         yield line
 
 
-def _unmet(layer: Any, rule: Any, state: Any) -> Line | None:
+def _unmet(layer: schema.LayerParameter, rule: schema.NetStateRule, state: schema.NetState) -> Line | None:
     behind = f"specified by a rule in layer {layer.name}"
     if rule.HasField("phase") and rule.phase != state.phase:
         return "net.cpp:296", f"The NetState phase ({state.phase}) differed from the phase ({rule.phase}) {behind}"

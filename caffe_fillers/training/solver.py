@@ -23,7 +23,7 @@ from .average import Average
 from .curves import Curves
 from .log import number
 from .loop import finish, test, train
-from .plan import TYPES, check_class, find, give_net, planned_nets
+from .plan import TYPES, Planned, check_class, find, give_net, planned_nets
 from .rates import Rate
 from .updates import UPDATES, Update
 
@@ -186,7 +186,7 @@ class Solver:
             rng = self.message.random_seed % 2**32
         return fillers.as_rng(rng, boost)
 
-    def _build(self, given: Any, phase: str, own: Any, stream: RNG, options: Options) -> Net:
+    def _build(self, given: Planned, phase: str, own: schema.NetState, stream: RNG, options: Options) -> Net:
         if isinstance(given, str):
             source = net_source(given if self.net_given else find(given, self.path), options.allowed.strict)
         else:
@@ -196,7 +196,7 @@ class Solver:
         state.MergeFrom(own)
         return Net.of_state(source, state, stream, options)
 
-    def _inner(self, net: Any, caffe: str, strict: bool) -> Any:
+    def _inner(self, net: schema.NetParameter, caffe: str, strict: bool) -> schema.NetParameter:
         """A net that is written inside the solver, which BVLC Caffe does not upgrade as it does a net's file.
 
         What it sees of one in the form of 2014 is an empty net; the Caffes of that time saw its layers.

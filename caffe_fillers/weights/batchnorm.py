@@ -6,10 +6,11 @@ factor, then scale and bias.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import Message
 
 from .. import prototxt, schema
 from ..carried import carry
@@ -22,7 +23,11 @@ __all__ = ["convert_batchnorm"]
 _FIVE = 5
 
 
-def convert_batchnorm(weights: Any, how: str, net: Any = None) -> tuple[Weights, Any]:
+def convert_batchnorm(
+    weights: WeightSet | Mapping[str, Sequence[np.ndarray]],
+    how: str,
+    net: Message | prototxt.Text[Message] | None = None,
+) -> tuple[Weights, schema.NetParameter | None]:
     """Take BatchNorm from one form to the other: the forks' five blobs, or three and a Scale layer behind them.
 
     Parameters
@@ -81,7 +86,7 @@ def _entries(source: WeightSet) -> list[Mapping[str, Any]]:
     return list(describe(source)["layers"])
 
 
-def _to_split(source: WeightSet, net: Any) -> dict[str, str]:
+def _to_split(source: WeightSet, net: schema.NetParameter | None) -> dict[str, str]:
     """The BatchNorms of five blobs, each with the name that its Scale gets."""
     types = {} if net is None else {layer.name: layer.type for layer in net.layer}
     taken = {layer.name for layer in source.layers} | types.keys()
@@ -112,13 +117,13 @@ def _split(source: WeightSet, pairs: Mapping[str, str]) -> WeightSet:
             behind = _scale_of(statistics, pairs[layer.name])
         layers.append(LayerBlobs(layer.name, [mean, variance, factor], statistics))
         layers.append(LayerBlobs(pairs[layer.name], [scale.reshape(-1), bias.reshape(-1)], behind))
-    behind = {
+    scales = {
         name: {"name": name, "type": "Scale", "bottom": entry.get("top", []), "top": entry.get("top", [])}
         for entry in _entries(source)
         for name in [pairs.get(entry["name"], "")]
         if name
     }
-    return WeightSet(layers, source.name, {"layers": [*_entries(source), *behind.values()]})
+    return WeightSet(layers, source.name, {"layers": [*_entries(source), *scales.values()]})
 
 
 def _to_merge(source: WeightSet) -> dict[str, str]:
@@ -160,7 +165,7 @@ def _merge(source: WeightSet, pairs: Mapping[str, str]) -> WeightSet:
 # --- nets ------------------------------------------------------------------------------------------------------------
 
 
-def _scale_of(layer: Any, name: str) -> Any:
+def _scale_of(layer: schema.LayerParameter, name: str) -> schema.LayerParameter:
     """The Scale behind a BatchNorm layer, which works in place on its top."""
     scale = schema.LayerParameter(name=name, type="Scale")
     scale.bottom.extend(layer.top[:1])
@@ -173,17 +178,21 @@ def _scale_of(layer: Any, name: str) -> Any:
     return scale
 
 
-def _split_net(net: Any, pairs: Mapping[str, str]) -> None:
-    layers: list[Any] = []
+def _split_net(net: schema.NetParameter, pairs: Mapping[str, str]) -> None:
+    layers: list[schema.LayerParameter] = []
     for layer in net.layer:
         layers.append(layer)
         if layer.type != "BatchNorm" or layer.name not in pairs:
             continue
         scale = _scale_of(layer, pairs[layer.name])
         said = prototxt.unknown(layer).get("batch_norm_param", [{}])[-1]
+        assert isinstance(said, dict)  # a message of the schema
         for name, field in (("scale_filler", "filler"), ("bias_filler", "bias_filler")):
             if name in said:
-                text = " ".join(_written(key, values[-1]) for key, values in said[name][-1].items())
+                filler = said[name][-1]
+                if not isinstance(filler, dict):
+                    raise CaffeError(f"layer '{layer.name}': {name} is a message, {name} {{ ... }}; got {filler!r}")
+                text = " ".join(_written(key, values[-1]) for key, values in filler.items())
                 getattr(scale.scale_param, field).CopyFrom(prototxt.parse(text, schema.FillerParameter).message)
         scale.param.extend(layer.param[3:])
         del layer.param[3:]
@@ -192,17 +201,17 @@ def _split_net(net: Any, pairs: Mapping[str, str]) -> None:
     _replace(net, layers)
 
 
-def _written(name: str, value: Any) -> str:
+def _written(name: str, value: object) -> str:
     return f'{name}: "{value}"' if name == "type" else f"{name}: {value}"
 
 
-def _merge_net(net: Any, pairs: Mapping[str, str]) -> None:
+def _merge_net(net: schema.NetParameter, pairs: Mapping[str, str]) -> None:
     scales = {layer.name: layer for layer in net.layer if layer.type == "Scale"}
     readers: dict[str, int] = {}
     for layer in net.layer:
         for name in layer.bottom:
             readers[name] = readers.get(name, 0) + 1
-    layers: list[Any] = []
+    layers: list[schema.LayerParameter] = []
     for layer in net.layer:
         if layer.type == "Scale" and layer.name in pairs.values():
             continue
@@ -228,7 +237,7 @@ def _merge_net(net: Any, pairs: Mapping[str, str]) -> None:
     _replace(net, layers)
 
 
-def _replace(net: Any, layers: Iterable[Any]) -> None:
+def _replace(net: schema.NetParameter, layers: Iterable[schema.LayerParameter]) -> None:
     kept = list(layers)
     copies = [schema.LayerParameter() for _ in kept]
     for copy, layer in zip(copies, kept, strict=True):
