@@ -75,8 +75,13 @@ class Step:
         return getattr(specs[index], kind) if said else None
 
     def learns(self) -> list[bool]:
-        """Which parameters a solver changes."""
-        return [self.multiplier("lr_mult", i) != 0 for i in range(len(self.layer.blobs))]
+        """Which parameters ask for a gradient.
+
+        The text alone decides, as in Caffe: a BatchNorm whose text is silent asks for one, though its solver leaves
+        its statistics alone. So what lies before the next layer gets a gradient too, and debug_info has its lines.
+        """
+        specs = self.layer.message.param
+        return [i >= len(specs) or specs[i].lr_mult != 0 for i in range(len(self.layer.blobs))]
 
     def work_besides(self, tops: Mapping[str, Blob]) -> int:
         """How many values are filled that are no parameter's: constant tops, and those of further time steps."""

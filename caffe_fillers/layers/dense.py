@@ -80,6 +80,11 @@ def _fit(param: Any, bottom: Shape, shape: Shape, name: str) -> None:
     need(inner > 0 or (name == "scale" and outer > 0), "data_", f"the bottom, {bottom}, is empty")
 
 
+def _first_axis(param: Any, bottoms: list[Shape]) -> int:
+    """Where the axes begin that are covered; a second bottom without axes covers none, whatever `axis` says."""
+    return axis(bottoms[0], param.axis) if bottoms[-1] or len(bottoms) == 1 else 0
+
+
 @layer_type("Scale", bottoms=(1, 2), tops=ONE, since="rc3")
 def scale(layer: Layer, bottoms: list[Shape]) -> Setup:
     param, bottom = layer.message.scale_param, bottoms[0]
@@ -107,7 +112,7 @@ def scale(layer: Layer, bottoms: list[Shape]) -> Setup:
             params.append(Param(shapes["bias"], filler(param, "bias_filler"), "bias"))
         for name in sorted(shapes):
             _fit(param, bottom, shapes[name], name)
-    operation = ops.Scale(axis(bottom, param.axis), param.bias_term)
+    operation = ops.Scale(_first_axis(param, bottoms), param.bias_term)
     return Setup([bottom], params, text_blobs=text_blobs, operation=operation)
 
 
@@ -127,7 +132,7 @@ def bias(layer: Layer, bottoms: list[Shape]) -> Setup:
         shape = _own_shape(param, bottom, param.num_axes, "bias")
         params.append(Param(shape, filler(param, "filler"), "bias"))
         _fit(param, bottom, shape, "bias")
-    return Setup([bottom], params, text_blobs=text_blobs, operation=ops.Bias(axis(bottom, param.axis)))
+    return Setup([bottom], params, text_blobs=text_blobs, operation=ops.Bias(_first_axis(param, bottoms)))
 
 
 @layer_type("PReLU", bottoms=ONE, tops=ONE, since="rc3")

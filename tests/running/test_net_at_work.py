@@ -150,6 +150,26 @@ def test_without_a_loss_nothing_flows_back_and_nothing_before_learned_layers():
     assert not net.blobs["x"].diff.any()
 
 
+@pytest.mark.parametrize("said", ["", "param { lr_mult: 0 } " * 3])
+def test_statistics_ask_for_a_gradient_unless_the_text_says_no(said):
+    net = net_of(f"""layer {{ name: "in" type: "Input" top: "x" input_param {{ shape {{ dim: 4 dim: 3 }} }} }}
+    layer {{ name: "bn" type: "BatchNorm" bottom: "x" top: "n" {said} }}
+    layer {{ name: "ip" type: "InnerProduct" bottom: "n" top: "y" loss_weight: 1 inner_product_param {{
+        num_output: 2 weight_filler {{ type: "xavier" }} }} }}""")
+    net.forward(x=noise(4, 3))
+    net.backward()
+    assert [entry.needs_backward for entry in net.tape.entries] == [False, not said, True]
+    assert net.blobs["n"].diff.any() == (not said)
+    assert [rate for rate, _ in net.multipliers] == [0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("kind", ["Scale", "Bias"])
+def test_a_second_bottom_without_axes_covers_none_wherever_axis_points(kind):
+    net = net_of(f"""input: "x" input_shape {{ dim: 3 }} input: "s" input_shape {{ }}
+    layer {{ name: "by" type: "{kind}" bottom: "x" bottom: "s" top: "y" }}""")
+    assert net.forward(x=[1, 2, 4], s=3)["y"].tolist() == ([3, 6, 12] if kind == "Scale" else [4, 5, 7])
+
+
 def test_propagate_down_makes_no_layer_run_backward():
     text = """
 layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
