@@ -13,6 +13,7 @@ import numpy as np
 
 from ..arrays import Array
 from .recurrent import add_product, recurrent_inputs
+from .scaling import scale
 
 __all__ = ["lstm", "lstm_backward", "lstm_unit", "lstm_unit_backward"]
 
@@ -136,7 +137,7 @@ def lstm(
     hidden[:1], cells[:1] = (0, 0) if start is None else start
     gates, static_sums = recurrent_inputs(x, weights, static, out=gates)
     for t, going_on in enumerate(cont):
-        gates[t] += (hidden[t] * going_on[:, None]) @ hidden_weight.T
+        gates[t] += scale(hidden[t], going_on, axis=0) @ hidden_weight.T
         if static_sums is not None:
             gates[t] += static_sums
         lstm_unit(cells[t], gates[t], going_on, out=(cells[t + 1], hidden[t + 1]))
@@ -171,8 +172,7 @@ def lstm_backward(
     dgates = np.empty_like(gates) if out is None else out
     dhidden, dcell = np.zeros_like(dy[0]), np.zeros_like(dy[0])
     for t in range(len(dy) - 1, -1, -1):
-        going_on = cont[t][:, None]
         dcell, dgates[t] = lstm_unit_backward(dcell, dhidden + dy[t], cells[t], gates[t], cont[t], cells[t + 1])
-        add_product(dhidden_weight, dgates[t].T, hidden[t] * going_on, empty)
-        dhidden = (dgates[t] @ hidden_weight) * going_on
+        add_product(dhidden_weight, dgates[t].T, scale(hidden[t], cont[t], axis=0), empty)
+        dhidden = scale(dgates[t] @ hidden_weight, cont[t], axis=0)
     return dgates

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..arrays import Array
 from .elementwise import tanh
+from .scaling import scale
 
 __all__ = ["add_product", "recurrent_inputs", "recurrent_inputs_backward", "rnn", "rnn_backward"]
 
@@ -129,7 +130,7 @@ def rnn(
     hidden[:1] = 0 if start is None else start
     _, static_sums = recurrent_inputs(x, weights, static, out=sums)
     for t, going_on in enumerate(cont):
-        sums[t] += (hidden[t] * going_on[:, None]) @ hidden_weight.T
+        sums[t] += scale(hidden[t], going_on, axis=0) @ hidden_weight.T
         if static_sums is not None:
             sums[t] += static_sums
         hidden[t + 1] = tanh(sums[t])
@@ -163,12 +164,11 @@ def rnn_backward(
     dsums = np.empty_like(dy) if out is None else out
     dhidden, ones = np.zeros_like(dy[0]), np.ones(dy.shape[1], dy.dtype)
     for t in range(len(dy) - 1, -1, -1):
-        going_on = cont[t][:, None]
         dresult = dy[t] * (1 - y[t] * y[t])
         dhidden = dresult @ result_weight + dhidden
         np.multiply(dhidden, 1 - hidden[t + 1] * hidden[t + 1], out=dsums[t])
-        lefts, rights = (dsums[t].T, dresult.T, ones), (hidden[t] * going_on, hidden[t + 1], dresult)
+        lefts, rights = (dsums[t].T, dresult.T, ones), (scale(hidden[t], cont[t], axis=0), hidden[t + 1], dresult)
         for dweight, left, right in zip(dweights, lefts, rights, strict=True):
             add_product(dweight, left, right, empty)
-        dhidden = (dsums[t] @ hidden_weight) * going_on
+        dhidden = scale(dsums[t] @ hidden_weight, cont[t], axis=0)
     return dsums

@@ -32,6 +32,8 @@ def _covered(x: Array, factor: Array, axis: int) -> tuple[int, int, int]:
 def scale(x: Array, factor: Array, term: Array | None = None, axis: int = 1, out: Array | None = None) -> Array:
     """``x * factor + term``, both spread over the axes of `x`. Source: scale_layer.cpp.
 
+    A factor of 0 makes 0 even of what is no number, as the BLAS has it that Caffe calls.
+
     Parameters
     ----------
     x : any shape
@@ -44,7 +46,12 @@ def scale(x: Array, factor: Array, term: Array | None = None, axis: int = 1, out
     array([[ 10.5, 200. ],
            [ 30.5, 400. ]], dtype=float32)
     """
-    y = np.multiply(x, _spread(factor, x.ndim, axis), out=blank(x, out))
+    by = _spread(factor, x.ndim, axis)
+    nothing = by == 0
+    with np.errstate(invalid="ignore"):
+        y = np.multiply(x, by, out=blank(x, out))
+    if nothing.any():
+        np.copyto(y, 0, where=nothing)
     return y if term is None else bias(y, term, axis, y)
 
 

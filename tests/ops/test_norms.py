@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 from derivative import check_gradient
@@ -220,6 +222,18 @@ def test_a_scales_gradient_is_added_image_after_image():
     operation.forward([x], [np.empty_like(x)], [scale], work)
     operation.backward([dy], [x], [np.ones_like(x)], [scale], [None], [dscale], work)
     assert dscale.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("pixels", [1, 16])
+def test_a_factor_of_0_makes_0_of_what_is_no_number(pixels):
+    # as the BLAS has it that Caffe calls; with many pixels this is the loop in C
+    x = np.resize(np.float32([np.nan, np.inf, -1, 2]), (2, 2, pixels))
+    factor, term = np.float32([0, 2]), np.float32([0.5, 1])
+    for scale in (ops.scale, inspect.unwrap(ops.scale)):
+        y = scale(x, factor)
+        assert y[:, 0].view(np.uint32).sum() == 0
+        np.testing.assert_array_equal(y[:, 1], x[:, 1] * 2)
+        assert (scale(x, factor, term)[:, 0] == 0.5).all()
 
 
 def test_no_images():

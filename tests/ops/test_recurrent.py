@@ -176,3 +176,18 @@ def test_a_cell_that_is_no_number_is_not_forgotten_as_in_caffe():
 def test_where_a_sequence_begins_the_forget_gate_does_not_count_even_if_it_is_no_number():
     cell, _ = ops.lstm_unit(np.float32([[1]]), np.float32([[0, np.nan, 0, 0]]), np.float32([0]))
     assert cell == 0
+
+
+def test_a_hidden_state_that_is_no_number_is_forgotten_where_a_sequence_begins():
+    # Caffe's Scale multiplies by the indicator through the BLAS, where 0 times NaN is 0
+    x, cont = np.zeros((2, 1, 1), np.float32), np.float32([[1], [0]])
+    start = np.full((1, 1), np.nan, np.float32)
+    weights = [np.ones(shape, np.float32) for shape in ((1, 1), 1, (1, 1), (1, 1), 1)]
+    y, hidden = ops.rnn(x, cont, weights, start=start)
+    assert np.isnan(y[0]).all()
+    np.testing.assert_allclose(hidden[1], np.tanh(1), rtol=1e-6)
+    kept = [np.zeros((2, 1, 4), np.float32), np.zeros((3, 1, 1), np.float32), np.zeros((3, 1, 1), np.float32)]
+    lstm_weights = [np.ones(shape, np.float32) for shape in ((4, 1), 4, (4, 1))]
+    ops.lstm(x, cont, lstm_weights, start=(start, np.zeros_like(start)), out=tuple(kept))
+    assert np.isnan(kept[0][0]).all()
+    assert (kept[0][1] == 1).all()
