@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..arrays import Array
 from .operation import Operation, Work
-from .targets import Labels, in_order, whole
+from .targets import Labels, in_order, refuse_many_axes, whole
 
 __all__ = [
     "ContrastiveLoss",
@@ -163,6 +163,7 @@ class EuclideanLoss(Operation):
 
     def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
         x, target = bottoms
+        refuse_many_axes(x)
         tops[0][...], _ = euclidean_loss(x, target, out=work.buffer("difference", x.shape, x.dtype))
 
     def backward(
@@ -178,6 +179,7 @@ class EuclideanLoss(Operation):
         difference = work.buffer("difference", bottoms[0].shape, bottoms[0].dtype)
         for sign, dbottom in zip((1, -1), dbottoms, strict=True):
             if dbottom is not None:
+                refuse_many_axes(dbottom)
                 euclidean_loss_backward(difference, loss_weight=sign * dtops[0].item(), out=dbottom)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Array, Integers
 from ..checks import need
 from .operation import Work
-from .targets import LEAST, Labels, Loss, in_order, picked
+from .targets import LEAST, Labels, Loss, in_order, picked, refuse_many_axes
 
 __all__ = [
     "HingeLoss",
@@ -148,6 +148,7 @@ class HingeLoss(Loss):
 
     def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
         x, labels = bottoms
+        refuse_many_axes(x)
         margins = work.buffer("margins", x.shape, x.dtype)
         tops[0][...], _ = hinge_loss(x, labels, norm=self.norm, out=margins)
 
@@ -173,6 +174,7 @@ class MultinomialLogisticLoss(Loss):
     """`multinomial_logistic_loss` of probabilities and labels."""
 
     def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
+        refuse_many_axes(bottoms[0])
         tops[0][...] = multinomial_logistic_loss(*bottoms)
 
     def backward(

@@ -84,6 +84,15 @@ def normalizer(normalization: Normalization, counted: int, shape: Sequence[int],
     raise CaffeError(f"unknown normalization {normalization!r}; one of VALID, FULL, BATCH_SIZE, NONE")
 
 
+def refuse_many_axes(x: Array) -> None:
+    """Raise Caffe's error of layers that ask an array for its `num` only when they run."""
+    need(
+        x.ndim <= 4,
+        f"num_axes() <= 4 ({x.ndim} vs. 4) Cannot use legacy accessors on Blobs with > 4 axes.",
+        f"this loss takes at most four axes, not {x.shape}: put a Flatten before it",
+    )
+
+
 class Loss(Operation):
     """A loss, which compares bottom 0 with labels: those get no gradient."""
 

@@ -130,6 +130,29 @@ def test_a_batch_of_0_is_refused_where_caffe_refuses_it_and_runs_elsewhere():
     net.backward(p=np.zeros((0, 3, 1, 1)))
 
 
+@pytest.mark.parametrize("kind", ["EuclideanLoss", "HingeLoss", "MultinomialLogisticLoss"])
+def test_losses_that_ask_for_num_take_four_axes(kind):
+    # set up in Caffe too, which stops in the first pass
+    target = "" if kind == "EuclideanLoss" else 'top: "t" '
+    text = f"""layer {{ name: "in" type: "Input" top: "x" {target}
+      input_param {{ shape {{ dim: 2 dim: 1 dim: 1 dim: 1 dim: 3 }} {"shape { dim: 2 }" if target else ""} }} }}
+    layer {{ name: "loss" type: "{kind}" bottom: "x" bottom: "{"t" if target else "x"}" top: "loss" }}"""
+    net = cf.Net(text_format.Parse(text, schema.NetParameter()), rng=1)
+    given = {"x": np.ones((2, 1, 1, 1, 3)), **({"t": [0, 2]} if target else {})}
+    with pytest.raises(CaffeError, match=r"layer 'loss': Check failed: num_axes\(\) <= 4 \(5 vs. 4\)"):
+        net.forward(**given)
+
+
+def test_the_second_bottom_of_a_euclidean_loss_needs_four_axes_for_its_gradient_only():
+    text = """force_backward: true input: "x" input_shape { dim: 2 dim: 3 } input: "t" input_shape {
+      dim: 2 dim: 3 dim: 1 dim: 1 dim: 1 }
+    layer { name: "loss" type: "EuclideanLoss" bottom: "x" bottom: "t" top: "loss" }"""
+    net = cf.Net(text_format.Parse(text, schema.NetParameter()), rng=1)
+    assert net.forward(x=np.ones((2, 3)), t=np.zeros((2, 3, 1, 1, 1)))["loss"] == 1.5
+    with pytest.raises(CaffeError, match="legacy accessors"):
+        net.backward()
+
+
 def test_a_shape_that_does_not_fit_the_parameters_can_be_taken_back():
     net, reference = net_of(), net_of()
     net.blobs["data"].reshape(2, 5)
