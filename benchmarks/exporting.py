@@ -91,9 +91,9 @@ def main() -> None:
             for suffix, counts in found.items():
                 start = time.perf_counter()
                 try:
-                    made = cf.export(net, Path(folder) / f"net.{suffix}", check=not chosen.no_run)
+                    result = cf.export(net, Path(folder) / f"net.{suffix}", check=not chosen.no_run)
                     same = "exported" if chosen.no_run else "exported, the same"
-                    said = f"differs: {made.check}" if made.check is not None and not made.check else same
+                    said = f"differs: {result.check}" if result.check is not None and not result.check else same
                 except Exception as error:
                     said = reason(error)
                 counts[said] += 1

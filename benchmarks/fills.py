@@ -72,32 +72,32 @@ def own_fill(kind, out):
     return partial(rng.fill_uniform, out, -1, 1, 1) if kind == "uniform" else partial(rng.fill_gaussian, out, 0, 1, 1)
 
 
-def row(who, kind, dtype, label, threads, measured):
+def row(library, kind, dtype, label, threads, measured):
     names = ("who", "kind", "dtype", "size", "threads", "seconds", "ratio", "ours")
-    return dict(zip(names, (who, kind, dtype, label, threads, *measured), strict=True))
+    return dict(zip(names, (library, kind, dtype, label, threads, *measured), strict=True))
 
 
 def ours(args):
     import caffe_fillers as cf
 
-    who = f"caffe_fillers {cf.simd}"
+    library = f"caffe_fillers {cf.simd}"
     for label, n in sizes(args):
         for dtype in DTYPES:
             rows = max(1, round(n**0.5) // 8)
-            room = np.ones(n, dtype)
+            memory = np.ones(n, dtype)
             for kind, text in FILLERS.items():
                 if kind == "sparse gaussian" and rows < 16:
                     continue
                 shape = (n // 16, 1, 4, 4) if kind == "bilinear" else (rows, n // rows)
-                out = room[: prod(shape)].reshape(shape)
+                out = memory[: prod(shape)].reshape(shape)
                 rng = cf.RNG(1701)
                 for threads in (1, os.cpu_count()) if kind in SHARED else (1,):
                     fill = partial(cf.fill, out, text, rng=rng, threads=threads)
                     alone = partial(cf.fill, out, text, rng=rng, threads=1) if threads > 1 else None
-                    yield row(who, kind, dtype, label, threads, ratio(fill, out, args.quick, alone))
+                    yield row(library, kind, dtype, label, threads, ratio(fill, out, args.quick, alone))
             for boost, era in (("1.54", "Box-Muller"), ("1.58", "ziggurat of 1.56")):
-                fill = partial(cf.RNG(1701, boost=boost).fill_gaussian, room, 0, 1, 1)
-                yield row(who, era, dtype, label, 1, ratio(fill, room, args.quick))
+                fill = partial(cf.RNG(1701, boost=boost).fill_gaussian, memory, 0, 1, 1)
+                yield row(library, era, dtype, label, 1, ratio(fill, memory, args.quick))
 
 
 def sizes(args):
@@ -180,17 +180,17 @@ def boosts(args):
             command = [program, kind, dtype, str(n), str(runs)]
             return subprocess.run(command, capture_output=True, check=True).stdout
 
-        for kind, who in (("uniform", BOOST), ("gaussian", BOOST), ("Box-Muller", STAND_IN)):
+        for kind, library in (("uniform", BOOST), ("gaussian", BOOST), ("Box-Muller", STAND_IN)):
             for dtype in DTYPES:
-                rng = cf.RNG(1701, boost="1.54" if who == STAND_IN else "1.74")
+                rng = cf.RNG(1701, boost="1.54" if library == STAND_IN else "1.74")
                 draw = partial(rng.uniform, -1, 1) if kind == "uniform" else partial(rng.gaussian, 0, 1)
                 # what is compared has to do the same work: the same bits
-                assert draw(10000, dtype).tobytes() == boost(kind, dtype, 10000, 0), (who, kind, dtype)
+                assert draw(10000, dtype).tobytes() == boost(kind, dtype, 10000, 0), (library, kind, dtype)
                 for label, n in sizes(args):
                     best = int(boost(kind, dtype, n, max(2, min(20, 10**7 // n)))) * 1e-9
                     out = np.ones(n, dtype)
                     limit, _, own = ratio(partial(out.fill, 1), out, True, own_fill(kind, out))
-                    yield row(who, kind, dtype, label, 1, (best, limit / best, own))
+                    yield row(library, kind, dtype, label, 1, (best, limit / best, own))
 
 
 def instruction_sets():
@@ -214,10 +214,10 @@ def table(rows):
     for r in rows:
         seen.setdefault((r["kind"], r["dtype"], r["who"], r["threads"]), {})[r["size"]] = r["ratio"]
     order = sorted(seen, key=lambda key: (key[1], list(dict.fromkeys(r["kind"] for r in rows)).index(key[0])))
-    for kind, dtype, who, threads in order:
-        cells = seen[kind, dtype, who, threads]
+    for kind, dtype, library, threads in order:
+        cells = seen[kind, dtype, library, threads]
         print(
-            f"{who:28}{kind:20}{dtype:9}{threads:8}",
+            f"{library:28}{kind:20}{dtype:9}{threads:8}",
             *(f"{cells[label]:9.3f}" if label in cells else f"{'':9}" for label in SIZES),
         )
 
@@ -228,27 +228,27 @@ def goals(rows):
     found = {}
     for r in rows:
         if r["threads"] == 1:
-            who, times = r["who"], r["seconds"] / r["ours"] if r["ours"] else None
-            if who.startswith("MKL"):
-                who = "MKL's best"
-            elif who == live:
-                who, times = "ndarray.fill", r["ratio"]
+            library, times = r["who"], r["seconds"] / r["ours"] if r["ours"] else None
+            if library.startswith("MKL"):
+                library = "MKL's best"
+            elif library == live:
+                library, times = "ndarray.fill", r["ratio"]
         else:
-            who, times = "itself, all cores to one", r["ours"] / r["seconds"] if r["who"] == live else None
+            library, times = "itself, all cores to one", r["ours"] / r["seconds"] if r["who"] == live else None
         if times and r["kind"] in ("uniform", "gaussian", "Box-Muller"):
-            cells = found.setdefault((r["dtype"], r["kind"], who), {})
+            cells = found.setdefault((r["dtype"], r["kind"], library), {})
             cells[r["size"]] = min(times, cells.get(r["size"], times))
     kinds = ("uniform", "gaussian", "Box-Muller")
-    for dtype, kind, who in sorted(found, key=lambda key: (key[0], kinds.index(key[1]))):
-        if who not in ("NumPy SFC64", "NumPy MT19937"):
-            yield kind, dtype, who, found[dtype, kind, who]
+    for dtype, kind, library in sorted(found, key=lambda key: (key[0], kinds.index(key[1]))):
+        if library not in ("NumPy SFC64", "NumPy MT19937"):
+            yield kind, dtype, library, found[dtype, kind, library]
 
 
 def goal_table(found):
     print(f"\n{'caffe_fillers as a multiple of':36}{'':12}{'':9}", *(f"{label:>9}" for label in SIZES))
-    for kind, dtype, who, cells in found:
+    for kind, dtype, library, cells in found:
         if cells:
-            print(f"{who:36}{kind:12}{dtype:9}", *(f"{cells[s]:9.2f}" if s in cells else f"{'':9}" for s in SIZES))
+            print(f"{library:36}{kind:12}{dtype:9}", *(f"{cells[s]:9.2f}" if s in cells else f"{'':9}" for s in SIZES))
 
 
 def picture(rows, path):

@@ -152,10 +152,10 @@ def deploy_of(path, folder):
     message.layer.extend(kept)
     head = 'input: "data" input_shape { dim: 1 dim: 3 dim: 224 dim: 224 }\n'
     tail = f'layer {{ name: "prob" type: "Softmax" bottom: "{kept[-1].top[0]}" top: "prob" }}\n'
-    made = Path(folder) / "deploy.prototxt"
-    cf.write_prototxt(made, message)
-    made.write_text(head + made.read_text() + tail)
-    return made
+    result = Path(folder) / "deploy.prototxt"
+    cf.write_prototxt(result, message)
+    result.write_text(head + result.read_text() + tail)
+    return result
 
 
 def forward(options):
@@ -243,11 +243,11 @@ def torch_of(net):
             if not step.bottoms:
                 continue
             xs = [values[id(blob)] for blob in step.bottoms]
-            made = layer(step, xs)
+            result = layer(step, xs)
             for top in step.tops:
-                values[id(top)] = made
+                values[id(top)] = result
             for weight in step.losses().values():
-                total = total + weight * made
+                total = total + weight * result
         return total
 
     return loss, [each for some in parameters.values() for each in some]

@@ -226,16 +226,17 @@ def images(
         raise CaffeError(f"{listed}: the list names no image: lines of 'path label' are needed")
     if shuffle:
         records.shuffle(lines, as_rng(rng))
-    lost: list[str] = []
-    datums = _images(listed, lines, root_folder, resize or (0, 0), not gray, encode, lost)
-    made = _write({target: _serialized(datums, check_size)})
-    if lost:
+    unreadable: list[str] = []
+    datums = _images(listed, lines, root_folder, resize or (0, 0), not gray, encode, unreadable)
+    written = _write({target: _serialized(datums, check_size)})
+    if unreadable:
         warnings.warn(
-            f"{len(lost)} of {len(lines)} images of {listed} can't be read and are left out, first {lost[0]}",
+            f"{len(unreadable)} of {len(lines)} images of {listed} can't be read and are left out, "
+            f"first {unreadable[0]}",
             CaffeWarning,
             stacklevel=2,
         )
-    return made
+    return written
 
 
 def _read(images: Any, labels: Any) -> tuple[Bytes, Bytes]:
@@ -300,7 +301,7 @@ def _images(
     size: tuple[int, int],
     color: bool,
     encode: str | None,
-    lost: list[str],
+    unreadable: list[str],
 ) -> Iterator[tuple[bytes, Any]]:
     from . import records
 
@@ -310,7 +311,7 @@ def _images(
         try:
             image = records.read_image(file, *size, color=color)
         except CaffeError as error:
-            lost.append(str(error))
+            unreadable.append(str(error))
             continue
         suffix = name.rpartition(".")[2].lower()
         kind = suffix if encode == "" else (encode or "").lower()
@@ -324,8 +325,8 @@ def _images(
         else:
             datum.data = records.encode(image, kind)
         yield b"%08d_" % index + os.fsencode(name), datum
-    if len(lost) == len(lines):
-        raise CaffeError(f"{listed}: none of its {len(lines)} images can be read, first {lost[0]}")
+    if len(unreadable) == len(lines):
+        raise CaffeError(f"{listed}: none of its {len(lines)} images can be read, first {unreadable[0]}")
 
 
 def _serialized(datums: Iterator[tuple[bytes, Any]], check_size: bool) -> Iterator[tuple[bytes, bytes]]:

@@ -72,15 +72,15 @@ def deploy(
     for layer in kept:
         if layer.type == "Input":
             _reshape_input(layer, dict(inputs or {}))
-    made = schema.NetParameter()
-    made.CopyFrom(message)
-    made.ClearField("layer")
-    made.ClearField("state")
-    made.layer.extend([*heads, *kept])
-    if not any(layer.bottom for layer in made.layer):
+    result = schema.NetParameter()
+    result.CopyFrom(message)
+    result.ClearField("layer")
+    result.ClearField("state")
+    result.layer.extend([*heads, *kept])
+    if not any(layer.bottom for layer in result.layer):
         raise CaffeError(f"{source.name or 'the net'}: nothing is left of it for deploying: no layer predicts anything")
-    Net(made, "TEST", fill=False)  # so that what does not fit is said here
-    return made
+    Net(result, "TEST", fill=False)  # so that what does not fit is said here
+    return result
 
 
 def train_val(net: NetLike, classes: int | None = None) -> schema.NetParameter:
@@ -135,11 +135,11 @@ def train_val(net: NetLike, classes: int | None = None) -> schema.NetParameter:
         copy.exclude.extend(rules)
         layers.append(copy)
     _count(layers, classes)
-    made = schema.NetParameter()
-    made.CopyFrom(message)
-    made.ClearField("layer")
-    made.layer.extend(layers)
-    return made
+    result = schema.NetParameter()
+    result.CopyFrom(message)
+    result.ClearField("layer")
+    result.layer.extend(layers)
+    return result
 
 
 def _copied(layer: schema.LayerParameter) -> schema.LayerParameter:
@@ -221,9 +221,9 @@ def _input(
     elif len(shape) == 3 and layer.type != "HDF5Data":
         crop = c_int(layer.transform_param.crop_size)
         shape = (1, shape[0], crop or shape[1], crop or shape[2])
-    made = schema.LayerParameter(name=top, type="Input", top=[top])
-    made.input_param.shape.add().dim.extend(int(dim) for dim in shape)
-    return made
+    result = schema.LayerParameter(name=top, type="Input", top=[top])
+    result.input_param.shape.add().dim.extend(int(dim) for dim in shape)
+    return result
 
 
 def _known(layer: schema.LayerParameter, top: str, source: Source) -> tuple[int, ...]:

@@ -78,28 +78,28 @@ def replacing(path: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
         If the folder or the file cannot be written, the disk is full, or `path` is no regular file.
     """
     target = as_path(path)
-    made = None
+    temporary = None
     try:
         real = Path(os.path.realpath(target))
         mode = _mode(target, real)
         _sweep(real.parent)
         # a short name of its own: the target's may already be as long as the file system allows
-        made = real.parent / f"{_prefix()}{os.getpid()}-{os.urandom(6).hex()}.tmp"
+        temporary = real.parent / f"{_prefix()}{os.getpid()}-{os.urandom(6).hex()}.tmp"
         # tried, but not kept: ext4 holds up the closing of a file that was there and was cut to nothing
-        os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        os.unlink(made)
-        with _written_back(made, size if mode is not None else 0):
-            yield made
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        os.unlink(temporary)
+        with _written_back(temporary, size if mode is not None else 0):
+            yield temporary
         if mode is not None:
-            _settle(made, mode)
-        os.replace(made, real)
-        made = None
+            _settle(temporary, mode)
+        os.replace(temporary, real)
+        temporary = None
     except OSError as error:
         raise CaffeError(f"{target}: cannot be written: {error.strerror or error}") from error
     finally:
-        if made is not None:
+        if temporary is not None:
             with suppress(OSError):
-                os.unlink(made)
+                os.unlink(temporary)
 
 
 def _prefix() -> str:
@@ -147,7 +147,7 @@ def _mode(target: Path, real: Path) -> int | None:
 
 
 @contextmanager
-def _written_back(made: Path, size: int) -> Iterator[None]:
+def _written_back(temporary: Path, size: int) -> Iterator[None]:
     """Write a large file to the disk while it grows, so that the final wait for the disk is short."""
     if size < 2 * _PORTION or not hasattr(os, "fdatasync"):
         yield
@@ -156,10 +156,10 @@ def _written_back(made: Path, size: int) -> Iterator[None]:
 
     def sync() -> None:
         synced = 0
-        while not made.exists():
+        while not temporary.exists():
             if stop.wait(0.003):
                 return
-        handle = os.open(made, os.O_RDONLY)
+        handle = os.open(temporary, os.O_RDONLY)
         try:
             while not stop.wait(0.003):
                 grown = os.fstat(handle).st_size
@@ -182,11 +182,11 @@ def _written_back(made: Path, size: int) -> Iterator[None]:
         thread.join()
 
 
-def _settle(made: Path, mode: int) -> None:
+def _settle(temporary: Path, mode: int) -> None:
     """Have the bytes on the disk before the name points to them."""
-    handle = os.open(made, os.O_RDWR)
+    handle = os.open(temporary, os.O_RDWR)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-    os.chmod(made, mode)
+    os.chmod(temporary, mode)

@@ -20,13 +20,13 @@ def fills(steps: Sequence[Step], caffe: str) -> list[dict[str, Any]]:
     places: dict[int, str] = {}
     for step in steps:
         layer = step.layer
-        spent = {draw.what: draw for draw in layer.draws}
+        draws_by_purpose = {draw.what: draw for draw in layer.draws}
         for i, (blob, owner) in enumerate(zip(layer.blobs, step.owners, strict=True)):
             place = places.setdefault(id(blob if owner is None else owner), f"{layer.name}/{i}")
             filled = i < len(step.plans)
             param = step.setup.params[i] if filled else None
             plan = step.plans[i] if filled else None
-            draw = spent.get(purpose(param)) if param else None
+            draw = draws_by_purpose.get(purpose(param)) if param else None
             fan_in: int | None
             fan_out: int | None
             try:

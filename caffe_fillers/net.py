@@ -199,7 +199,7 @@ class Net:
         source.warn(unfollowed(source, self.steps))
         self._check_size(options.max_bytes)
         self.rng, self._max_bytes, self._threads = stream, options.max_bytes, options.threads
-        self._tape_made: Tape | None = None
+        self._built_tape: Tape | None = None
         before = stream.copy()
         try:
             for step in self.steps:
@@ -301,12 +301,12 @@ class Net:
     @property
     def tape(self) -> Tape:
         """The net's operations in order, made when first asked for."""
-        if self._tape_made is None:
+        if self._built_tape is None:
             from .running import Tape
 
             force = self.source.message.force_backward
-            self._tape_made = Tape(self.steps, self.rng, force, self._max_bytes, self._threads)
-        return self._tape_made
+            self._built_tape = Tape(self.steps, self.rng, force, self._max_bytes, self._threads)
+        return self._built_tape
 
     def forward(
         self,
@@ -440,7 +440,7 @@ class Net:
             for name, values in self.forward(blobs, None, None, **piece).items():
                 parts.setdefault(name, []).append(np.atleast_1d(values).copy())
         return OrderedDict(
-            (name, np.concatenate([np.atleast_1d(v) for v in made])[:items]) for name, made in parts.items()
+            (name, np.concatenate([np.atleast_1d(v) for v in result])[:items]) for name, result in parts.items()
         )
 
     def time(self, iterations: int = 50) -> list[dict[str, Any]]:

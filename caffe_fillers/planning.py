@@ -250,11 +250,11 @@ def _lacking(layer: Layer, shape: Shape) -> str:
 
 def _share(step: Step, owners: Owners) -> None:
     layer = step.layer
-    given, made = len(layer.message.param), len(layer.blobs)
+    given, produced = len(layer.message.param), len(layer.blobs)
     need(
-        given <= made or step.rule is None,
-        f"param_size <= num_param_blobs ({given} vs. {made}) Too many params specified for layer {layer.name}",
-        f"the layer has {made} parameter blobs; remove the `param` entries beyond that",
+        given <= produced or step.rule is None,
+        f"param_size <= num_param_blobs ({given} vs. {produced}) Too many params specified for layer {layer.name}",
+        f"the layer has {produced} parameter blobs; remove the `param` entries beyond that",
     )
     step.owners = [owners.of(layer, i, blob) for i, blob in enumerate(layer.blobs)]
 
@@ -354,7 +354,7 @@ def plan_net(
 def with_inputs(source: Source, state: schema.NetState, inputs: Inputs) -> Source:
     """The source with an Input layer before the others for bottoms that no layer makes, and whose shapes are given."""
     phase = "TRAIN" if state.phase == schema.enum("Phase")["TRAIN"] else "TEST"
-    made: set[str] = set()
+    produced: set[str] = set()
     missing: dict[str, Any] = {}
     try:
         kept = graph.kept(source.message.layer, state)
@@ -363,9 +363,9 @@ def with_inputs(source: Source, state: schema.NetState, inputs: Inputs) -> Sourc
     for _, layer in kept:
         for name in layer.bottom:
             key = next((key for key in (f"{name}@{phase}", name) if key in inputs), None)
-            if name not in made and key is not None:
+            if name not in produced and key is not None:
                 missing.setdefault(name, inputs[key])
-        made.update(layer.top)
+        produced.update(layer.top)
     if not missing:
         return source
     message = schema.NetParameter()

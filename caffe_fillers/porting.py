@@ -197,7 +197,7 @@ def save_blobs(net: Net, path: str | os.PathLike[str], names: Iterable[str] | No
     unknown = [name for name in chosen if name not in net.blobs]
     if unknown:
         raise CaffeError(f"no blob is named {', '.join(map(repr, unknown))}; there are {', '.join(net.blobs)}")
-    with replacing(target) as made, zipfile.ZipFile(made, "w") as archive:
+    with replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in chosen:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, net.blobs[name].data, allow_pickle=False)

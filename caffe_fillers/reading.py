@@ -141,5 +141,5 @@ def write_prototxt(path: str | os.PathLike[str] | BinaryIO, message: Message) ->
     if not isinstance(path, (str, os.PathLike)):
         path.write(data)
         return
-    with replacing(path) as made:
-        made.write_bytes(data)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)

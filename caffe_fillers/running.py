@@ -244,17 +244,17 @@ class Tape:
         """The mean seconds that each entry takes forward and backward, after one pass to warm up."""
         self.forward(0, len(self.entries))
         self.backward(len(self.entries) - 1, -1)
-        spent = np.zeros((len(self.entries), 2))
+        seconds = np.zeros((len(self.entries), 2))
         for _ in range(iterations):
             for i in range(len(self.entries)):
                 before = perf_counter()
                 self._run(i, i + 1)
-                spent[i, 0] += perf_counter() - before
+                seconds[i, 0] += perf_counter() - before
             for i in reversed(range(len(self.entries))):
                 before = perf_counter()
                 self.backward(i, i - 1)
-                spent[i, 1] += perf_counter() - before
-        return [(float(forward), float(backward)) for forward, backward in spent / iterations]
+                seconds[i, 1] += perf_counter() - before
+        return [(float(forward), float(backward)) for forward, backward in seconds / iterations]
 
     def loss(self) -> float:
         """The sum of all tops that have a loss_weight, each times its weight, added up as Caffe adds it."""

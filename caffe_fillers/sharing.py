@@ -28,9 +28,9 @@ class Owners:
                 self.named[name] = (layer.name, blob)
             self._agree(name, spec, blob)
             return None
-        who, owned = owner
+        owner_name, owned = owner
         assert spec is not None
-        sharing = f"Cannot share param '{name}' owned by layer '{who}' with layer '{layer.name}'"
+        sharing = f"Cannot share param '{name}' owned by layer '{owner_name}' with layer '{layer.name}'"
         shapes = f"Owner layer param shape is {describe(owned.shape)}; sharing layer"
         if spec.share_mode == type(spec).DimCheckMode.Value("PERMISSIVE"):
             need(

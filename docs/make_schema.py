@@ -27,7 +27,7 @@ def is_message(value: object, name: str) -> _TypeGuard[_message.Message]: ...
 """
 
 
-def made(folder: Path) -> dict[str, bytes]:
+def compiled(folder: Path) -> dict[str, bytes]:
     """Compile the schema in `folder`; return what belongs into the package, by name."""
     include = files("grpc_tools") / "_proto"
     arguments = ["protoc", f"-I{ROOT / 'proto'}", f"-I{include}", f"--descriptor_set_out={folder / 'caffe.desc'}"]
@@ -40,6 +40,6 @@ def made(folder: Path) -> dict[str, bytes]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        for name, data in made(Path(folder)).items():
+        for name, data in compiled(Path(folder)).items():
             (ROOT / "caffe_fillers" / name).write_bytes(data)
             sys.stdout.write(f"wrote caffe_fillers/{name}\n")

@@ -59,15 +59,15 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
     base = base.parent if _WORKER else base
 
     def folder(name: str, make: Callable[[Path], None]) -> Path:
-        made = base / f"once-{name}"
+        result = base / f"once-{name}"
         with open(base / f"once-{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not made.exists():
+            if not result.exists():
                 unfinished = base / f"once-{name}-{os.getpid()}"
                 unfinished.mkdir()
                 make(unfinished)
-                unfinished.rename(made)
-        return made
+                unfinished.rename(result)
+        return result
 
     return folder
 

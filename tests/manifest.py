@@ -85,10 +85,10 @@ def written() -> list[list[str]]:
 
 
 if __name__ == "__main__":
-    made = rows()
+    output = rows()
     if "--write" in sys.argv:
-        PATH.write_text("".join("\t".join(row) + "\n" for row in [HEAD, *made]))
-    elif made != written():
-        print(*("\t".join(row) for row in made if row not in written()), sep="\n")
+        PATH.write_text("".join("\t".join(row) + "\n" for row in [HEAD, *output]))
+    elif output != written():
+        print(*("\t".join(row) for row in output if row not in written()), sep="\n")
         sys.exit("the manifest differs")
-    print(f"{len(made)} rows")
+    print(f"{len(output)} rows")

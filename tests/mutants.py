@@ -85,8 +85,8 @@ def changes(tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:
                 setattr(node, field, old)
 
 
-def _told(tree: ast.Module) -> set[int]:
-    """What is in decorators and annotations: a dataclass without slots computes the same."""
+def _annotations(tree: ast.Module) -> set[int]:
+    """Nodes in decorators and annotations: a dataclass without slots computes the same."""
     parts: list[ast.AST] = []
     for node in ast.walk(tree):
         parts += getattr(node, "decorator_list", [])
@@ -111,9 +111,9 @@ def all_changes(path: Path) -> list[tuple[int, str]]:
 
 def _changed(path: Path) -> Iterator[tuple[ast.AST, str, ast.Module]]:
     tree = ast.parse(path.read_text())
-    told = _told(tree)
+    excluded = _annotations(tree)
     for node, what in changes(code_of(tree)):
-        if id(node) not in told:
+        if id(node) not in excluded:
             yield node, what, tree
 
 

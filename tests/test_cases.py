@@ -170,8 +170,8 @@ def test_inputs_left_open_are_asked_for_by_name() -> None:
 def test_one_image_s_shape_is_a_batch_of_one(tmp_path: Path) -> None:
     path = CASES / "interp.prototxt"
     for dims in ("3x20x20", "3X20X20", "3,20,20"):
-        told = run("init", path, "--input", f"data={dims}").stderr
-        assert "but this is an input of a whole batch: 1x3x20x20 is taken" in told
+        printed = run("init", path, "--input", f"data={dims}").stderr
+        assert "but this is an input of a whole batch: 1x3x20x20 is taken" in printed
     net = quiet(CASES / "frag.prototxt", inputs={"data": (1, 28, 28)})
     assert net.blobs["data"].shape == (1, 1, 28, 28)
     sequences = tmp_path / "sequences.prototxt"
@@ -194,7 +194,7 @@ def layers(tmp_path: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "told"),
+    ("kind", "text", "printed"),
     [
         ("Gated", "gated_param { weight_filler { type: 'xavier' } }", "it has a weight_filler"),
         ("Gated", "gated_param { inner { gate_filler { } } }", "it has a gate_filler"),
@@ -209,11 +209,11 @@ def layers(tmp_path: Path, text: str) -> Path:
     ],
 )
 def test_an_unknown_layer_that_holds_weights_or_is_misspelt_is_refused(
-    tmp_path: Path, kind: str, text: str, told: str
+    tmp_path: Path, kind: str, text: str, printed: str
 ) -> None:
     path = layers(tmp_path, f'layer {{ name: "it" type: "{kind}" bottom: "x" top: "y" {text} }}')
     error = run("init", path, "--input", "y=1x4", code=1).stderr
-    for each in (told, f"--weightless {kind}", "register"):
+    for each in (printed, f"--weightless {kind}", "register"):
         assert each in error
     for name in (kind, "it"):
         run("init", path, "--input", "y=1x4", "--weightless", name)
@@ -290,9 +290,9 @@ def test_only_layers_with_weights_need_names_of_their_own(suffix: str, tmp_path:
 def test_the_net_of_a_solver_that_was_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = CASES / "beside_solver"
     monkeypatch.chdir(tmp_path)
-    told = run("init", folder / "solver.prototxt").stderr
-    assert str(folder / "train_val.prototxt") in told
-    assert "--net FILE" in told
+    printed = run("init", folder / "solver.prototxt").stderr
+    assert str(folder / "train_val.prototxt") in printed
+    assert "--net FILE" in printed
     with pytest.warns(cf.CaffeWarning, match="is taken for it"):
         solver = cf.Solver(folder / "solver.prototxt", rng=1)
     assert list(solver.net.params) == ["conv1", "conv2"]
@@ -329,7 +329,7 @@ def test_hdf5_data_had_four_axes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "told"),
+    ("case", "printed"),
     [
         ("deploy_html", "a web page or XML"),
         ("digits1488", '“ (U+201C) stands where " is meant'),
@@ -337,12 +337,12 @@ def test_hdf5_data_had_four_axes(tmp_path: Path) -> None:
         ("slashes", "comments begin with #"),
     ],
 )
-def test_what_is_no_prototxt_is_named(case: str, told: str) -> None:
-    assert told in run("init", CASES / f"{case}.prototxt", code=1).stderr
+def test_what_is_no_prototxt_is_named(case: str, printed: str) -> None:
+    assert printed in run("init", CASES / f"{case}.prototxt", code=1).stderr
 
 
 @pytest.mark.parametrize(
-    ("character", "told"),
+    ("character", "printed"),
     [
         ("\u2018", "stands where ' is meant"),
         ("\uff5b", "stands where { is meant"),
@@ -353,10 +353,10 @@ def test_what_is_no_prototxt_is_named(case: str, told: str) -> None:
         ("é", "é (U+00E9) can stand only in text in quotes"),
     ],
 )
-def test_a_character_of_another_alphabet_is_shown(tmp_path: Path, character: str, told: str) -> None:
+def test_a_character_of_another_alphabet_is_shown(tmp_path: Path, character: str, printed: str) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(f'name: "a"\nlayer {character} }}', encoding="utf-8")
-    assert told in run("init", path, code=1).stderr
+    assert printed in run("init", path, code=1).stderr
 
 
 @pytest.mark.parametrize("page", ["<html>", "\r\n <?xml version='1.0'?>", "\n<!doctype html>"])
@@ -393,8 +393,8 @@ def test_a_solver_s_state_is_shown_and_is_no_weights(tmp_path: Path) -> None:
     shown = run("show", path).stdout
     assert "iteration 100" in shown
     assert "lenet_iter_100.caffemodel" in shown
-    told = json.loads(run("show", path, "--json").stdout)
-    assert (told["iteration"], told["learned_net"], told["history"][0]["shape"]) == (
+    printed = json.loads(run("show", path, "--json").stdout)
+    assert (printed["iteration"], printed["learned_net"], printed["history"][0]["shape"]) == (
         *(100, "lenet_iter_100.caffemodel"),
         [2],
     )
@@ -421,7 +421,7 @@ def test_means_both_ways(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "printed"),
     [
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "an image"),
         (b"\xff\xd8\xff\xe0" + bytes(50), "an image"),
@@ -435,10 +435,10 @@ def test_means_both_ways(tmp_path: Path) -> None:
         (b"\x1f\x8b\x08\x00", "compressed"),
     ],
 )
-def test_show_says_what_a_file_is(tmp_path: Path, content: bytes, told: str) -> None:
+def test_show_says_what_a_file_is(tmp_path: Path, content: bytes, printed: str) -> None:
     path = tmp_path / "a.file"
     path.write_bytes(content)
-    assert told in run("show", path, code=1).stderr
+    assert printed in run("show", path, code=1).stderr
     assert cf.identify(path)
 
 

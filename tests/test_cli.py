@@ -147,9 +147,9 @@ def test_seed_finds_the_seed():
         assert found.stdout.splitlines()[0] == "seed 1701"
         assert found.stdout.splitlines()[-1] == "8 of 8 blobs hold their initial bits"
     assert run("seed", golden, NET, *INPUT, "--layer", "ip2", "--threads", 2).exit_code == 0
-    told = json.loads(run("seed", golden, NET, *INPUT, "--json", "--from", 1701, "--to", 1701).stdout)
-    assert told["seed"] == 1701
-    assert told["found"][0]["same"][:2] == ["conv1/0", "conv1/1"]
+    printed = json.loads(run("seed", golden, NET, *INPUT, "--json", "--from", 1701, "--to", 1701).stdout)
+    assert printed["seed"] == 1701
+    assert printed["found"][0]["same"][:2] == ["conv1/0", "conv1/1"]
     missing = run("seed", golden, NET, *INPUT, "--to", "1700")
     assert (missing.exit_code, missing.stdout) == (1, "")
     assert missing.stderr.startswith("no seed found\nconv1/0: seeds 0 to 1700 at once")
@@ -176,10 +176,10 @@ def test_a_search_tells_how_long_it_takes_and_how_to_go_on(tmp_path):
             assert "trying one after another" in process.stderr.readline()
             time.sleep(pause)
             process.send_signal(signal.SIGINT)
-            said, told = process.communicate()
+            said, printed = process.communicate()
         assert process.returncode == 130
         assert said == ""
-        reached = int(re.search(r"go on with --from (\d+)\n$", told)[1])
+        reached = int(re.search(r"go on with --from (\d+)\n$", printed)[1])
         if reached:
             break
     assert 0 < reached < 2**32

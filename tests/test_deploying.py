@@ -47,12 +47,12 @@ def names(net: object) -> list[str]:
 def test_a_net_for_deploying(tmp_path: Path) -> None:
     path, out = tmp_path / "train_val.prototxt", tmp_path / "deploy.prototxt"
     path.write_text(SMALL)
-    made = cf.deploy(path, {"data": (3, 9, 9)})
+    output = cf.deploy(path, {"data": (3, 9, 9)})
     # the auxiliary branch is gone; what nobody reads is an output and stays
-    assert names(made) == ["data", "conv", "ip", "feature", "prob"]
-    assert list(made.layer[0].input_param.shape[0].dim) == [1, 3, 8, 8]  # one image, cropped
-    assert (made.layer[-1].type, made.layer[-1].softmax_param.axis) == ("Softmax", 1)
-    assert not any(layer.include or layer.exclude for layer in made.layer)
+    assert names(output) == ["data", "conv", "ip", "feature", "prob"]
+    assert list(output.layer[0].input_param.shape[0].dim) == [1, 3, 8, 8]  # one image, cropped
+    assert (output.layer[-1].type, output.layer[-1].softmax_param.axis) == ("Softmax", 1)
+    assert not any(layer.include or layer.exclude for layer in output.layer)
     assert list(cf.deploy(path, {"data": (10, 3, 7, 7)}).layer[0].input_param.shape[0].dim) == [10, 3, 7, 7]
     result = CliRunner().invoke(main, ["deploy", str(path), "--input", "data=3x9x9", "-o", str(out)])
     assert result.exit_code == 0, result.stderr
@@ -84,9 +84,9 @@ def test_digits_networks(tmp_path: Path) -> None:
     path.write_text(DIGITS)
     with pytest.raises(cf.CaffeError, match="--classes N"):
         cf.deploy(path, {"data": (1, 8, 8)})
-    made = cf.deploy(path, {"data": (1, 8, 8)}, classes=5)
-    assert names(made) == ["data", "ip", "softmax"]
-    assert made.layer[1].inner_product_param.num_output == 5
+    output = cf.deploy(path, {"data": (1, 8, 8)}, classes=5)
+    assert names(output) == ["data", "ip", "softmax"]
+    assert output.layer[1].inner_product_param.num_output == 5
     trained = cf.train_val(path, classes=5)
     assert names(trained) == ["train-data", "val-data", "ip", "accuracy", "loss"]
     for phase, kept in (("TRAIN", ["train-data", "ip", "loss"]), ("TEST", ["val-data", "ip", "accuracy", "loss"])):
@@ -109,8 +109,8 @@ def test_other_nets(tmp_path: Path) -> None:
         'layers { name: "loss" type: SIGMOID_CROSS_ENTROPY_LOSS bottom: "ip" bottom: "label" }'
     )
     path.write_text(old)
-    made = cf.deploy(path, {"data": (1, 4, 4)})
-    assert [layer.type for layer in made.layer] == ["Input", "InnerProduct", "Sigmoid"]
+    output = cf.deploy(path, {"data": (1, 4, 4)})
+    assert [layer.type for layer in output.layer] == ["Input", "InnerProduct", "Sigmoid"]
     path.write_text('layer { name: "c" type: "ReLU" bottom: "data" top: "c" }')
     assert names(cf.deploy(path, {"data": (1, 2)})) == ["data", "c"]
     path.write_text('layer { name: "x" type: "Input" top: "x" }')

@@ -40,8 +40,8 @@ def prototxt(tmp_path: Path) -> Path:
 
 
 def test_boxes_and_arrows(prototxt):
-    made = diagram(prototxt, lr_mult=True)
-    assert [box.lines for box in made.boxes.values() if not box.blob] == [
+    result = diagram(prototxt, lr_mult=True)
+    assert [box.lines for box in result.boxes.values() if not box.blob] == [
         ("data", "(Data)"),
         ("data", "(Data)"),
         ("conv", "(Convolution)", "kernel size: 3x5", "stride: 2", "pad: 0", "lr mult: 2.0, 1.0"),
@@ -50,12 +50,19 @@ def test_boxes_and_arrows(prototxt):
         ("ip", "(InnerProduct)", "lr mult: 1.0, 1.0"),
         ("a<b&c", "(SoftmaxWithLoss)"),
     ]
-    assert [box.lines[0] for box in made.boxes.values() if box.blob] == ["data", "label", "conv", "pool", "ip", "loss"]
-    assert ("data_Data", "data_blob", "Batch 64") in made.arrows
-    assert ("data_Data'", "data_blob", "Batch 100") in made.arrows
-    assert ("conv_Convolution", "conv_blob", "20") in made.arrows
-    assert {("conv_blob", "relu_ReLU", ""), ("relu_ReLU", "conv_blob", "")} < set(made.arrows)
-    assert made.boxes["relu_ReLU"].color != made.boxes["ip_InnerProduct"].color != made.boxes["conv_blob"].color
+    assert [box.lines[0] for box in result.boxes.values() if box.blob] == [
+        "data",
+        "label",
+        "conv",
+        "pool",
+        "ip",
+        "loss",
+    ]
+    assert ("data_Data", "data_blob", "Batch 64") in result.arrows
+    assert ("data_Data'", "data_blob", "Batch 100") in result.arrows
+    assert ("conv_Convolution", "conv_blob", "20") in result.arrows
+    assert {("conv_blob", "relu_ReLU", ""), ("relu_ReLU", "conv_blob", "")} < set(result.arrows)
+    assert result.boxes["relu_ReLU"].color != result.boxes["ip_InnerProduct"].color != result.boxes["conv_blob"].color
     only = diagram(prototxt, phase="TEST")
     assert [arrow[2] for arrow in only.arrows if arrow[0].startswith("data_Data")] == ["Batch 100"] * 2
 
@@ -95,11 +102,11 @@ def test_svg_stands_in_ranks_and_nothing_overlaps(prototxt, tmp_path, rankdir):
             assert a is b or a[0] >= b[2] or b[0] >= a[2] or a[1] >= b[3] or b[1] >= a[3]
     width, height = (float(re.search(f'{name}="(\\d+)"', svg)[1]) for name in ("width", "height"))
     assert all(x0 >= 0 and y0 >= 0 and x1 <= width and y1 <= height for x0, y0, x1, y1 in found.values())
-    way = [
+    path_boxes = [
         next(box for name, box in found.items() if name.startswith(f"{n} (")) for n in ("data", "conv", "pool", "ip")
     ]
     axis = 0 if rankdir in ("LR", "RL") else 1
-    places = [box[axis] for box in way]
+    places = [box[axis] for box in path_boxes]
     assert places == sorted(places, reverse=rankdir in ("BT", "RL"))
     assert "a&lt;b&amp;c" in svg
     assert svg.count("marker-end") == len(diagram(prototxt, phase="TRAIN").arrows)

@@ -165,10 +165,10 @@ def test_a_file_that_changes_while_it_is_read(tmp_path, suffix):
         dice = random.Random(suffix)
         with open(path, "r+b", buffering=0) as file:
             while not stop.is_set():
-                way = dice.randrange(3)
-                if way == 0:
+                attack = dice.randrange(3)
+                if attack == 0:
                     file.truncate(dice.randrange(len(whole)))
-                elif way == 1:
+                elif attack == 1:
                     file.seek(dice.randrange(len(whole)))
                     file.write(dice.randbytes(100))
                 else:

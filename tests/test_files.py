@@ -109,8 +109,8 @@ def test_an_interrupt_leaves_no_file(tmp_path):
     path.write_text("old")
 
     def interrupted():
-        with replacing(path) as made:
-            made.write_text("half")
+        with replacing(path) as temporary:
+            temporary.write_text("half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

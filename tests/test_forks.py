@@ -30,8 +30,8 @@ def setup(
     path.write_text(f'{net}layer {{ name: "it" type: "{kind}"{layer} {text} }}\n')
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", cf.CaffeWarning)
-        made = cf.Net(path, rng=1, **options)
-    return [made.blobs[f"t{i}"].shape for i in range(tops)], made.layer_dict["it"]
+        result = cf.Net(path, rng=1, **options)
+    return [result.blobs[f"t{i}"].shape for i in range(tops)], result.layer_dict["it"]
 
 
 def dims(shape: tuple[int, ...]) -> str:
@@ -398,8 +398,8 @@ ANNOTATED = 'data_param { source: "a_lmdb" batch_size: 8 }'
     ],
 )
 def test_annotated_data(tmp_path: Path, text: str, inputs: Any, tops: Any, draws: list[str]) -> None:
-    made, layer = setup(tmp_path, "AnnotatedData", [], f"{ANNOTATED} {text}", tops=2, inputs=inputs)
-    assert made == tops
+    result, layer = setup(tmp_path, "AnnotatedData", [], f"{ANNOTATED} {text}", tops=2, inputs=inputs)
+    assert result == tops
     assert [draw.what for draw in layer.draws] == ["reader thread", *draws, "prefetch thread"]
     with pytest.raises(cf.CaffeError, match="--input it=CxHxW"):
         setup(tmp_path, "AnnotatedData", [], f"{ANNOTATED} {text}", tops=2)
@@ -502,5 +502,5 @@ def test_the_corpus_is_read_without_shapes_from_the_caller(corpus: Path, record_
 
 def test_the_page_of_layer_types_is_what_the_rules_say() -> None:
     script = Path(__file__).parents[1] / "docs" / "make_layers.py"
-    made = runpy.run_path(str(script))
-    assert made["PAGE"].read_text(encoding="utf-8") == made["page"](), "run python docs/make_layers.py"
+    result = runpy.run_path(str(script))
+    assert result["PAGE"].read_text(encoding="utf-8") == result["page"](), "run python docs/make_layers.py"

@@ -199,11 +199,11 @@ def test_layers_out_of_place_are_refused_with_their_line(net, layers, text):
 
 @pytest.mark.parametrize(("kind", "param", "bottoms", "tops", "text"), REFUSED)
 def test_refusals(net, kind, param, bottoms, tops, text):
-    made = f'layer {{ name: "y" type: "{kind}" bottom: "x0" top: "x0" }}' if tops is None else None
+    result = f'layer {{ name: "y" type: "{kind}" bottom: "x0" top: "x0" }}' if tops is None else None
     if tops == "in place":
-        made = layer(kind, param, len(bottoms), 2 if kind in ("Slice", "Accuracy") else 1).replace('"y0"', '"x0"')
+        result = layer(kind, param, len(bottoms), 2 if kind in ("Slice", "Accuracy") else 1).replace('"y0"', '"x0"')
     with pytest.raises(cf.CaffeError) as caught:
-        net(made or layer(kind, param, len(bottoms), tops), *bottoms)
+        net(result or layer(kind, param, len(bottoms), tops), *bottoms)
     assert text in str(caught.value)
     assert "layer 'y'" in str(caught.value)
 

@@ -19,14 +19,16 @@ DESC = Path(schema.__file__).with_name("caffe.desc")
 
 def test_what_is_checked_in_is_compiled_from_proto(root: Path, tmp_path: Path) -> None:
     pytest.importorskip("grpc_tools.protoc", reason="NOT RUN: grpcio-tools is not installed")
-    made = runpy.run_path(str(root / "docs" / "make_schema.py"))["made"](tmp_path)
+    result = runpy.run_path(str(root / "docs" / "make_schema.py"))["compiled"](tmp_path)
     fresh, checked_in = (
-        descriptor_pb2.FileDescriptorSet.FromString(data) for data in (made["caffe.desc"], DESC.read_bytes())
+        descriptor_pb2.FileDescriptorSet.FromString(data) for data in (result["caffe.desc"], DESC.read_bytes())
     )
     assert fresh == checked_in, "caffe.desc is stale: python docs/make_schema.py"
     # what a checkout has: an installed package may be of another build
     stub = (root / "caffe_fillers" / "schema.pyi").read_text()
-    assert _declared(made["schema.pyi"].decode()) == _declared(stub), "schema.pyi is stale: python docs/make_schema.py"
+    assert _declared(result["schema.pyi"].decode()) == _declared(stub), (
+        "schema.pyi is stale: python docs/make_schema.py"
+    )
 
 
 def _declared(stub: str) -> set[str]:

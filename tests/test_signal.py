@@ -72,7 +72,7 @@ def test_thirty_relus_under_xavier_lose_the_signal(tmp_path: Path) -> None:
         assert row.variance == pytest.approx(2.0 ** (1 - i))
         # one draw of so deep a net wanders from its mean
         assert 1 / 5 < row.measured / row.variance < 5
-        assert row.holds_forward == row.holds_backward == {"type": "msra"}
+        assert row.unit_gain_filler_forward == row.unit_gain_filler_backward == {"type": "msra"}
     assert [text[: text.index(" (")] for text in report.findings] == [
         "forward: the signal vanishes at layer 'ip11'",
         "backward: the gradient vanishes at layer 'ip20'",
@@ -112,7 +112,7 @@ def test_thirty_sigmoids_lose_it_at_once(tmp_path: Path) -> None:
 def test_prelu_is_kept_by_he_normal(tmp_path: Path) -> None:
     report = plain(tmp_path, 30, 'type: "msra"', "PReLU")
     assert report.layers[-1].forward == pytest.approx((1 + 0.25**2) ** 30, rel=1e-4)
-    holder = report.layers[0].holds_forward
+    holder = report.layers[0].unit_gain_filler_forward
     assert holder is not None
     assert holder["std"] == pytest.approx(math.sqrt(2 / (1 + 0.25**2) / 400), rel=1e-3)
     assert np.std(cf.he_normal((400, 400), 0.25, rng=1)) == pytest.approx(holder["std"], rel=0.01)
@@ -241,7 +241,7 @@ def test_the_filler_that_is_named_holds_the_signal(
 ) -> None:
     after = f'name: "z" type: "{activation}" bottom: "y" top: "y"'
     (row,) = cf.signal(build(tmp_path, over((1, 16, 9, 9), layer % 'type: "gaussian" std: 0.5', after))).layers
-    holder = row.holds_forward if direction == "forward" else row.holds_backward
+    holder = row.unit_gain_filler_forward if direction == "forward" else row.unit_gain_filler_backward
     assert holder is not None
     text = " ".join(f'{k}: "{v}"' if k == "type" else f"{k}: {v}" for k, v in holder.items())
     (row,) = cf.signal(build(tmp_path, over((1, 16, 9, 9), layer % text, after))).layers
@@ -344,10 +344,10 @@ def test_factors_are_mean_squares_of_the_slopes_at_0(tmp_path: Path, text: str, 
     )
     (row,) = cf.signal(net).layers
     assert row.factor == pytest.approx(factor)
-    made = activation(net.steps[2].setup.operation, net.params["f"][0].data[0] if "f" in net.params else 0.0)
-    assert made is not None
+    actual = activation(net.steps[2].setup.operation, net.params["f"][0].data[0] if "f" in net.params else 0.0)
+    assert actual is not None
     at = np.array([[-2e-6, -1e-6], [1e-6, 2e-6]])
-    slopes = np.diff(made[0](at), axis=1) / np.diff(at, axis=1)
+    slopes = np.diff(actual[0](at), axis=1) / np.diff(at, axis=1)
     assert np.mean(slopes**2) == pytest.approx(factor, rel=1e-3, abs=1e-9)
     assert cf.signal(build(tmp_path, (tmp_path / "net.prototxt").read_text(), fill=False)).layers[
         0
@@ -567,10 +567,10 @@ def test_command_line(tmp_path: Path) -> None:
     assert "forward: the signal vanishes at layer 'ip11'" in result.output
     result = CliRunner().invoke(main, [*arguments, "--measure", "--json", "--plot", str(tmp_path / "a.html")])
     assert result.exit_code == 0
-    told = json.loads(result.output)
-    assert told["seed"] == 1
-    assert told["images"] == 32
-    assert told["layers"][0]["measured"] == pytest.approx(1, rel=0.2)
+    printed = json.loads(result.output)
+    assert printed["seed"] == 1
+    assert printed["images"] == 32
+    assert printed["layers"][0]["measured"] == pytest.approx(1, rel=0.2)
     assert (tmp_path / "a.html").stat().st_size > 10_000
     assert CliRunner().invoke(main, [*arguments, "--plot", str(tmp_path / "a.svg")]).exit_code == 1
 

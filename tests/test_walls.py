@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "caffe_fillers"
 
-# from the ground up: a room imports only rooms that stand before it
-ROOMS = (
+# from the ground up: a package imports only packages listed before it
+PACKAGES = (
     "encoding",
     "errors",
     "_version",
@@ -60,7 +60,7 @@ ROOMS = (
     "cli",
     "__main__",
 )
-# what a room may use of the world without an extra
+# third-party modules that a package may import without an extra
 LIBRARIES = {"numpy", "google", "caffe_fillers"}
 
 
@@ -80,9 +80,9 @@ def imports(path: Path) -> list[tuple[str, int]]:
             base = ".".join(folder[: len(folder) - node.level + 1]) if node.level else ""
             module = ".".join(filter(None, (base, node.module)))
             if module == "caffe_fillers":
-                # a name of the package: a room, or what __init__ offers
+                # a name of caffe_fillers: a package, or what __init__ offers
                 found += [
-                    (f"caffe_fillers.{alias.name}" if alias.name in ROOMS else "caffe_fillers.__init__", node.lineno)
+                    (f"caffe_fillers.{alias.name}" if alias.name in PACKAGES else "caffe_fillers.__init__", node.lineno)
                     for alias in node.names
                 ]
             else:
@@ -94,16 +94,16 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 def test_every_room_has_its_place():
-    assert {room_of(path) for path in MODULES} <= set(ROOMS)
+    assert {room_of(path) for path in MODULES} <= set(PACKAGES)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_arrows_run_down(path):
-    mine = ROOMS.index(room_of(path))
+    mine = PACKAGES.index(room_of(path))
     for module, line in imports(path):
         if module.startswith("caffe_fillers."):
-            room = module.split(".")[1]
-            assert ROOMS.index(room) <= mine, f"{path}:{line} imports {module}, which stands above it"
+            package = module.split(".")[1]
+            assert PACKAGES.index(package) <= mine, f"{path}:{line} imports {module}, which stands above it"
 
 
 def test_operations_know_numpy_and_arrays_only():
@@ -122,8 +122,8 @@ def test_the_command_line_uses_public_names_alone():
     for path in (PACKAGE / "cli").glob("*.py"):
         for module, line in imports(path):
             if module.startswith("caffe_fillers."):
-                room = module.split(".")[1]
-                assert room in ("cli", "__init__", "errors"), f"{path}:{line} imports {module}"
+                package = module.split(".")[1]
+                assert package in ("cli", "__init__", "errors"), f"{path}:{line} imports {module}"
 
 
 def test_the_c_core_knows_no_python():

@@ -56,10 +56,10 @@ def _converted(
     if (net is None) != (net_output is None):
         raise click.UsageError("--net says what to read, --net-output where to write it: give both, or none")
     message = None if net is None else cf.read_net(net)
-    made, changed = cf.convert_batchnorm(loaded, batchnorm, message)
+    converted, changed = cf.convert_batchnorm(loaded, batchnorm, message)
     if net_output is not None and changed is not None:
         cf.write_prototxt(net_output, changed)
-    return made
+    return converted
 
 
 def _mean(source: str, out: str, as_json: bool) -> None:

@@ -33,8 +33,8 @@ def mnist(paths: tuple[str, ...], as_json: bool) -> None:
     """
     images, labels, out = _paths(paths)
     with progress(f"making {out}"):
-        made = cf.datasets.mnist(out, images, labels)
-    _tell(made, as_json)
+        written = cf.datasets.mnist(out, images, labels)
+    _tell(written, as_json)
 
 
 @command.command("siamese", short_help="Make an LMDB of pairs of digits.")
@@ -50,8 +50,8 @@ def siamese(paths: tuple[str, ...], seed: int | None, as_json: bool) -> None:
     """
     images, labels, out = _paths(paths)
     with progress(f"making {out}"):
-        made = cf.datasets.siamese(out, images, labels, rng=checked_seed(seed))
-    _tell(made, as_json)
+        written = cf.datasets.siamese(out, images, labels, rng=checked_seed(seed))
+    _tell(written, as_json)
 
 
 @command.command("images", short_help="Make an LMDB of the images in a list.")
@@ -81,7 +81,7 @@ def images(listed: str, out: str, root: str, seed: int | None, as_json: bool, **
     if (size[0] > 0) != (size[1] > 0):
         raise click.UsageError("--resize-height and --resize-width go together")
     with progress(f"making {out}"):
-        made = cf.datasets.images(
+        written = cf.datasets.images(
             out,
             listed,
             root_folder=root,
@@ -92,7 +92,7 @@ def images(listed: str, out: str, root: str, seed: int | None, as_json: bool, **
             rng=checked_seed(seed),
             check_size=options["check_size"],
         )
-    _tell(made, as_json)
+    _tell(written, as_json)
 
 
 def _paths(paths: tuple[str, ...]) -> tuple[str | None, str | None, str]:
@@ -103,9 +103,9 @@ def _paths(paths: tuple[str, ...]) -> tuple[str | None, str | None, str]:
     raise click.UsageError("give IMAGES LABELS OUT, or OUT alone")
 
 
-def _tell(made: dict[str, int], as_json: bool) -> None:
+def _tell(written: dict[str, int], as_json: bool) -> None:
     if as_json:
-        print_json({"databases": made})
+        print_json({"databases": written})
         return
-    for path, count in made.items():
+    for path, count in written.items():
         click.echo(f"wrote {path}: {count:,} records")

@@ -33,16 +33,16 @@ def command(net: str, output: str, inputs: Any, classes: int | None, train_val: 
         -o deploy.prototxt
     """
     text = read_text(net)
-    made = cf.train_val(text, classes) if train_val else cf.deploy(text, shapes(inputs), classes)
+    result = cf.train_val(text, classes) if train_val else cf.deploy(text, shapes(inputs), classes)
     if output == "-":
-        cf.write_prototxt(sys.stdout.buffer, made)
+        cf.write_prototxt(sys.stdout.buffer, result)
         sys.stdout.buffer.flush()
         return
-    cf.write_prototxt(output, made)
-    heads = [layer for layer in made.layer if layer.type == "Input"]
+    cf.write_prototxt(output, result)
+    heads = [layer for layer in result.layer if layer.type == "Input"]
     dims = {layer.top[0]: list(layer.input_param.shape[0].dim) for layer in heads if layer.input_param.shape}
     if as_json:
-        print_json({"net": net, "output": output, "layers": len(made.layer), "inputs": dims})
+        print_json({"net": net, "output": output, "layers": len(result.layer), "inputs": dims})
         return
     said = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in dims.items())
-    click.echo(f"wrote {output}: {len(made.layer)} layers" + (f", from {said}" if said else ""))
+    click.echo(f"wrote {output}: {len(result.layer)} layers" + (f", from {said}" if said else ""))

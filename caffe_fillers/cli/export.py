@@ -17,7 +17,7 @@ __all__ = ["command"]
 
 def _preprocess(given: tuple[str, ...]) -> dict[str, Any] | None:
     """KEY=VALUE as `cf.export` takes them."""
-    made: dict[str, Any] = {}
+    exported: dict[str, Any] = {}
     for each in given:
         key, equals, value = each.partition("=")
         if key not in ("mean", "scale", "order") or not equals:
@@ -26,14 +26,14 @@ def _preprocess(given: tuple[str, ...]) -> dict[str, Any] | None:
             )
         try:
             if key == "scale":
-                made[key] = float(value)
+                exported[key] = float(value)
             elif key == "mean" and not Path(value).exists():
-                made[key] = [float(number) for number in value.split(",")]
+                exported[key] = [float(number) for number in value.split(",")]
             else:
-                made[key] = value
+                exported[key] = value
         except ValueError:
             raise click.BadParameter(f"{each!r}: neither a file nor numbers", param_hint="--preprocess") from None
-    return made or None
+    return exported or None
 
 
 @click.command("export", short_help="Write a net as an ONNX file or a NumPy script.")
@@ -71,7 +71,7 @@ def command(net: str, weights: tuple[str, ...], output: str, check: bool, **opti
             inputs=shapes(options["inputs"]),
             rng=0,
         )
-        made = cf.export(
+        exported = cf.export(
             built,
             output,
             end=options["end"],
@@ -81,27 +81,27 @@ def command(net: str, weights: tuple[str, ...], output: str, check: bool, **opti
             external=options["external"],
             check=check,
         )
-    _report(made)
+    _report(exported)
 
 
-def _report(made: cf.Exported) -> None:
-    for note in made.notes:
+def _report(exported: cf.Exported) -> None:
+    for note in exported.notes:
         click.echo(f"note: {note}")
-    for kind, values in (("input", made.inputs), ("output", made.outputs)):
+    for kind, values in (("input", exported.inputs), ("output", exported.outputs)):
         for name, dims in values.items():
             click.echo(f"{kind} {name} {'x'.join(map(str, dims))}")
-    if made.check is not None:
+    if exported.check is not None:
         rows = [
             {
                 "blob": row.name if row.same else f"{row.name} (differs)",
                 "largest": row.largest,
                 "relative": row.relative,
             }
-            for row in made.check.rows
+            for row in exported.check.rows
         ]
         columns = [("blob", "blob", "left"), ("largest", "largest difference", "right")]
         print_table(rows, [*columns, ("relative", "of its largest value", "right")])
-        click.echo(f"{made.check}")
-    click.echo(f"wrote {', '.join(map(str, made.files))}")
-    if made.check is not None and not made.check:
+        click.echo(f"{exported.check}")
+    click.echo(f"wrote {', '.join(map(str, exported.files))}")
+    if exported.check is not None and not exported.check:
         raise SystemExit(DIFFERS)

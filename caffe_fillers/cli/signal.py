@@ -15,15 +15,15 @@ from .output import filler_text, print_json, print_table, progress
 __all__ = ["command"]
 
 
-@click.command("signal", short_help="Say where the signal vanishes or explodes before training.")
+@click.command("signal", short_help="Predict where the signal vanishes or explodes.")
 @click.argument("net", type=click.Path())
 @with_net_options
-@click.option("--measure", is_flag=True, help="Push noise through the net and lay the measured variances beside.")
-@click.option("--plot", type=click.Path(), help="Draw it: .png (needs matplotlib), or one .html, complete in itself.")
+@click.option("--measure", is_flag=True, help="Pass noise through the net and add the measured variances.")
+@click.option("--plot", type=click.Path(), help="Draw a .png (needs matplotlib) or a single .html file.")
 @wide_option
 @as_json_option
 def command(net: str, measure: bool, plot: str | None, as_json: bool, **options: Any) -> None:
-    """What theory says about NET before it is trained: gains by depth, where the signal vanishes, what keeps the gain at 1.
+    """Predict how the signal of NET grows or shrinks before training: gains by depth, and fillers that keep them at 1.
 
     \b
     Example:
@@ -32,7 +32,7 @@ def command(net: str, measure: bool, plot: str | None, as_json: bool, **options:
     """
     with progress(f"filling {net}"):
         built, _ = build(net, options)
-    with progress(f"measuring {net}" if measure else f"reckoning {net}"):
+    with progress(f"measuring {net}" if measure else f"computing {net}"):
         report = cf.signal(built, measure)
         if plot is not None:
             report.plot(plot)
@@ -46,11 +46,11 @@ def command(net: str, measure: bool, plot: str | None, as_json: bool, **options:
         ("caffe_fans", "Caffe's", "right"),
         ("filler", "filler", "left"),
         ("weight_variance", "Var(W)", "right"),
-        ("weight_variance_measured", "held", "right"),
-        ("activation", "then", "left"),
+        ("weight_variance_measured", "actual", "right"),
+        ("activation", "activation", "left"),
         ("factor", "factor", "right"),
         ("forward_gain", "gain", "right"),
-        ("backward_gain", "back", "right"),
+        ("backward_gain", "gain back", "right"),
         ("forward", "forward", "right"),
         ("backward", "backward", "right"),
         ("variance", "variance", "right"),

@@ -170,13 +170,13 @@ class _Watch:
 
     def __init__(self, progress: Progress, task: Any) -> None:
         self.progress, self.task = progress, task
-        self.told: set[int] = set()
+        self.shown_tests: set[int] = set()
         self.next = 0.0
 
     def __call__(self, solver: cf.Solver, now: bool = False) -> None:
         curves = solver.curves
-        for iteration in curves.test.keys() - self.told:
-            self.told.add(iteration)
+        for iteration in curves.test.keys() - self.shown_tests:
+            self.shown_tests.add(iteration)
             rows = [
                 {"iteration": iteration, "net": net, "output": name, "mean": value}
                 for net, outputs in curves.test[iteration].items()

@@ -62,5 +62,5 @@ def draw(
     if suffix not in ("dot", "svg", *_FORMATS):
         raise CaffeError(f"{path}: the suffix names no format: use .dot, .svg, .{', .'.join(_FORMATS)}")
     data = render(diagram(net, rankdir, phase, lr_mult), suffix)
-    with replacing(path) as made:
-        made.write_bytes(data)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)

@@ -82,13 +82,13 @@ def _ranked(drawn: Diagram, across: bool) -> dict[str, _Place]:
         high = len(box.lines) * _LINE + _MARGIN
         size, depth = (high, wide) if across else (wide, high)
         places[name] = _Place(0, box, size, depth)
-    made: set[str] = set()
+    outputs: set[str] = set()
     for source, target, _ in drawn.arrows:
         # layers stand in the order of the text, so that what leads to a box is known when the box is reached
-        if drawn.boxes[target].blob and target in made:
+        if drawn.boxes[target].blob and target in outputs:
             continue
         places[target].rank = max(places[target].rank, places[source].rank + 1)
-        made.update((source, target))
+        outputs.update((source, target))
     return places
 
 

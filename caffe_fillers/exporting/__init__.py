@@ -94,8 +94,8 @@ def export(
     --------
     >>> import caffe_fillers as cf
     >>> net = cf.Net("examples/mnist/lenet.prototxt", "TEST", rng=1701)
-    >>> made = cf.export(net, "lenet.onnx")
-    >>> made.inputs, made.outputs
+    >>> exported = cf.export(net, "lenet.onnx")
+    >>> exported.inputs, exported.outputs
     ({'data': (64, 1, 28, 28)}, {'prob': (64, 10)})
     """
     from ..files import as_path

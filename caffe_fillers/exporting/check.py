@@ -32,9 +32,9 @@ import numpy as np
 forward = runpy.run_path(sys.argv[1])["forward"]
 with np.load(sys.argv[2]) as file:
     given = [file[f"arr_{i}"] for i in range(len(file.files))]
-made = forward(*given, blobs=True)
+outputs = forward(*given, blobs=True)
 assert "caffe_fillers" not in sys.modules
-np.savez(sys.argv[3], **{str(i): value for i, value in enumerate(made.values())}, names=np.array(list(made)))
+np.savez(sys.argv[3], **{str(i): value for i, value in enumerate(outputs.values())}, names=np.array(list(outputs)))
 """
 
 
@@ -53,8 +53,8 @@ def check_onnx(net: Net, plan: Plan, path: Path, preprocess: Preprocess | None, 
     run_net(net, plan, mine)
     names = list(dict.fromkeys(value.name for value in plan.finals.values()))
     feed = {name: np.ascontiguousarray(array, np.float32) for name, array in fed.items()}
-    made = dict(zip(names, _run_onnx(path, names, feed), strict=True))
-    return _compared(net, plan, {blob: made[value.name] for blob, value in plan.finals.items()}, tolerance)
+    results = dict(zip(names, _run_onnx(path, names, feed), strict=True))
+    return _compared(net, plan, {blob: results[value.name] for blob, value in plan.finals.items()}, tolerance)
 
 
 def _run_onnx(path: Path, names: list[str], feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -83,8 +83,8 @@ def _run_onnx(path: Path, names: list[str], feed: Mapping[str, np.ndarray]) -> l
             found = onnxruntime.InferenceSession(graph, options, providers=providers).run(wanted, feed)
         except Exception as error:  # its own, which have no class in common
             raise CaffeError(f"{path}: ONNX Runtime can't run it: {error}") from None
-    made = {**feed, **dict(zip(wanted, found, strict=True))}
-    return [np.asarray(made[name]) for name in names]
+    results = {**feed, **dict(zip(wanted, found, strict=True))}
+    return [np.asarray(results[name]) for name in names]
 
 
 def check_source(net: Net, plan: Plan, path: Path) -> BlobComparison:
@@ -102,8 +102,8 @@ def check_source(net: Net, plan: Plan, path: Path) -> BlobComparison:
             last = (done.stderr.strip().splitlines() or ["without a word"])[-1]
             raise CaffeError(f"{path}: the script failed: {last}")
         with np.load(outputs) as file:
-            made = {str(name): file[str(i)] for i, name in enumerate(file["names"])}
-    return _compared(net, plan, made, 0.0)
+            results = {str(name): file[str(i)] for i, name in enumerate(file["names"])}
+    return _compared(net, plan, results, 0.0)
 
 
 def _one_thread(environment: dict[str, str]) -> Any:
@@ -116,9 +116,9 @@ def _one_thread(environment: dict[str, str]) -> Any:
     return threadpool_limits(1, "blas")
 
 
-def _compared(net: Net, plan: Plan, made: Mapping[str, np.ndarray], tolerance: float) -> BlobComparison:
+def _compared(net: Net, plan: Plan, results: Mapping[str, np.ndarray], tolerance: float) -> BlobComparison:
     shaped = {}
-    for blob, array in made.items():
+    for blob, array in results.items():
         shape = net.blobs[blob].shape
         # blobs that share memory are seen in the shape of the one that was written last
         shaped[blob] = array.reshape(shape) if array.size == net.blobs[blob].count() else array
@@ -139,7 +139,7 @@ def examples(plan: Plan, dtype: npt.DTypeLike, preprocess: Preprocess | None = N
     r = np.random.default_rng(0)
     kinds = _kinds(plan)
     image = None if preprocess is None else preprocess.image(plan)
-    made = {}
+    results = {}
     for value in plan.inputs:
         kind, limit = kinds.get(id(value), ("", 0))
         if value is image:
@@ -152,8 +152,8 @@ def examples(plan: Plan, dtype: npt.DTypeLike, preprocess: Preprocess | None = N
             array = array[:, [0, 1, 2, 3, 4]].reshape(value.shape)
         else:
             array = r.standard_normal(value.shape).astype(dtype)
-        made[value.blob] = array
-    return made
+        results[value.blob] = array
+    return results
 
 
 def _kinds(plan: Plan) -> dict[int, tuple[str, int]]:

@@ -167,29 +167,31 @@ def make_plan(net: Net, end: str | None = None) -> Plan:
         raise CaffeError(f"no layer is named {end!r}; there are {', '.join(net.layer_dict) or 'none'}")
     plan = Plan()
     memory = _Memory(plan)
-    gone: dict[str, str] = {}
+    dropped: dict[str, str] = {}
     free: dict[str, None] = {}
     used: set[str] = set()
     for place, step in enumerate(net.steps):
         layer, wired = step.layer, step.node.wired
         if step.node.inserted:
             for top in layer.tops:
-                if wired[0] in gone:
-                    gone[top] = gone[wired[0]]
+                if wired[0] in dropped:
+                    dropped[top] = dropped[wired[0]]
                 else:
                     memory.alias(top, wired[0])
-            if wired[0] not in gone:
+            if wired[0] not in dropped:
                 plan.places.append(place)
             continue
         if _delivers(step):
             plan.inputs += [memory.write(top, shape) for top, shape in zip(layer.tops, step.setup.tops, strict=True)]
         elif why := leaves_out(step):
             plan.notes.append(f"layer '{layer.name}' ({why}) is left out")
-            gone.update(dict.fromkeys(layer.tops, layer.name))
+            dropped.update(dict.fromkeys(layer.tops, layer.name))
         else:
             for name in wired:
-                if name in gone:
-                    raise refuse(step.where, layer.name, f"reads '{name}' of layer '{gone[name]}', which is left out")
+                if name in dropped:
+                    raise refuse(
+                        step.where, layer.name, f"reads '{name}' of layer '{dropped[name]}', which is left out"
+                    )
             _enter(step, memory, plan)
             plan.places.append(place)
             for name in wired:
@@ -254,8 +256,8 @@ def _finish(plan: Plan, memory: _Memory, net: Net, free: dict[str, None], used: 
 
 
 def _unused(name: str, taken: set[str]) -> str:
-    made, k = name, 2
-    while made in taken:
-        made, k = f"{name}_{k}", k + 1
-    taken.add(made)
-    return made
+    result, k = name, 2
+    while result in taken:
+        result, k = f"{name}_{k}", k + 1
+    taken.add(result)
+    return result

@@ -37,7 +37,7 @@ def twin(net: Net, end: str | None = None, shapes: Mapping[str, tuple[int, ...]]
     with warnings.catch_warnings():
         # the caller's net has said it already
         warnings.simplefilter("ignore", CaffeWarning)
-        made = _of_state(net, state)
+        test_net = _of_state(net, state)
     # what the caller gave another shape than the prototxt has
     reshaped = {
         name: blob.shape
@@ -46,19 +46,19 @@ def twin(net: Net, end: str | None = None, shapes: Mapping[str, tuple[int, ...]]
         for name, blob, planned in zip(step.layer.tops, step.tops, step.setup.tops, strict=True)
         if blob.shape != planned
     }
-    for step in made.steps:
+    for step in test_net.steps:
         if not step.bottoms:
             for name, blob in zip(step.layer.tops, step.tops, strict=True):
                 blob.reshape((shapes or {}).get(name) or reshaped.get(name) or blob.shape)
                 step.setup.tops = [top.shape for top in step.tops]
-    for entry in made.tape.entries:
+    for entry in test_net.tape.entries:
         if not leaves_out(entry.step):
             # a loss may want labels of another batch
             entry.fit()
         if entry.step.layer.name == end:
             break
-    _share(made, net)
-    return made
+    _share(test_net, net)
+    return test_net
 
 
 def _of_state(net: Net, state: schema.NetState) -> Net:
@@ -85,10 +85,10 @@ def _of_state(net: Net, state: schema.NetState) -> Net:
         raise CaffeError(f"the net is exported as it is in phase TEST, and has none: {error}") from None
 
 
-def _share(made: Net, net: Net) -> None:
-    same = [step.layer.name for step in made.steps] == [step.layer.name for step in net.steps]
+def _share(test_net: Net, net: Net) -> None:
+    same = [step.layer.name for step in test_net.steps] == [step.layer.name for step in net.steps]
     by_name = {step.layer.name: step for step in reversed(net.steps)}
-    for i, step in enumerate(made.steps):
+    for i, step in enumerate(test_net.steps):
         if not step.layer.blobs:
             continue
         other = net.steps[i] if same else by_name.get(step.layer.name)

@@ -189,8 +189,8 @@ def _found(layer: Layer) -> Callable[[], object] | None:
     param = layer.message.python_param
     for name in (f"{param.module}.{param.layer}", param.layer):
         if name in layer.python:
-            made: Callable[[], object] = layer.python[name]
-            return made
+            constructor: Callable[[], object] = layer.python[name]
+            return constructor
     return None
 
 

@@ -21,8 +21,8 @@ def concat(xs: Sequence[Array], axis: int = 1, out: Array | None = None) -> Arra
     >>> concat([np.float32([[1, 2]]), np.float32([[3]])])
     array([[1., 2., 3.]], dtype=float32)
     """
-    made: Array = np.concatenate(xs, axis=axis, out=out)
-    return made
+    result: Array = np.concatenate(xs, axis=axis, out=out)
+    return result
 
 
 def slice_axis(x: Array, points: Sequence[int], axis: int = 1) -> list[Array]:

@@ -157,12 +157,12 @@ def columns_and_products(
     # many rows times few columns take a BLAS down to half as long as few rows times many columns
     few = outputs <= _FEW
     layout = (group, inputs, outputs) if few else kernels.shape
-    made, products = two_in_one(empty, kernels.dtype, columns, (columns[0] + 2, *layout))
+    result, products = two_in_one(empty, kernels.dtype, columns, (columns[0] + 2, *layout))
     if few:
         products = products.swapaxes(2, 3)
     if dweight is not None:
         products[0] = dweight.reshape(kernels.shape)
-    return made, products
+    return result, products
 
 
 def add_weight_gradient(dy: Array, columns: Array, products: Array) -> None:

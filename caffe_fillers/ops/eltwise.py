@@ -169,9 +169,9 @@ def axpy(scale: Array, x: Array, y: Array, out: Array | None = None) -> Array:
     >>> axpy(np.float32([[2]]), np.float32([[[1, 2]]]), np.float32([[[10, 10]]]))
     array([[[12., 14.]]], dtype=float32)
     """
-    made = np.multiply(x, scale.reshape(*x.shape[:2], *(1,) * (x.ndim - 2)), out=blank(x, out))
-    made += y
-    return made
+    output = np.multiply(x, scale.reshape(*x.shape[:2], *(1,) * (x.ndim - 2)), out=blank(x, out))
+    output += y
+    return output
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +211,8 @@ def add(a: Array, b: Array, out: Array | None = None) -> Array:
     array([[11., 21.],
            [12., 22.]], dtype=float32)
     """
-    made: Array = np.add(a, b, out=out)
-    return made
+    output: Array = np.add(a, b, out=out)
+    return output
 
 
 def multiply(a: Array, b: Array, out: Array | None = None) -> Array:
@@ -224,8 +224,8 @@ def multiply(a: Array, b: Array, out: Array | None = None) -> Array:
     array([[10., 20.],
            [20., 40.]], dtype=float32)
     """
-    made: Array = np.multiply(a, b, out=out)
-    return made
+    output: Array = np.multiply(a, b, out=out)
+    return output
 
 
 def _gathered(dy: Array, out: Array) -> None:

@@ -49,8 +49,8 @@ def in_c(twin: Callable[_P, _R | Left]) -> Callable[[Callable[_P, _R]], Callable
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
         @wraps(function)
         def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            made = twin(*args, **kwargs)
-            return function(*args, **kwargs) if made is Left.TO_NUMPY else made
+            result = twin(*args, **kwargs)
+            return function(*args, **kwargs) if result is Left.TO_NUMPY else result
 
         return call
 

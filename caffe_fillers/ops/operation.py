@@ -73,8 +73,8 @@ class Work:
         memory = self._scratch.get(name)
         if memory is None or memory.size < nbytes:
             memory = self._scratch[name] = np.empty(nbytes, np.uint8)
-        made: np.ndarray = memory[:nbytes].view(dtype).reshape(shape)
-        return made
+        result: np.ndarray = memory[:nbytes].view(dtype).reshape(shape)
+        return result
 
     def keep_input(self, x: Array, y: Array) -> None:
         """Copy the input `x` before a layer that works in place overwrites it with `y`, if backward may need it."""
@@ -89,8 +89,8 @@ class Work:
         """What `make` makes the first time; it stays for later calls (a reader and its place in the data)."""
         if name not in self.kept:
             self.kept[name] = make()
-        made: _Kept = self.kept[name]
-        return made
+        result: _Kept = self.kept[name]
+        return result
 
 
 class Operation:

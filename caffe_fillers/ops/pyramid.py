@@ -42,8 +42,8 @@ def spp(x: Array, windows: Sequence[Window], *, method: str = "MAX", out: Array 
     """
     pool = max_pool if method == "MAX" else average_pool
     if out is None:
-        made = [pool(x, window) for window in windows]
-        return made[0] if len(made) == 1 else np.concatenate([y.reshape(len(y), -1) for y in made], axis=1)
+        result = [pool(x, window) for window in windows]
+        return result[0] if len(result) == 1 else np.concatenate([y.reshape(len(y), -1) for y in result], axis=1)
     for window, part in zip(windows, _levels(out, x.shape, windows), strict=True):
         pool(x, window, out=part)
     return out

@@ -191,14 +191,14 @@ def prior_box(
     for i in (0, 1):
         apart = np.float32(step[i]) if step else np.float32(image[i]) / np.float32(layer[i])
         centers.append((np.arange(layer[i], dtype=np.float32) + np.float32(offset)) * apart)
-    made = np.empty((*layer, len(boxes), 4))
+    result = np.empty((*layer, len(boxes), 4))
     for i, (axis, side) in enumerate(((1, -1), (0, -1), (1, 1), (0, 1))):
         middle = centers[axis].reshape((-1, 1, 1) if axis == 0 else (1, -1, 1)).astype(np.float64)
-        made[..., i] = (middle + side * boxes[:, 1 - axis] / 2) / image[axis]
+        result[..., i] = (middle + side * boxes[:, 1 - axis] / 2) / image[axis]
     if clip:
-        np.clip(made, 0, 1, out=made)
-    variance = np.broadcast_to(np.array(variances, np.float32), (made.size // 4, 4))
-    return np.stack([made.reshape(-1), variance.reshape(-1)])[None]
+        np.clip(result, 0, 1, out=result)
+    variance = np.broadcast_to(np.array(variances, np.float32), (result.size // 4, 4))
+    return np.stack([result.reshape(-1), variance.reshape(-1)])[None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,8 +87,8 @@ def scale_backward(dy: Array, x: Array, factor: Array, axis: int = 1, product: A
     outer, size, inner = _covered(x, factor, axis)
     product = np.multiply(dy, x, out=blank(x, product)).reshape(outer * size, inner)
     sums = (product if inner == 1 else np.matmul(product, np.ones(inner, x.dtype))).reshape(outer, size)
-    made: Array = sums[0] if outer == 1 else np.matmul(np.ones(outer, x.dtype), sums)
-    return made.reshape(factor.shape)
+    result: Array = sums[0] if outer == 1 else np.matmul(np.ones(outer, x.dtype), sums)
+    return result.reshape(factor.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +150,11 @@ class Scale(Operation):
             bias_backward(dy, dterm, self.axis)
         if dfactor is not None:
             x = work.kept_input(bottoms[0], tops[0])
-            made = scale_backward(dy, x, factor, self.axis, work.scratch(x.shape, x.dtype))
+            result = scale_backward(dy, x, factor, self.axis, work.scratch(x.shape, x.dtype))
             outer = _covered(x, factor, self.axis)[0]
             if len(bottoms) > 1 or factor.size == x.size or (outer == 1 and factor.size > 1):
-                dfactor[...] = made
+                dfactor[...] = result
             else:
-                dfactor += made
+                dfactor += result
         if dbottoms[0] is not None:
             scale(dy, factor, None, self.axis, dbottoms[0])

@@ -46,8 +46,8 @@ def batch_reindex(x: Array, index: Array, out: Array | None = None) -> Array:
            [2.],
            [1.]], dtype=float32)
     """
-    made: Array = np.take(x, _items(index, len(x)), axis=0, out=out, mode="clip" if len(x) else "raise")
-    return made
+    result: Array = np.take(x, _items(index, len(x)), axis=0, out=out, mode="clip" if len(x) else "raise")
+    return result
 
 
 def batch_reindex_backward(dy: Array, index: Array, shape: Sequence[int], out: Array | None = None) -> Array:
@@ -89,8 +89,8 @@ def filter_items(x: Array, selector: Array, out: Array | None = None) -> Array:
     array([[1.],
            [3.]], dtype=float32)
     """
-    made: Array = np.compress(selector.reshape(-1) != 0, x, axis=0, out=out)
-    return made
+    result: Array = np.compress(selector.reshape(-1) != 0, x, axis=0, out=out)
+    return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,8 @@ class LSTM(_Recurrent):
         gates, hidden, cells = self._kept(bottoms, work)
         h, c = self._first(bottoms, (hidden, cells))
         lstm(bottoms[0], bottoms[1], blobs, self._static(bottoms), start=(h, c), out=(gates, hidden, cells))
-        for top, made in zip(tops, (hidden[1:], hidden[-1:], cells[-1:]), strict=False):
-            top[...] = made
+        for top, result in zip(tops, (hidden[1:], hidden[-1:], cells[-1:]), strict=False):
+            top[...] = result
 
     def backward(
         self,
@@ -109,8 +109,8 @@ class RNN(_Recurrent):
         (h,) = self._first(bottoms, (hidden,))
         sums = work.scratch(y.shape, y.dtype)
         rnn(bottoms[0], bottoms[1], blobs, self._static(bottoms), start=h, out=(sums, hidden, y))
-        for top, made in zip(tops, (y, hidden[-1:]), strict=False):
-            top[...] = made
+        for top, result in zip(tops, (y, hidden[-1:]), strict=False):
+            top[...] = result
 
     def backward(
         self,

@@ -156,9 +156,9 @@ def convolution_in_tiles(
                 tile_kernels(weight[part], sums)
             else:
                 sums = kernels.reshape(16, outputs, channels)[:, part]
-            made = products[: 16 * n * tiles].reshape(16, n, tiles)
-            np.matmul(sums, image, out=made)
-            if not tile_sums(made, None if bias is None else bias[part], window, rows, out[i, part]):
+            result = products[: 16 * n * tiles].reshape(16, n, tiles)
+            np.matmul(sums, image, out=result)
+            if not tile_sums(result, None if bias is None else bias[part], window, rows, out[i, part]):
                 broken.append(i)
     return sorted(set(broken))
 
@@ -176,8 +176,8 @@ def _at_once(outputs: int, channels: int, tall: int, wide: int) -> tuple[int, in
 
 def _parts(empty: Callable[..., Array], dtype: Dtype, sizes: list[int]) -> list[Array]:
     """Arrays of these sizes in one piece of memory."""
-    memory, made = empty((sum(sizes),), dtype), []
+    memory, result = empty((sum(sizes),), dtype), []
     for size in sizes:
-        made.append(memory[:size])
+        result.append(memory[:size])
         memory = memory[size:]
-    return made
+    return result

@@ -24,17 +24,17 @@ def transformer_of(net: Net, mean: Any, input_scale: Any, raw_scale: Any, channe
     if not net.inputs:
         raise CaffeError("this net has no Input layer to take images: give a deploy prototxt")
     name = net.inputs[0]
-    made = Transformer({name: net.blobs[name].shape})
-    made.set_transpose(name, (2, 0, 1))
+    result = Transformer({name: net.blobs[name].shape})
+    result.set_transpose(name, (2, 0, 1))
     for set_it, value in (
-        (made.set_mean, mean),
-        (made.set_input_scale, input_scale),
-        (made.set_raw_scale, raw_scale),
-        (made.set_channel_swap, channel_swap),
+        (result.set_mean, mean),
+        (result.set_input_scale, input_scale),
+        (result.set_raw_scale, raw_scale),
+        (result.set_channel_swap, channel_swap),
     ):
         if value is not None:
             set_it(name, value)
-    return made
+    return result
 
 
 class Classifier(Net):
@@ -106,7 +106,7 @@ class Classifier(Net):
             crops = images[:, top : top + height, left : left + width]
         name = self.inputs[0]
         given: dict[str, Any] = {name: np.stack([self.transformer.preprocess(name, crop) for crop in crops])}
-        made = self.forward_all(None, **given)[self.outputs[0]]
+        result = self.forward_all(None, **given)[self.outputs[0]]
         if oversample:
-            made = made.reshape(len(made) // 10, 10, -1).mean(1)
-        return made
+            result = result.reshape(len(result) // 10, 10, -1).mean(1)
+        return result

@@ -141,5 +141,7 @@ def crop(top_from: Top, top_to: Top) -> Top:
     if not (shift <= 0).all() or not (np.round(shift) == shift).all():
         raise CaffeError(f"a crop that begins at {-shift} can't be made: it takes whole numbers from 0 on")
     offset = [int(value) for value in np.atleast_1d(-shift)]
-    made: Top = layers.Crop(top_from, top_to, crop_param={"axis": (1 if axis is None else axis) + 1, "offset": offset})
-    return made
+    result: Top = layers.Crop(
+        top_from, top_to, crop_param={"axis": (1 if axis is None else axis) + 1, "offset": offset}
+    )
+    return result

@@ -154,6 +154,6 @@ class Detector(Net):
             min(round(length * factor), int(size) - before)
             for length, factor, before in zip(shown, to_input, pad, strict=True)
         ]
-        made = np.ones(self.crop_dims, np.float32) * self.crop_mean
-        made[pad[0] : pad[0] + dims[0], pad[1] : pad[1] + dims[1]] = resize_image(cut, dims)
-        return made
+        result = np.ones(self.crop_dims, np.float32) * self.crop_mean
+        result[pad[0] : pad[0] + dims[0], pad[1] : pad[1] + dims[1]] = resize_image(cut, dims)
+        return result

@@ -46,8 +46,8 @@ class Graph:
     def write(self, path: str | os.PathLike[str], format: str = "raw") -> None:
         """Write the picture, or with "raw" the text."""
         data = self.to_string().encode() if format == "raw" else self.create(format)
-        with replacing(path) as made:
-            made.write_bytes(data)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
 
 
 def get_pydot_graph(

@@ -136,8 +136,8 @@ def _interpolated(im: Array, height: int, width: int, order: int, corners: bool)
         _taps(new, old, order, corners) for new, old in ((width, im.shape[1]), (height, im.shape[0]))
     )
     rows = x[0][:, None] * im[:, left] + x[1][:, None] * im[:, right]
-    made: Array = y[0][:, None, None] * rows[above] + y[1][:, None, None] * rows[below]
-    return made
+    result: Array = y[0][:, None, None] * rows[above] + y[1][:, None, None] * rows[below]
+    return result
 
 
 def _taps(new: int, old: int, order: int, corners: bool) -> tuple[Array, Array, tuple[Array, Array]]:

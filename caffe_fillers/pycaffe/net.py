@@ -116,9 +116,9 @@ class Net:
     @classmethod
     def of(cls, net: nets.Net) -> Net:
         """Wrap a net of the package's own: what a solver does with its nets."""
-        made = cls.__new__(cls)
-        made._wrap(net)
-        return made
+        created = cls.__new__(cls)
+        created._wrap(net)
+        return created
 
     def _wrap(self, net: nets.Net) -> None:
         self.wrapped = net
@@ -272,10 +272,10 @@ class Net:
         CaffeError
             As `forward`.
         """
-        made = Collected(items_of(kwargs))
+        created = Collected(items_of(kwargs))
         for batch in self._batch(kwargs):
-            made.add(self.forward(blobs, None, None, **batch))
-        return made.arrays()
+            created.add(self.forward(blobs, None, None, **batch))
+        return created.arrays()
 
     def forward_backward_all(
         self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **kwargs: Any

@@ -175,6 +175,6 @@ def get_solver(solver_file: PathLike) -> Solver:
     """
     message, path = solver_source(solver_file, strict=False)
     kinds = {each.kind: each for each in Solver.__subclasses__()}
-    made = Solver.__new__(kinds.get(message.type, Solver))
-    made._start(message, path)
-    return made
+    solver = Solver.__new__(kinds.get(message.type, Solver))
+    solver._start(message, path)
+    return solver

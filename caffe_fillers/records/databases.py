@@ -112,7 +112,10 @@ def write_database(path: str | os.PathLike[str], records: Iterable[tuple[bytes, 
     except ImportError:
         raise CaffeError(f"{target}: to write an LMDB: pip install 'caffe_fillers[lmdb]'") from None
     try:
-        with _made(target) as made, lmdb.open(str(made), map_size=_FIRST_MAP, sync=False) as environment:
+        with (
+            _new_folder(target) as temporary,
+            lmdb.open(str(temporary), map_size=_FIRST_MAP, sync=False) as environment,
+        ):
             count = 0
             rest = iter(records)
             while portion := list(islice(rest, _TOGETHER)):
@@ -138,16 +141,16 @@ def _put(environment: Any, portion: list[tuple[bytes, bytes]]) -> None:
 
 
 @contextmanager
-def _made(target: Path) -> Iterator[Path]:
+def _new_folder(target: Path) -> Iterator[Path]:
     if os.path.lexists(target):
         raise CaffeError(f"{target}: is there already: remove it, or give another name")
     if not target.parent.is_dir():
         raise CaffeError(f"{target}: cannot be written: the folder {target.parent} does not exist")
-    made = target.parent / f".caffe_fillers-{os.getpid()}-{os.urandom(6).hex()}.tmp"
+    temporary = target.parent / f".caffe_fillers-{os.getpid()}-{os.urandom(6).hex()}.tmp"
     try:
-        os.mkdir(made)
-        yield made
-        os.rename(made, target)
+        os.mkdir(temporary)
+        yield temporary
+        os.rename(temporary, target)
     except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         raise

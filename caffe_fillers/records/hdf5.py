@@ -153,7 +153,7 @@ def write_rows(path: str, datasets: Mapping[str, np.ndarray]) -> None:
         import h5py
     except ImportError:
         raise CaffeError(f"{target}: to write HDF5: pip install 'caffe_fillers[hdf5]'") from None
-    with replacing(target) as made, h5py.File(made, "w") as file:
+    with replacing(target) as temporary, h5py.File(temporary, "w") as file:
         for name, values in datasets.items():
             file.create_dataset(name, data=values)
 

@@ -59,7 +59,7 @@ class SeededNet:
 
         self.source = source
         self.common: dict[str, Any] = {"inputs": inputs, "dtype": dtype}
-        self.told = False
+        self._warned = False
         self.state: dict[str, Any] = {"phase": phase, "level": level, "stages": stages}
         self.path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
         if isinstance(source, prototxt.Text) and source.message.DESCRIPTOR.name == "SolverParameter":
@@ -77,10 +77,10 @@ class SeededNet:
 
     def __call__(self, seed: int, boost: str, caffe: str, fill: bool) -> Net:
         with warnings.catch_warnings():
-            if self.told:  # what there is to tell of the net
+            if self._warned:  # the first net has warned already
                 warnings.simplefilter("ignore", CaffeWarning)
             net = self._built(seed, boost, caffe, fill)
-            self.told = True
+            self._warned = True
         return net
 
     def _built(self, seed: int, boost: str, caffe: str, fill: bool) -> Net:

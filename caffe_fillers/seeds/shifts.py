@@ -47,17 +47,17 @@ def _places(net: Net) -> dict[str, Any]:
 def _explained(blobs: Mapping[str, int], net: Net, here: Mapping[str, Any]) -> str:
     first = min(blobs, key=lambda blob: here[blob])
     shift = blobs[first]
-    told = f"before {first} Caffe drew {abs(shift)} {'more' if shift > 0 else 'less'} than this net does: "
+    explanation = f"before {first} Caffe drew {abs(shift)} {'more' if shift > 0 else 'less'} than this net does: "
     if abs(shift) <= _DATA:
         return (
-            f"{told}so few are a data layer's (for mirror, crop_size, shuffle and its threads), which a fork of Caffe, "
-            "or this layer in another form, draws otherwise"
+            f"{explanation}so few are a data layer's (for mirror, crop_size, shuffle and its threads), which a fork of "
+            "Caffe, or this layer in another form, draws otherwise"
         )
     for layer in net.layers:
         for draw in layer.draws:
             if draw.start < here[first] and draw.count == abs(shift):
                 how = "was drawn twice, or by one more layer like it" if shift > 0 else "was not drawn"
-                return f"{told}as many as layer {layer.name!r} takes for {draw.what}, so this {how}"
+                return f"{explanation}as many as layer {layer.name!r} takes for {draw.what}, so this {how}"
     if shift > 0:
-        return f"{told}a layer that draws, or another net, stood there, which this prototxt lacks"
-    return f"{told}the layers there were others, or had no filler that draws"
+        return f"{explanation}a layer that draws, or another net, stood there, which this prototxt lacks"
+    return f"{explanation}the layers there were others, or had no filler that draws"

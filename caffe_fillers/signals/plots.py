@@ -56,8 +56,8 @@ def signal_plot(report: SignalReport, path: str | os.PathLike[str]) -> None:
     if not report.layers:
         raise CaffeError(f"net {report.name!r} has no layers with weights: there is nothing to draw")
     data = _png(report) if suffix == ".png" else _page(report).encode()
-    with replacing(name) as made:
-        made.write_bytes(data)
+    with replacing(name) as temporary:
+        temporary.write_bytes(data)
 
 
 def _usable(value: float | None) -> bool:
@@ -401,7 +401,7 @@ def _card(row: LayerSignal, number: int) -> str:
             lines += f"<dd{_bad(value) if judged else ''}>{_number(value)}</dd>"
     lines += f'<dt>filler</dt><dd class="wide">{_filler(row.filler)}</dd>'
     if not row.normalised:
-        lines += f'<dt>would hold</dt><dd class="wide">{_filler(row.holds_forward)}</dd>'
+        lines += f'<dt>filler for gain 1</dt><dd class="wide">{_filler(row.unit_gain_filler_forward)}</dd>'
     lines += f'<dt>Var predicted</dt><dd class="wide">{_number(row.variance)}</dd>'
     if row.measured is not None:
         lines += f'<dt>Var measured</dt><dd class="wide">{_number(row.measured)}</dd>'

@@ -69,11 +69,11 @@ class Propagation:
 
     def _add(self, step: _Step, now: dict[str, int]) -> None:
         bottoms = [self.blobs[i] for i in step.bottoms]
-        made = self._forward(step, bottoms)
+        result = self._forward(step, bottoms)
         depth = max((bottom.depth for bottom in bottoms), default=0) + (step.row is not None)
         for bottom in bottoms:
             bottom.read = True
-        for name, blob, (values, product) in zip(step.layer.tops, step.planned.tops, made, strict=True):
+        for name, blob, (values, product) in zip(step.layer.tops, step.planned.tops, result, strict=True):
             now[name] = len(self.blobs)
             step.tops.append(len(self.blobs))
             self.blobs.append(Signal(blob.shape, values, product, depth))
@@ -99,10 +99,10 @@ class Propagation:
             step.down = [(0, 0, function[1])]
             return [(first.values.map(function[0]), first.product * function[1])]
         weight = partial(self._moments, layer)
-        made = through(Passing(layer, step.operation, bottoms, shapes, weight, self.rng))
-        if made is not None:
-            step.down = made.down
-            return made.tops
+        result = through(Passing(layer, step.operation, bottoms, shapes, weight, self.rng))
+        if result is not None:
+            step.down = result.down
+            return result.tops
         if isinstance(step.operation, (ops.LSTM, ops.RNN)):
             step.row = self._row(layer, 0, None)
         step.modelled = False
@@ -153,7 +153,7 @@ class Propagation:
         step.row = self._row(layer, 0, fans)
         mean, variance = self._moments(layer, 0)
         square = variance + mean**2
-        made = []
+        result = []
         # a convolution goes over each bottom; a fork's inner product may have labels beside the one
         for i, bottom in enumerate(bottoms[:tops] if step.operation is not None else bottoms[:1]):
             if isinstance(step.operation, ops.Embed):
@@ -163,11 +163,11 @@ class Propagation:
                 product = bottom.product * fans.into * square
             if len(layer.blobs) > 1:
                 values = values.shifted(*self._moments(layer, 1))
-            made.append((values, product))
+            result.append((values, product))
             step.down.append((i, i, fans.out * square))
-        made += [(Values.normal(0.0, 0.0, 1.0), 1.0)] * (tops - len(made))
-        step.row.variance = made[0][0].variance
-        return made
+        result += [(Values.normal(0.0, 0.0, 1.0), 1.0)] * (tops - len(result))
+        step.row.variance = result[0][0].variance
+        return result
 
     # backward
 
@@ -208,17 +208,17 @@ class Propagation:
             for follower in _following(step, readers):
                 if isinstance(follower.operation, (ops.BatchNorm, ops.MVN, ops.BN, ops.MovingBN)):
                     row.normalised = True
-                made = activation(follower.operation, self._slope(follower.layer))
-                if made is not None and not isinstance(follower.operation, ops.Power):
-                    row.activation, factor, blob = follower.layer.type, made[1], follower.tops[0]
+                result = activation(follower.operation, self._slope(follower.layer))
+                if result is not None and not isinstance(follower.operation, ops.Power):
+                    row.activation, factor, blob = follower.layer.type, result[1], follower.tops[0]
                     break
             row.factor = factor
             row.forward = self.blobs[blob].product
             row.forward_gain *= factor
             # the gradient that comes to the layer's top has been through the activation already
             row.backward_gain *= factor
-            row.holds_forward = _holding(row, row.fan_in, factor)
-            row.holds_backward = _holding(row, row.fan_out, factor)
+            row.unit_gain_filler_forward = _holding(row, row.fan_in, factor)
+            row.unit_gain_filler_backward = _holding(row, row.fan_out, factor)
 
 
 def _following(step: _Step, readers: dict[int, list[_Step]]) -> Iterator[_Step]:

@@ -108,18 +108,18 @@ def _times(number: int) -> str:
     return f"in {number} layer{'s' * (number > 1)}"
 
 
-def _holding(rows: Sequence[LayerSignal], forward: bool, vanished: bool) -> str:
+def _unit_gain_fillers(rows: Sequence[LayerSignal], forward: bool, vanished: bool) -> str:
     """The fillers that would hold what these layers lose or amplify, the most frequent first."""
-    holders: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for row in rows:
         gain = _gain(row, forward)
         if gain is None or row.normalised or not (gain < 0.9 if vanished else gain > 1.1):
             continue
-        holder = _filler_text(row.holds_forward if forward else row.holds_backward)
-        holders[holder] = holders.get(holder, 0) + 1
-    ordered = sorted(holders.items(), key=lambda item: -item[1])
-    told = ordered[:2]
-    hints = [f"weight_filler {{ {name} }} {_times(number)}" for name, number in told]
+        filler_text = _filler_text(row.unit_gain_filler_forward if forward else row.unit_gain_filler_backward)
+        counts[filler_text] = counts.get(filler_text, 0) + 1
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    most_frequent = ordered[:2]
+    hints = [f"weight_filler {{ {name} }} {_times(number)}" for name, number in most_frequent]
     rest = sum(number for _, number in ordered[2:])
     if rest:
         hints.append(f"others {_times(rest)}")
@@ -132,28 +132,30 @@ def _find(rows: Sequence[LayerSignal], forward: bool) -> list[str]:
     What counts is the change since the first layer: its own scale belongs to the input's, or the loss's. The gradient
     of the input itself is of no use.
     """
-    way = [row for row in (rows if forward else reversed(rows)) if _product(row, forward) is not None]
+    ordered_rows = [row for row in (rows if forward else reversed(rows)) if _product(row, forward) is not None]
     if not forward:
-        way = [row for row in way if row.depth > 1]
-    if not way:
+        ordered_rows = [row for row in ordered_rows if row.depth > 1]
+    if not ordered_rows:
         return []
-    products = [_product(row, forward) or 0.0 for row in way]
+    products = [_product(row, forward) or 0.0 for row in ordered_rows]
     # 0 from the start is told otherwise
     changes = [product / products[0] if products[0] else 1.0 for product in products]
     for vanished in (True, False):
         beyond = [change <= VANISHED if vanished else change >= EXPLODED for change in changes]
         # a narrow branch dips for a layer or two; the signal has ended where it stays away
-        at = next((i for i in range(len(way)) if all(beyond[i : i + 3])), None)
+        at = next((i for i in range(len(ordered_rows)) if all(beyond[i : i + 3])), None)
         if at is None:
             continue
+        row = ordered_rows[at]
         text = (
-            f"{'forward: the signal' if forward else 'backward: the gradient'} {'vanishes' if vanished else 'explodes'} "
-            f"at layer '{way[at].layer}' (layer {way[at].depth} of {max(row.depth for row in rows)}): "
+            f"{'forward: the signal' if forward else 'backward: the gradient'} "
+            f"{'vanishes' if vanished else 'explodes'} "
+            f"at layer '{row.layer}' (layer {row.depth} of {max(row.depth for row in rows)}): "
             f"the product of gains is {products[at]:.2g} there"
         )
-        if at < len(way) - 1:
+        if at < len(ordered_rows) - 1:
             text += f", {products[-1]:.2g} at the {'end' if forward else 'beginning'}"
-        return [text + _holding(rows, forward, vanished)]
+        return [text + _unit_gain_fillers(rows, forward, vanished)]
     return []
 
 
@@ -219,21 +221,21 @@ def signal(net: Net, measure: bool = False, *, images: int | None = None) -> Sig
         raise CaffeError(f"signal reads a Net, got {type(net).__name__}; build one with caffe_fillers.Net(path)")
     from .propagation import Propagation
 
-    way = Propagation(net)
-    rows = [step.row for step in way.steps if step.row is not None]
+    propagation = Propagation(net)
+    rows = [step.row for step in propagation.steps if step.row is not None]
     report = SignalReport(net.name, net.phase, rows, _findings(rows))
-    for step in way.steps:
-        if not step.modelled and any(way.blobs[i].matters for i in step.tops):
+    for step in propagation.steps:
+        if not step.modelled and any(propagation.blobs[i].matters for i in step.tops):
             report.notes.append(
                 f"layer '{step.layer.name}' of type {step.layer.type} is not modelled: behind it the signal starts anew"
             )
     if measure:
-        from .measure import measure as push
+        from .measure import measure as measure_signal
 
-        places = {i for i, step in enumerate(way.steps) if step.row is not None and step.row.fan_in is not None}
-        results = push(net, places, images)
+        places = {i for i, step in enumerate(propagation.steps) if step.row is not None and step.row.fan_in is not None}
+        results = measure_signal(net, places, images)
         report.images = results.images
-        for i, step in enumerate(way.steps):
+        for i, step in enumerate(propagation.steps):
             if step.row is not None and i in results.variances:
                 step.row.measured, step.row.histogram = results.variances[i], results.histograms[i]
         if results.stopped:

@@ -43,7 +43,7 @@ class LayerSignal:
         Predicted variance of the layer's result, for inputs of variance 1.
     measured : float or None
         The same, measured.
-    holds_forward, holds_backward : dict or None
+    unit_gain_filler_forward, unit_gain_filler_backward : dict or None
         A filler with which that gain would be 1.
     normalised : bool
         Whether a normalisation follows, which makes the scale of the weights count for nothing forward.
@@ -72,8 +72,8 @@ class LayerSignal:
     backward: float | None = None
     variance: float | None = None
     measured: float | None = None
-    holds_forward: dict[str, Any] | None = None
-    holds_backward: dict[str, Any] | None = None
+    unit_gain_filler_forward: dict[str, Any] | None = None
+    unit_gain_filler_backward: dict[str, Any] | None = None
     normalised: bool = False
     line: int | None = None
     weights_histogram: dict[str, list[float]] | None = None

@@ -129,11 +129,11 @@ def _normalised(at: Passing, eps: float, divide: bool, scale: int | None = None,
     gain = 1 / (within + eps) if divide else 1.0
     # forward the signal itself is what gets variance 1
     product = 1.0 if divide and at.first.product > 0 and within > eps else at.first.product * gain
-    made = values.normalised(eps, divide)
+    result = values.normalised(eps, divide)
     if scale is not None:
-        made, scaled = affine(made, at.weight(scale), None if bias is None else at.weight(bias))
+        result, scaled = affine(result, at.weight(scale), None if bias is None else at.weight(bias))
         product, gain = product * scaled, gain * scaled
-    return Through([(made, product)] * len(at.tops), [(0, 0, gain)])
+    return Through([(result, product)] * len(at.tops), [(0, 0, gain)])
 
 
 def _batch_norm(at: Passing) -> Through:
@@ -161,8 +161,8 @@ def _product(at: Passing) -> Through:
     squares = [b.values.square for b in at.bottoms]
     others = [math.prod(squares[:i] + squares[i + 1 :]) for i in range(len(at.bottoms))]
     product = sum(b.product * other for b, other in zip(at.bottoms, others, strict=True))
-    made = Values.combined([b.values for b in at.bottoms], np.multiply, at.rng)
-    return Through([(made, product)], [(i, 0, other) for i, other in enumerate(others)])
+    result = Values.combined([b.values for b in at.bottoms], np.multiply, at.rng)
+    return Through([(result, product)], [(i, 0, other) for i, other in enumerate(others)])
 
 
 def _largest(at: Passing) -> Through:
@@ -182,8 +182,8 @@ def _axpy(at: Passing) -> Through:
     factor, x, y = at.bottoms
     square = factor.values.square
     scaled = Values.combined([x.values, factor.values], np.multiply, at.rng)
-    made = Values.summed([scaled, y.values], at.rng)
-    return Through([(made, x.product * square + y.product)], [(0, 0, x.values.square), (1, 0, square), (2, 0, 1.0)])
+    result = Values.summed([scaled, y.values], at.rng)
+    return Through([(result, x.product * square + y.product)], [(0, 0, x.values.square), (1, 0, square), (2, 0, 1.0)])
 
 
 def _scale(at: Passing) -> Through:
@@ -191,11 +191,11 @@ def _scale(at: Passing) -> Through:
     if len(at.bottoms) == 1:
         values, gain = affine(at.first.values, at.weight(0), at.weight(1) if blobs > 1 else None)
         return Through([(values, at.first.product * gain)], [(0, 0, gain)])
-    made = _product(at)
+    result = _product(at)
     if blobs:
-        values, product = made.tops[0]
-        made.tops = [(values.shifted(*at.weight(0)), product)]
-    return made
+        values, product = result.tops[0]
+        result.tops = [(values.shifted(*at.weight(0)), product)]
+    return result
 
 
 def _bias(at: Passing) -> Through:
@@ -219,8 +219,8 @@ def _concat(at: Passing) -> Through:
     if not all(shares):
         shares = [1.0] * len(at.bottoms)
     product = sum(b.product * share for b, share in zip(at.bottoms, shares, strict=True)) / sum(shares)
-    made = Values.mixed([b.values for b in at.bottoms], shares)
-    return Through([(made, product)], [(i, 0, 1.0) for i in range(len(at.bottoms))])
+    result = Values.mixed([b.values for b in at.bottoms], shares)
+    return Through([(result, product)], [(i, 0, 1.0) for i in range(len(at.bottoms))])
 
 
 def _slice(at: Passing) -> Through:
@@ -233,8 +233,8 @@ def _pooling(at: Passing) -> Through:
     """Counts as 1 in the products, as in the papers; the prediction knows what it does."""
     number = values_pooled(at.operation.window, at.first.shape, at.tops[0])
     values = at.first.values
-    made = values.largest_of(number) if at.operation.method == "MAX" else values.average_of(number)
-    return Through([(made, at.first.product)] * len(at.tops), [(0, 0, 1.0)])
+    result = values.largest_of(number) if at.operation.method == "MAX" else values.average_of(number)
+    return Through([(result, at.first.product)] * len(at.tops), [(0, 0, 1.0)])
 
 
 def _lrn(at: Passing) -> Through:

@@ -57,8 +57,8 @@ class Curves:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `to_dict` as JSON, whole or not at all."""
-        with replacing(path) as made:
-            made.write_text(json.dumps(self.to_dict()))
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(self.to_dict()))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold: `loss` and `lr` as lists of [iteration, value], `test` by iteration."""

@@ -66,8 +66,8 @@ def _draw(target: Path, runs: Mapping[str, Curves]) -> None:
         loss.set_yscale("log")
     for axes, title in ((loss, "Loss"), (scores, "Test outputs"), (rate, "Learning rate")):
         _tidy(axes, title)
-    with replacing(target) as made:
-        figure.savefig(made, format=target.suffix[1:].lower())
+    with replacing(target) as temporary:
+        figure.savefig(temporary, format=target.suffix[1:].lower())
 
 
 def _sorted(values: Mapping[int, float]) -> tuple[list[int], list[float]]:

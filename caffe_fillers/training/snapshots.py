@@ -52,7 +52,7 @@ def write_state(path: Path, state: State) -> None:
         pieces, length = blob_parts(array)
         parts += [encode_varint(_HISTORY << 3 | BYTES), encode_varint(length), *pieces]
     parts.append(_number(_CURRENT_STEP, state.current_step))
-    with replacing(path, sum(map(len, parts))) as made, open(made, "wb") as file:
+    with replacing(path, sum(map(len, parts))) as temporary, open(temporary, "wb") as file:
         for part in parts:
             file.write(part)
 
@@ -230,8 +230,8 @@ def checksum(arrays: Iterable[Array]) -> int:
 
 def write_side(path: Path, content: dict[str, Any]) -> None:
     data = json.dumps({"caffe_fillers_resume": _VERSION, **content}, separators=(",", ":"))
-    with replacing(path, len(data)) as made:
-        made.write_text(data, encoding="utf-8")
+    with replacing(path, len(data)) as temporary:
+        temporary.write_text(data, encoding="utf-8")
 
 
 def read_side(path: Path) -> dict[str, Any] | None:

@@ -34,15 +34,15 @@ class Piece:
     b: Array
 
 
-def axpby(alpha: Number, x: Array, beta: Number, y: Array, room: Array) -> None:
+def axpby(alpha: Number, x: Array, beta: Number, y: Array, scratch: Array) -> None:
     """y = alpha x + beta y, where a factor of 0 keeps what it would multiply out of the sum, as in OpenBLAS."""
     if beta == 0:
         scale(alpha, x, y)
         return
     np.multiply(y, beta, out=y)
     if alpha != 0:
-        np.multiply(x, alpha, out=room)
-        np.add(y, room, out=y)
+        np.multiply(x, alpha, out=scratch)
+        np.add(y, scratch, out=y)
 
 
 def scale(alpha: Number, x: Array, y: Array) -> None:
@@ -193,11 +193,11 @@ class Nesterov(Update):
 
     def compute(self, piece: Piece, rate: Number) -> None:
         (velocity,) = piece.history
-        change, room = piece.b, piece.a
+        change, scratch = piece.b, piece.a
         change[...] = velocity
-        axpby(rate, piece.diff, self.momentum, velocity, room)
+        axpby(rate, piece.diff, self.momentum, velocity, scratch)
         # back by the old step, then over the new one
-        axpby(self.of(1) + self.momentum, velocity, -self.momentum, change, room)
+        axpby(self.of(1) + self.momentum, velocity, -self.momentum, change, scratch)
         piece.diff[...] = change
 
 

@@ -67,16 +67,16 @@ def convert_batchnorm(
     new_net = None if net is None else upgrade_net(net).message
     if how == "split":
         pairs = _to_split(source, new_net)
-        made = _split(source, pairs)
+        converted = _split(source, pairs)
     else:
         pairs = _to_merge(source)
-        made = _merge(source, pairs)
+        converted = _merge(source, pairs)
     if not pairs:
         what = "BatchNorm of five blobs" if how == "split" else "BatchNorm with a Scale right behind it"
         raise CaffeError(f"there is no {what} in these weights\n--batchnorm {how} has nothing to do")
     if new_net is not None:
         _split_net(new_net, pairs) if how == "split" else _merge_net(new_net, pairs)
-    return as_mapping(made), new_net
+    return as_mapping(converted), new_net
 
 
 # --- weights ---------------------------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def write(path: Path, weights: WeightSet) -> None:
             f"{path}: the weights need {total} bytes, but a .caffemodel ends at protobuf's limit of {MAX_COUNT}: "
             "save as .npz, .h5 or .safetensors"
         )
-    with replacing(path, total) as made, open(made, "wb") as file:
+    with replacing(path, total) as temporary, open(temporary, "wb") as file:
         for part in parts:
             file.write(part)
 

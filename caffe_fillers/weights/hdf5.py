@@ -108,7 +108,7 @@ class _Outlet(io.RawIOBase):
 def open_to_write(path: Path, size: int) -> Iterator[tuple[Any, Any]]:
     """Give h5py and an open file, which becomes `path` when the block ends well."""
     h5py = _h5py(path)
-    with replacing(path, size) as made, _Outlet(made) as outlet:
+    with replacing(path, size) as temporary, _Outlet(temporary) as outlet:
         try:
             with h5py.File(outlet, "w", track_order=False) as file:
                 yield h5py, file

@@ -101,12 +101,12 @@ def save_mean(path: str | os.PathLike[str], mean: Array) -> None:
     array = stored(target, "mean", 0, mean)
     suffix = target.suffix.lower()
     if suffix == ".npy":
-        with replacing(target) as made, open(made, "wb") as file:
+        with replacing(target) as temporary, open(temporary, "wb") as file:
             npy.write_array(file, array, allow_pickle=False)
     elif suffix == ".binaryproto":
         old = b"".join(bytes([number << 3]) + encode_varint(dim) for number, dim in enumerate((1, *array.shape), 1))
         values, _ = blob_parts(array.reshape(-1))
-        with replacing(target) as made, open(made, "wb") as file:
+        with replacing(target) as temporary, open(temporary, "wb") as file:
             file.write(old)
             for part in values[:-1] if array.itemsize == 4 else values[1:]:
                 file.write(part)

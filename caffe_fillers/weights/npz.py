@@ -46,7 +46,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], record: dict[str, Any]
     """Write named arrays and a record, which is an array of text like those beside it, so that NumPy reads all."""
     held = np.array(to_json(record))
     size = sum(array.nbytes for array in arrays.values())
-    with replacing(path, size) as made, zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
+    with replacing(path, size) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             with archive.open(_entry(f"{name}.npy", array.nbytes), "w", force_zip64=True) as file:
                 npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(array))

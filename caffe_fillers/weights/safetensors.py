@@ -56,7 +56,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], record: dict[str, Any]
         header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": (start, end)}
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with replacing(path, end) as made, open(made, "wb") as file:
+    with replacing(path, end) as temporary, open(temporary, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for _, array in ordered:
             file.write(array.reshape(-1).view(np.uint8).data)

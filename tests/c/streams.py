@@ -76,10 +76,10 @@ def as_text():
             other = case["results"].get(profile + "_libm_without_fma", result)
             yield f"case {case['id']} {case['seed']} {boost} {case['dtype']} {result['next_draw']}"
             for item, value, alternative in zip(case["items"], result["values"], other["values"], strict=True):
-                made = calls(item["shape"], item["filler"], case["dtype"])
-                for call in made:
+                output = calls(item["shape"], item["filler"], case["dtype"])
+                for call in output:
                     kind, count, rows, a, b = call
-                    last = call is made[-1]
+                    last = call is output[-1]
                     hashes = f"{value['sha256']} {alternative['sha256']}" if last else "- -"
                     yield f"{kind} {count} {rows} {float(a).hex()} {float(b).hex()} {hashes}"
 

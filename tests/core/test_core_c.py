@@ -37,13 +37,13 @@ def build(once, tmp_path_factory):
         # the loops of layers take most of a compilation, and only their own program calls them
         places = ["", "simd", "layers"] if layers else ["", "simd"]
         for place in places:
-            made = once(f"c-{place}", compiled(sorted((CORE / place).glob("*.c"))))
-            yield from sorted(made.glob("*.o"))
+            output = once(f"c-{place}", compiled(sorted((CORE / place).glob("*.c"))))
+            yield from sorted(output.glob("*.o"))
 
     @cache
     def compile_one(name, without=None):
         """A program of tests/c over the whole core, but for one file of it where the program includes that."""
-        core = [made for made in objects(name == "layers") if made.name != without]
+        core = [output for output in objects(name == "layers") if output.name != without]
         program = [TESTS / "c" / f"{name}.c", "-o", folder / name]
         subprocess.run([compiler, *FLAGS, "-pthread", f"-I{CORE}", *core, *program, "-lm"], check=True)
         return folder / name

@@ -28,8 +28,8 @@ CASES, calls, expected = STREAMS["cases"](), STREAMS["calls"], STREAMS["result_o
 def draw(rng, shape, text, dtype):
     """The array a golden's filler gives; None if that never draws."""
     out = np.empty(shape, {"float": np.float32, "double": np.float64}[dtype])
-    made = calls(shape, text, dtype)
-    for kind, _, rows, a, b in made:
+    output = calls(shape, text, dtype)
+    for kind, _, rows, a, b in output:
         if kind == "uniform":
             rng.fill_uniform(out, a, b)
         elif kind == "gaussian":
@@ -38,7 +38,7 @@ def draw(rng, shape, text, dtype):
             rng.mask_bernoulli(out, a)
         else:
             normalize_rows(out.reshape(rows, -1))
-    return out if made else None
+    return out if output else None
 
 
 def error_is_ours(case):

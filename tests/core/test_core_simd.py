@@ -43,13 +43,13 @@ def answer(boost, seed, skip, fills):
         rng.state = {"bit_generator": "MT19937", "state": {"key": untemper(seed), "pos": 0}}
     rng.skip(skip)
     for kind, dtype, n, offset, first, second in fills:
-        room = np.full(n + offset + 32, 7, dtype)
-        out = room[offset : offset + n]
+        memory = np.full(n + offset + 32, 7, dtype)
+        out = memory[offset : offset + n]
         if kind in ("uniform", "gaussian"):
             getattr(rng, "fill_" + kind)(out, first, second)
         else:
             getattr(rng, kind)(out, first)
-        digest.update(room)
+        digest.update(memory)
     return digest.hexdigest(), rng.position, rng.random_raw()
 
 

@@ -54,18 +54,18 @@ def test_any_number_of_threads(kind, first, second, boost, dtype):
 def test_arrays_larger_than_a_cache(kind, numbers, boost, dtype):
     part = 1 << 20
     n = (32 << 20) // np.dtype(dtype).itemsize + 1001
-    expected, room = np.empty(n, dtype), np.empty(n + 5, dtype)
+    expected, memory = np.empty(n, dtype), np.empty(n + 5, dtype)
     one = RNG(3, boost=boost)
     one.skip(100)
     start = one.copy()
     for at in range(0, n, part):
         getattr(one, "fill_" + kind)(expected[at : at + part], *numbers)
     for threads in ({"threads": 1}, {"threads": 2}, {"threads": 3}) if kind != "bernoulli" else ({},):
-        many, out = start.copy(), room[3 : 3 + n]
-        room[:] = 7
+        many, out = start.copy(), memory[3 : 3 + n]
+        memory[:] = 7
         getattr(many, "fill_" + kind)(out, *numbers, **threads)
         assert np.array_equal(out.view(np.uint32), expected.view(np.uint32))
-        assert room[[0, 1, 2, -2, -1]].tolist() == [7] * 5
+        assert memory[[0, 1, 2, -2, -1]].tolist() == [7] * 5
         assert many.position == one.position
         np.testing.assert_equal(many.state, one.state)
 

@@ -38,15 +38,15 @@ def test_every_public_filler_has_an_entry():
 
 
 def test_not_a_bit_and_not_a_draw_has_changed():
-    made, written = MANIFEST["rows"](), MANIFEST["written"]()
+    result, written = MANIFEST["rows"](), MANIFEST["written"]()
     if not libm_is_the_measured_one():
         # what rests on the C library's log, sin and cos is held to its draws alone
-        for row in (*made, *written):
+        for row in (*result, *written):
             if row[RESTS_ON] == "libm":
                 row[SHA256] = "libm"
-    differing = [row for row in made if row not in written]
+    differing = [row for row in result if row not in written]
     assert not differing, "bits changed: if this is meant, run tests/manifest.py --write and say so in CHANGELOG.md"
-    assert made == written
+    assert result == written
 
 
 @pytest.mark.parametrize("kind", ["constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear"])

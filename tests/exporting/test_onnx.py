@@ -52,10 +52,10 @@ def kinds(path: Path) -> list[str]:
 
 
 def exports(net: cf.Net, path: Path, **options) -> cf.Exported:
-    made = cf.export(net, path, check=True, **options)
-    assert made.check, str(made.check)
+    result = cf.export(net, path, check=True, **options)
+    assert result.check, str(result.check)
     onnx.checker.check_model(path, full_check=True)
-    return made
+    return result
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -86,10 +86,10 @@ def test_goldens_of_caffe_itself(arrays, tmp_path):
             if key.startswith(f"{name}/set/"):
                 layer, index = key.removeprefix(f"{name}/set/").rsplit("/", 1)
                 net.params[layer][int(index)].data[...] = values
-        made = cf.export(net, tmp_path / "net.onnx")
+        result = cf.export(net, tmp_path / "net.onnx")
         session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
-        feed = {blob: arrays[f"{name}/in0/{blob}"] for blob in made.inputs}
-        for blob, ours in zip(made.outputs, session.run(list(made.outputs), feed), strict=True):
+        feed = {blob: arrays[f"{name}/in0/{blob}"] for blob in result.inputs}
+        for blob, ours in zip(result.outputs, session.run(list(result.outputs), feed), strict=True):
             golden = arrays[f"{name}/top0/{blob}"]
             assert np.abs(ours - golden).max() <= 1e-4 * np.abs(golden).max()
 
@@ -121,21 +121,21 @@ layer { name: 'r' type: 'ReLU' bottom: 'c' top: 'c' }
 
 
 def test_chains_in_place(tmp_path):
-    made = exports(net_of(CHAIN), tmp_path / "net.onnx")
+    result = exports(net_of(CHAIN), tmp_path / "net.onnx")
     model = onnx.load(tmp_path / "net.onnx")
     # the scale went into the normalisation: nobody sees the blob between them
     assert [node.op_type for node in model.graph.node] == ["Conv", "BatchNormalization", "Relu"]
     assert [node.name for node in model.graph.node] == ["c", "b", "r"]
     assert [node.output[0] for node in model.graph.node] == ["c_before_b", "c_before_r", "c"]
-    assert made.values == {"x": "x", "c": "c"}
+    assert result.values == {"x": "x", "c": "c"}
 
 
 def test_a_scale_is_not_folded_where_the_blob_between_is_seen(tmp_path):
     seen = CHAIN.replace("bottom: 'c' top: 'c' scale_param", "bottom: 'c' top: 's' scale_param").replace(
         "type: 'ReLU' bottom: 'c' top: 'c'", "type: 'ReLU' bottom: 's' top: 's'"
     )
-    made = exports(net_of(seen), tmp_path / "net.onnx")
-    assert [row.name for row in made.check.rows] == ["c", "s"]
+    result = exports(net_of(seen), tmp_path / "net.onnx")
+    assert [row.name for row in result.check.rows] == ["c", "s"]
     assert kinds(tmp_path / "net.onnx") == ["Conv", "BatchNormalization", "Mul", "Add", "Relu"]
 
 
@@ -168,8 +168,8 @@ def test_pooling_that_hangs_over(method, kernel, more, size, tmp_path):
 def test_scale_with_two_bottoms(tmp_path):
     body = """layer { name: 'f' type: 'Input' top: 'f' input_param { shape { dim: 4 dim: 6 } } }
               layer { name: 's' type: 'Scale' bottom: 'x' bottom: 'f' top: 's' scale_param { axis: 1 } }"""
-    made = exports(net_of(body), tmp_path / "net.onnx")
-    assert list(made.inputs) == ["x", "f"]
+    result = exports(net_of(body), tmp_path / "net.onnx")
+    assert list(result.inputs) == ["x", "f"]
 
 
 def test_inner_product_after_flatten(tmp_path):
@@ -183,8 +183,8 @@ def test_inner_product_after_flatten(tmp_path):
 def test_names_with_slashes_are_kept(tmp_path):
     body = """layer { name: 'a/b 1x1' type: 'ReLU' bottom: 'x' top: 'a/b' }
               layer { name: 'a/b 1x1' type: 'Sigmoid' bottom: 'a/b' top: 'class' }"""
-    made = exports(net_of(body), tmp_path / "net.onnx")
-    assert made.values == {"x": "x", "a/b": "a/b", "class": "class"}
+    result = exports(net_of(body), tmp_path / "net.onnx")
+    assert result.values == {"x": "x", "a/b": "a/b", "class": "class"}
     assert [node.name for node in onnx.load(tmp_path / "net.onnx").graph.node] == ["a/b 1x1", "a/b 1x1_2"]
 
 
@@ -209,10 +209,10 @@ def test_a_sum_in_place_loses_a_bottom_as_there(tmp_path):
 
 def test_a_train_net_is_exported_as_in_test(root, tmp_path):
     net = cf.Net(root / "examples/mnist/lenet_train_test.prototxt", rng=1701, inputs={"data": (1, 28, 28)})
-    made = exports(net, tmp_path / "net.onnx")
-    assert made.inputs == {"data": (100, 1, 28, 28)}
-    assert list(made.outputs) == ["ip2"]
-    assert [note.split(" is left out")[0] for note in made.notes] == [
+    result = exports(net, tmp_path / "net.onnx")
+    assert result.inputs == {"data": (100, 1, 28, 28)}
+    assert list(result.outputs) == ["ip2"]
+    assert [note.split(" is left out")[0] for note in result.notes] == [
         "layer 'accuracy' (an accuracy)",
         "layer 'loss' (a loss)",
         "input 'label'",
@@ -221,8 +221,8 @@ def test_a_train_net_is_exported_as_in_test(root, tmp_path):
 
 def test_end_cuts_the_net(root, tmp_path):
     net = cf.Net(root / "examples/mnist/lenet.prototxt", "TEST", rng=1701)
-    made = exports(net, tmp_path / "net.onnx", end="pool2")
-    assert list(made.outputs) == ["pool2"]
+    result = exports(net, tmp_path / "net.onnx", end="pool2")
+    assert list(result.outputs) == ["pool2"]
     with pytest.raises(cf.CaffeError, match="no layer is named 'nowhere'"):
         cf.export(net, tmp_path / "net.onnx", end="nowhere")
 
@@ -246,10 +246,10 @@ def test_opsets_that_are_none(opset, tmp_path):
 
 def test_batches_of_any_size(root, tmp_path):
     net = cf.Net(root / "examples/mnist/lenet.prototxt", "TEST", rng=1701)
-    made = exports(net, tmp_path / "net.onnx", dynamic=True)
-    assert made.inputs == {"data": ("batch", 1, 28, 28)}
-    assert made.outputs == {"prob": ("batch", 10)}
-    assert any("height and width are not dynamic" in note for note in made.notes)
+    result = exports(net, tmp_path / "net.onnx", dynamic=True)
+    assert result.inputs == {"data": ("batch", 1, 28, 28)}
+    assert result.outputs == {"prob": ("batch", 10)}
+    assert any("height and width are not dynamic" in note for note in result.notes)
     x = np.random.default_rng(0).standard_normal((3, 1, 28, 28)).astype(np.float32)
     net.blobs["data"].reshape(3, 1, 28, 28)
     found = onnxruntime.InferenceSession(tmp_path / "net.onnx").run(None, {"data": x})[0]
@@ -259,9 +259,9 @@ def test_batches_of_any_size(root, tmp_path):
 def test_a_net_with_labels_takes_batches_of_any_size(root, tmp_path):
     net = cf.Net(root / "examples/mnist/lenet_train_test.prototxt", "TEST", rng=1701, inputs={"data": (1, 28, 28)})
     net.blobs["data"].reshape(2, 1, 28, 28)
-    made = exports(net, tmp_path / "net.onnx", dynamic=True)
-    assert made.inputs == {"data": ("batch", 1, 28, 28)}
-    assert made.outputs == {"ip2": ("batch", 10)}
+    result = exports(net, tmp_path / "net.onnx", dynamic=True)
+    assert result.inputs == {"data": ("batch", 1, 28, 28)}
+    assert result.outputs == {"ip2": ("batch", 10)}
 
 
 def test_images_of_any_size(tmp_path):
@@ -271,8 +271,8 @@ def test_images_of_any_size(tmp_path):
         layer {{ name: 'i' type: 'InnerProduct' bottom: 'g' top: 'i' inner_product_param {{ num_output: 5
                 weight_filler {{ type: 'gaussian' std: 1 }} }} }}"""
     net = net_of(body, "dim: 1 dim: 3 dim: 30 dim: 31")
-    made = exports(net, tmp_path / "net.onnx", dynamic=True)
-    assert made.inputs == {"x": ("batch", 3, "height", "width")}
+    result = exports(net, tmp_path / "net.onnx", dynamic=True)
+    assert result.inputs == {"x": ("batch", 3, "height", "width")}
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
     for size in ((2, 3, 17, 40), (5, 3, 33, 12), (1, 3, 8, 9)):
         x = np.random.default_rng(0).standard_normal(size).astype(np.float32)
@@ -287,8 +287,8 @@ def test_preprocessing_in_the_graph(mean, order, tmp_path):
     net = net_of(CHAIN, "dim: 2 dim: 3 dim: 6 dim: 7")
     given = r.uniform(90, 130, (3, 6, 7)).astype(np.float32) if mean == "image" else mean
     options = {"scale": 0.017, "order": order, **({} if mean is None else {"mean": given})}
-    made = exports(net, tmp_path / "net.onnx", preprocess=options)
-    assert made.inputs == {"x": (2, 3, 6, 7)}
+    result = exports(net, tmp_path / "net.onnx", preprocess=options)
+    assert result.inputs == {"x": (2, 3, 6, 7)}
     images = r.integers(0, 256, (2, 3, 6, 7)).astype(np.float32)
     x = images[:, ::-1] if order == "RGB" else images
     if mean is not None:
@@ -359,8 +359,8 @@ def test_shared_weights_stand_in_the_file_once(tmp_path):
 
 def test_weights_in_a_file_of_their_own(root, tmp_path):
     net = cf.Net(root / "examples/mnist/lenet.prototxt", "TEST", rng=1701)
-    made = exports(net, tmp_path / "net.onnx", external=True)
-    assert made.files == [tmp_path / "net.onnx", tmp_path / "net.onnx.data"]
+    result = exports(net, tmp_path / "net.onnx", external=True)
+    assert result.files == [tmp_path / "net.onnx", tmp_path / "net.onnx.data"]
     assert (tmp_path / "net.onnx").stat().st_size < 10_000
     x = np.zeros((64, 1, 28, 28), np.float32)
     found = onnxruntime.InferenceSession(tmp_path / "net.onnx").run(None, {"data": x})[0]
@@ -459,9 +459,9 @@ def test_the_check_finds_what_differs(tmp_path, monkeypatch):
     monkeypatch.setattr(
         builder.Builder, "add", lambda g, kind, *rest, **more: add(g, kind.replace("Relu", "Abs"), *rest, **more)
     )
-    made = cf.export(net, tmp_path / "net.onnx", check=True)
-    assert not made.check
-    assert made.check.first.name == "r"
+    result = cf.export(net, tmp_path / "net.onnx", check=True)
+    assert not result.check
+    assert result.check.first.name == "r"
 
 
 def test_onnx_reference_where_there_is_no_runtime(tmp_path, monkeypatch):

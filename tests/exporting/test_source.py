@@ -38,13 +38,13 @@ def net_of(body: str, shape: str = "dim: 2 dim: 4 dim: 6 dim: 6") -> cf.Net:
 def same_bits(net: cf.Net, path: Path, **inputs: np.ndarray) -> None:
     """Every blob of the script beside the net's; the net is in phase TEST and was not run before."""
     forward = runpy.run_path(str(path))["forward"]
-    made = forward(*inputs.values(), blobs=True)
+    result = forward(*inputs.values(), blobs=True)
     outputs = net.forward(**inputs)
-    assert set(made) <= set(net.blobs)
-    for name, values in made.items():
+    assert set(result) <= set(net.blobs)
+    for name, values in result.items():
         ours = net.blobs[name].data
         np.testing.assert_array_equal(values.reshape(ours.shape).view(np.uint32), ours.view(np.uint32), name)
-    assert list(forward(*inputs.values())) == [name for name in outputs if name in made]
+    assert list(forward(*inputs.values())) == [name for name in outputs if name in result]
 
 
 def imported(path: Path) -> set[str]:
@@ -78,14 +78,14 @@ def test_every_layer_in_test(name, arrays, tmp_path):
     for blob, values in inputs.items():
         net.blobs[blob].reshape(*values.shape)
     path = tmp_path / "net.py"
-    made = cf.export(net, path)
+    result = cf.export(net, path)
     assert imported(path) <= {*sys.stdlib_module_names, "numpy"}
-    if len(inputs) < len(made.inputs):
+    if len(inputs) < len(result.inputs):
         # DummyData and the like: what they deliver is given
         assert cf.export(net, path, check=True).check
         return
     forward = runpy.run_path(str(path))["forward"]
-    out = forward(*(inputs[blob] for blob in made.inputs), blobs=True)
+    out = forward(*(inputs[blob] for blob in result.inputs), blobs=True)
     for blob, values in inputs.items():
         net.blobs[blob].data[...] = values
     net.forward()
@@ -132,16 +132,16 @@ def test_layers_at_the_edge(name, suffix, tmp_path):
     text = f"layer {{ name: 'x' type: 'Input' top: 'x' input_param {{ shape {{ {dims} }} }} }}"
     layer = layer.replace("%s", "weight_filler { type: 'xavier' }")
     (tmp_path / "net.prototxt").write_text(f"{text} layer {{ name: 'l' bottom: 'x' top: 'y' {layer} }}")
-    made = cf.export(cf.Net(tmp_path / "net.prototxt", "TEST", rng=1), tmp_path / f"net.{suffix}", check=True)
-    assert made.check
+    result = cf.export(cf.Net(tmp_path / "net.prototxt", "TEST", rng=1), tmp_path / f"net.{suffix}", check=True)
+    assert result.check
 
 
 def test_in_an_interpreter_of_its_own(root, tmp_path):
     net = cf.Net(root / "examples/mnist/lenet.prototxt", "TEST", rng=1701)
-    made = cf.export(net, tmp_path / "lenet.py", check=True)
-    assert made.check
-    assert made.check.rows[0].largest == 0
-    assert made.files == [tmp_path / "lenet.py", tmp_path / "lenet.npz"]
+    result = cf.export(net, tmp_path / "lenet.py", check=True)
+    assert result.check
+    assert result.check.rows[0].largest == 0
+    assert result.files == [tmp_path / "lenet.py", tmp_path / "lenet.npz"]
     x = np.random.default_rng(0).standard_normal((5, 1, 28, 28)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
     done = subprocess.run(
@@ -277,6 +277,6 @@ def test_the_check_finds_a_bit(tmp_path, monkeypatch):
         net.blobs["r"].data.view(np.uint32).flat[7] += 1
 
     monkeypatch.setattr(check, "run_net", off_by_a_bit)
-    made = cf.export(net, tmp_path / "net.py", check=True).check
-    assert not made
-    assert made.first.at == (0, 0, 1, 1)
+    result = cf.export(net, tmp_path / "net.py", check=True).check
+    assert not result
+    assert result.first.at == (0, 0, 1, 1)

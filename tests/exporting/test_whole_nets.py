@@ -26,19 +26,19 @@ def _value(name: str) -> onnx.ValueInfoProto:
 @pytest.mark.parametrize("whole_net", NETS, indirect=True, scope="session")
 def test_nets(whole_net, tmp_path):
     net, case = whole_net
-    made, _ = cf.export(net, tmp_path / "net.onnx"), cf.export(net, tmp_path / "net.py")
+    result, _ = cf.export(net, tmp_path / "net.onnx"), cf.export(net, tmp_path / "net.py")
     feed = {blob: net.blobs[blob].data for blob in net.inputs}
-    script = runpy.run_path(str(tmp_path / "net.py"))["forward"](*(feed[blob] for blob in made.inputs), blobs=True)
+    script = runpy.run_path(str(tmp_path / "net.py"))["forward"](*(feed[blob] for blob in result.inputs), blobs=True)
     for blob, values in script.items():
         ours = net.blobs[blob].data
         np.testing.assert_array_equal(values.reshape(ours.shape).view(np.uint32), ours.view(np.uint32), blob)
-    wanted = {blob: value for blob, value in made.values.items() if blob not in feed}
-    there = {made.values[blob] for blob in (*made.inputs, *made.outputs)}
+    wanted = {blob: value for blob, value in result.values.items() if blob not in feed}
+    there = {result.values[blob] for blob in (*result.inputs, *result.outputs)}
     # two messages of protobuf, one behind the other, are read as one that has the fields of both
     more = onnx.ModelProto(graph=onnx.GraphProto(output=map(_value, sorted(set(wanted.values()) - there))))
     model = (tmp_path / "net.onnx").read_bytes() + more.SerializeToString()
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    found = session.run(list(wanted.values()), {blob: feed[blob] for blob in made.inputs})
+    found = session.run(list(wanted.values()), {blob: feed[blob] for blob in result.inputs})
     for blob, values in zip(wanted, found, strict=True):
         golden = case["blobs"][blob]
         ours = net.blobs[blob].data

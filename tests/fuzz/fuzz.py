@@ -51,10 +51,10 @@ def mutate_text(data: bytes, limit: int, seed: int) -> bytes:
             at, other = dice.randrange(len(lines)), dice.randrange(len(lines))
             size = dice.choice((1, 1, 2, 5, 12))
             part = lines[at : at + size]
-            way = dice.randrange(4)
-            if way != 1:
+            mutation = dice.randrange(4)
+            if mutation != 1:
                 del lines[at : at + size]
-            if way:
+            if mutation:
                 lines[other:other] = part
             data = b"\n".join(lines)
         else:

@@ -216,22 +216,22 @@ def seeds(name: str) -> list[bytes]:
             texts = [each for each in texts if b"layers" in each or b"input" in each or b"solver" in each]
         return found + texts
     if name == "binary_upgrade":
-        made = []
+        result = []
         for each in seeds("upgrade"):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    made.append(prototxt.parse(each, schema.NetParameter).message.SerializeToString())
+                    result.append(prototxt.parse(each, schema.NetParameter).message.SerializeToString())
             except cf.CaffeError:
                 continue
-        return found + made
+        return found + result
     return found + _weight_seeds(name)
 
 
 def _weight_seeds(name: str) -> list[bytes]:
     suffixes = {"caffemodel": [".caffemodel"], "npz": [".npz"], "safetensors": [".safetensors"], "hdf5": [".h5"]}
     wanted = suffixes.get(name, [".caffemodel", ".npz", ".safetensors", ".h5"])
-    made: list[bytes] = []
+    result: list[bytes] = []
     nets = [
         {"conv1": [np.arange(12, dtype=np.float32).reshape(3, 1, 2, 2), np.ones(3, np.float32)]},
         {
@@ -252,12 +252,12 @@ def _weight_seeds(name: str) -> list[bytes]:
             path = _FOLDER / f"seed{suffix}"
             for weights in nets:
                 cf.save_weights(path, weights)
-                made.append(path.read_bytes())
+                result.append(path.read_bytes())
             cf.Net(filled, rng=1).save(path)
-            made.append(path.read_bytes())
+            result.append(path.read_bytes())
     if name == "mean":
-        made = [cf.Blob.from_array(np.zeros((1, 3, 4, 4), np.float32)).to_proto().SerializeToString()]
+        result = [cf.Blob.from_array(np.zeros((1, 3, 4, 4), np.float32)).to_proto().SerializeToString()]
     attacks = [path for path in sorted((_TESTS / "attacks").iterdir()) if path.suffix in wanted]
     if name == "caffemodel":
         attacks += sorted((_TESTS / "golden" / "caffemodel").rglob("*.caffemodel"))
-    return made + [path.read_bytes() for path in attacks if path.stat().st_size < 1 << 16]
+    return result + [path.read_bytes() for path in attacks if path.stat().st_size < 1 << 16]

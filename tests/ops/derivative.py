@@ -61,15 +61,15 @@ class Case:
 
 def numeric(array: np.ndarray, loss: Callable[[], float], places: np.ndarray, step: float) -> np.ndarray:
     """Central differences of `loss` by the elements of `array` at the flat `places`."""
-    flat, made = array.reshape(-1), np.empty(len(places))
+    flat, result = array.reshape(-1), np.empty(len(places))
     for i, place in enumerate(places):
         kept = flat[place]
         flat[place] = kept + step
         above = loss()
         flat[place] = kept - step
-        made[i] = (above - loss()) / (2 * step)
+        result[i] = (above - loss()) / (2 * step)
         flat[place] = kept
-    return made
+    return result
 
 
 def check_gradient(

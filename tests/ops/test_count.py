@@ -16,9 +16,9 @@ FEW = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 def run(operation, *bottoms, tops):
-    made = [np.full(shape, np.nan, np.float32) for shape in tops]
-    operation.forward([np.asarray(bottom, np.float32) for bottom in bottoms], made, [], Work())
-    return made
+    result = [np.full(shape, np.nan, np.float32) for shape in tops]
+    operation.forward([np.asarray(bottom, np.float32) for bottom in bottoms], result, [], Work())
+    return result
 
 
 @st.composite

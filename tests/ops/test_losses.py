@@ -31,12 +31,12 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 def run(operation, *bottoms, dtype=np.float32, tops=((),), weight=1.0, by=(0,)):
     """One pass forward and one back: the tops, and the gradients of the bottoms `by`."""
     work, arrays = Work(), [np.asarray(bottom, dtype) for bottom in bottoms]
-    made = [np.full(shape, np.nan, dtype) for shape in tops]
-    operation.forward(arrays, made, [], work)
+    result = [np.full(shape, np.nan, dtype) for shape in tops]
+    operation.forward(arrays, result, [], work)
     gradients = [np.full_like(bottom, np.nan) if i in by else None for i, bottom in enumerate(arrays)]
     dtops = [np.full(shape, weight if i == 0 else np.nan, dtype) for i, shape in enumerate(tops)]
-    operation.backward(dtops, arrays, made, [], gradients, [], work)
-    return made, [gradients[i] for i in by]
+    operation.backward(dtops, arrays, result, [], gradients, [], work)
+    return result, [gradients[i] for i in by]
 
 
 def log(x: float) -> np.float32:

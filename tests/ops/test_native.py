@@ -71,9 +71,9 @@ def both(function, *args, **kwargs):
 def test_columns(x, window, seed):
     if min(window.convolved(x.shape[2:])) < 1:
         return
-    made, oracle = both(ops.im2col, x, window)
-    same_bits(made, oracle)
-    same_bits(*both(ops.col2im, noise(seed, made.shape, x.dtype), x.shape, window))
+    result, oracle = both(ops.im2col, x, window)
+    same_bits(result, oracle)
+    same_bits(*both(ops.col2im, noise(seed, result.shape, x.dtype), x.shape, window))
 
 
 @given(images(), windows(), SEEDS, st.booleans())
@@ -98,11 +98,11 @@ def test_pooling(x, window, seed, ceil, kind):
     shape = (*x.shape[:2], *places)
     dy = noise(seed, shape, x.dtype)
     masks = [None if kind == "none" else np.zeros(shape, np.int32 if kind == "int32" else x.dtype) for _ in range(2)]
-    made, oracle = (
+    result, oracle = (
         function(x, window, ceil=ceil, mask=mask)
         for function, mask in zip((ops.max_pool, inspect.unwrap(ops.max_pool)), masks, strict=True)
     )
-    same_bits(made, oracle)
+    same_bits(result, oracle)
     if masks[0] is not None:
         assert np.array_equal(*masks)
         spread = [np.ones_like(x) for _ in range(2)]
@@ -177,14 +177,14 @@ def test_channels(x, seed, scaled, biased):
     channels = x.shape[1]
     factor, term = noise(seed, channels, x.dtype), noise(seed + 1, channels, x.dtype)
     same_bits(*both(ops.scale, x, factor, term if biased else None))
-    made = []
+    result = []
     for function in (normalized, inspect.unwrap(normalized)):
         out = np.empty((*x.shape[:2], x.shape[2] * x.shape[3]), x.dtype)
         with np.errstate(all="ignore"):
             given_bias = term if biased else None
             function(x.reshape(out.shape), term, factor, factor if scaled else None, given_bias, out)
-        made.append(out)
-    same_bits(*made)
+        result.append(out)
+    same_bits(*result)
 
 
 @given(images(), st.integers(1, 5), SEEDS)
@@ -235,5 +235,5 @@ def test_sgd(dtype, regularization, settings, rate, monkeypatch):
             history[...] = noise(5, history.shape, dtype)
         update.apply(dtype(rate), 0)
         results.append([a for blob in blobs for a in (blob.data, blob.diff)] + update.history)
-    for made, oracle in zip(*results, strict=True):
-        same_bits(made, oracle)
+    for result, oracle in zip(*results, strict=True):
+        same_bits(result, oracle)

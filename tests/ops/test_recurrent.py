@@ -109,13 +109,13 @@ def test_only_the_first_top_hands_a_gradient_down():
     tops, work = [np.empty((3, 2, 4)), np.empty((1, 2, 4)), np.empty((1, 2, 4))], Work()
     operation = ops.LSTM(4, exposed=True)
     operation.forward(bottoms, tops, blobs, work)
-    made = []
+    result = []
     for further in (0.0, 5.0):
         dx = np.empty((3, 2, 3))
         dtops = [np.ones((3, 2, 4)), *[np.full((1, 2, 4), further)] * 2]
         operation.backward(dtops, bottoms, tops, blobs, [dx, None, None, None], [None] * 3, work)
-        made.append(dx)
-    np.testing.assert_array_equal(*made)
+        result.append(dx)
+    np.testing.assert_array_equal(*result)
 
 
 def test_gradients_of_weights_are_added_from_the_last_step_on():
@@ -137,14 +137,14 @@ def test_the_result_does_not_rest_on_the_top_when_going_back():
     """A layer in place behind this one may have changed the top."""
     for kind in GATES:
         bottoms, blobs = layer(kind, 3, 2, 3, 4, 0, seed=6)
-        top, work, made = np.empty((3, 2, 4)), Work(), []
+        top, work, result = np.empty((3, 2, 4)), Work(), []
         kind(4).forward(bottoms, [top], blobs, work)
         for _ in range(2):
             dx = np.empty((3, 2, 3))
             kind(4).backward([np.ones_like(top)], bottoms, [top], blobs, [dx, None], [None] * len(blobs), work)
-            made.append(dx)
+            result.append(dx)
             top[...] = 7
-        np.testing.assert_array_equal(*made)
+        np.testing.assert_array_equal(*result)
 
 
 @pytest.mark.parametrize("kind", GATES)

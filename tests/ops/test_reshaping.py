@@ -22,9 +22,9 @@ def noise(*shape: int, seed: int = 0, dtype: type = np.float64) -> np.ndarray:
 
 
 def run(operation: Operation, bottoms: list[np.ndarray], *tops: tuple[int, ...]) -> list[np.ndarray]:
-    made = [np.full(shape, np.nan, bottoms[0].dtype) for shape in tops]
-    operation.forward(bottoms, made, [], Work())
-    return made
+    result = [np.full(shape, np.nan, bottoms[0].dtype) for shape in tops]
+    operation.forward(bottoms, result, [], Work())
+    return result
 
 
 # --- Eltwise and its kin ---------------------------------------------------------------------------------------------
@@ -84,9 +84,9 @@ def test_a_sum_turns_minus_zero_into_zero():
 def test_axpy(shape, seed):
     scale, x, y = noise(*shape[:2], *(1,) * (len(shape) - 2), seed=seed), noise(*shape, seed=seed + 1), noise(*shape)
     check_gradient(ops.Axpy(), [scale, x, y], [], [shape])
-    made = run(ops.Axpy(), [scale, x, y], shape)[0]
+    result = run(ops.Axpy(), [scale, x, y], shape)[0]
     for place in np.ndindex(*shape):
-        np.testing.assert_allclose(made[place], scale.reshape(shape[:2])[place[:2]] * x[place] + y[place], rtol=1e-12)
+        np.testing.assert_allclose(result[place], scale.reshape(shape[:2])[place[:2]] * x[place] + y[place], rtol=1e-12)
 
 
 @pytest.mark.parametrize(("operation", "slow"), [(ops.Add(), np.add), (ops.Mul(), np.multiply)])
@@ -165,9 +165,9 @@ def test_crop(shape, data):
     size = tuple(data.draw(st.integers(1, n - o)) for n, o in zip(shape, offsets, strict=True))
     x, other = noise(*shape), noise(*size)
     check_gradient(ops.Crop(offsets), [x, other], [], [size])
-    made = run(ops.Crop(offsets), [x, other], size)[0]
+    result = run(ops.Crop(offsets), [x, other], size)[0]
     for place in np.ndindex(*size):
-        assert made[place] == x[tuple(p + o for p, o in zip(place, offsets, strict=True))]
+        assert result[place] == x[tuple(p + o for p, o in zip(place, offsets, strict=True))]
 
 
 # --- order -----------------------------------------------------------------------------------------------------------
@@ -179,18 +179,18 @@ def test_permute(shape, data):
     order = tuple(data.draw(st.permutations(range(len(shape)))))
     x, top = noise(*shape), tuple(shape[i] for i in order)
     check_gradient(ops.Permute(order), [x], [], [top])
-    made = run(ops.Permute(order), [x], top)[0]
+    result = run(ops.Permute(order), [x], top)[0]
     for place in np.ndindex(*shape):
-        assert made[tuple(place[i] for i in order)] == x[place]
+        assert result[tuple(place[i] for i in order)] == x[place]
 
 
 @pytest.mark.parametrize("group", [1, 2, 3, 6])
 def test_shuffle_channels(group):
     x = noise(2, 6, 2, 2)
     check_gradient(ops.ShuffleChannel(group), [x], [], [x.shape])
-    made = run(ops.ShuffleChannel(group), [x], x.shape)[0]
+    result = run(ops.ShuffleChannel(group), [x], x.shape)[0]
     for i, j in product(range(group), range(6 // group)):
-        np.testing.assert_array_equal(made[:, j * group + i], x[:, i * (6 // group) + j])
+        np.testing.assert_array_equal(result[:, j * group + i], x[:, i * (6 // group) + j])
 
 
 def test_shuffle_channels_refuses_groups_that_do_not_fit():
@@ -221,9 +221,9 @@ def test_filter():
     x, y, selector = noise(4, 2), noise(4, 1, 3), np.float64([0, 2, 0, -1])
     assert ops.Filter().shapes([x, y, selector], Work()) == [(2, 2), (2, 1, 3)]
     check_gradient(ops.Filter(), [x, y, selector], [], [(2, 2), (2, 1, 3)], by=[0, 1])
-    made = run(ops.Filter(), [x, y, selector], (2, 2), (2, 1, 3))
-    np.testing.assert_array_equal(made[0], x[[1, 3]])
-    np.testing.assert_array_equal(made[1], y[[1, 3]])
+    result = run(ops.Filter(), [x, y, selector], (2, 2), (2, 1, 3))
+    np.testing.assert_array_equal(result[0], x[[1, 3]])
+    np.testing.assert_array_equal(result[1], y[[1, 3]])
 
 
 def test_filter_lets_nothing_through():
@@ -252,12 +252,12 @@ def test_reduction(method, shape, data, coefficient):
     x = noise(*shape)
     operation = ops.Reduction(axis, method, coefficient)
     check_gradient(operation, [x], [], [shape[:axis]])
-    made = run(operation, [x], shape[:axis])[0]
+    result = run(operation, [x], shape[:axis])[0]
     slow = {"SUM": sum, "ASUM": lambda v: sum(map(abs, v)), "SUMSQ": lambda v: sum(e * e for e in v)}
     for place in np.ndindex(*shape[:axis]):
         values = list(x[place].flat)
         expected = sum(values) / len(values) if method == "MEAN" else slow[method](values)
-        np.testing.assert_allclose(made[place], coefficient * expected, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(result[place], coefficient * expected, rtol=1e-9, atol=1e-12)
 
 
 # --- all -------------------------------------------------------------------------------------------------------------

@@ -80,10 +80,10 @@ def test_c_does_it_and_refuses_what_does_not_fit():
     assert _core.tile_image(x, window, (6, 7), 0, 3, pixels)
     for first, last in ((0, 2), (1, 4), (-1, 2), (3, 3)):
         assert not _core.tile_image(x, window, (6, 7), first, last, pixels)
-    made, y = np.zeros((16, 5, 12), np.float32), np.empty((5, 6, 7), np.float32)
-    assert _core.tile_sums(made, None, window, 0, 3, y) is True
-    assert _core.tile_sums(made, noise(0, 4), window, 0, 3, y) is None
-    assert _core.tile_sums(made, None, window, 0, 2, y) is None
+    result, y = np.zeros((16, 5, 12), np.float32), np.empty((5, 6, 7), np.float32)
+    assert _core.tile_sums(result, None, window, 0, 3, y) is True
+    assert _core.tile_sums(result, noise(0, 4), window, 0, 3, y) is None
+    assert _core.tile_sums(result, None, window, 0, 2, y) is None
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_errs_no_more_than_columns(shape, kind):
     assert tiles.tiles_pay(window, weight, tuple(size))
     exact = by_columns(*(a.astype(np.float64) for a in (x, weight, bias)), window)
     errors = [
-        np.abs(made - exact).max() / np.abs(exact).max()
-        for made in (convolution(x, weight, bias, window), by_columns(x, weight, bias, window))
+        np.abs(result - exact).max() / np.abs(exact).max()
+        for result in (convolution(x, weight, bias, window), by_columns(x, weight, bias, window))
     ]
     # what a test of layers grants a sum is 4e-6
     assert errors[0] < max(2 * errors[1], 1e-6) < 4e-6
@@ -115,9 +115,9 @@ def test_small_whole_numbers_are_exact():
     window = ops.Window.square(3, pad=1)
     assert np.array_equal(convolution(x, weight, None, window), by_columns(x, weight, None, window))
     x[:, :, 5:12, 6:] = 0
-    made = convolution(x, noise(1, weight.shape), None, window)
+    result = convolution(x, noise(1, weight.shape), None, window)
     # a place that sees zeros alone is zero
-    assert not made[:, :, 6:11, 7:].any()
+    assert not result[:, :, 6:11, 7:].any()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
@@ -126,10 +126,10 @@ def test_what_is_not_finite_is_where_caffe_has_it(value):
     x[1, 5, 7, 8] = value
     x[1, 6, 7, 8] = value
     with np.errstate(all="ignore"):
-        made, columns = convolution(x, weight, None, window), by_columns(x, weight, None, window)
-    assert np.array_equal(np.isfinite(made), np.isfinite(columns))
-    assert made[1].tobytes() == columns[1].tobytes()
-    assert np.isfinite(made[[0, 2]]).all()
+        result, columns = convolution(x, weight, None, window), by_columns(x, weight, None, window)
+    assert np.array_equal(np.isfinite(result), np.isfinite(columns))
+    assert result[1].tobytes() == columns[1].tobytes()
+    assert np.isfinite(result[[0, 2]]).all()
 
 
 def test_an_image_has_the_same_result_alone_and_among_others():
@@ -137,19 +137,19 @@ def test_an_image_has_the_same_result_alone_and_among_others():
         x, weight = noise(0, (3, channels, side, side)), noise(1, (outputs, channels, 3, 3))
         window = ops.Window.square(3, pad=1)
         together = convolution(x, weight, None, window)
-        for image, made in zip(x, together, strict=True):
-            assert convolution(image[None], weight, None, window)[0].tobytes() == made.tobytes()
+        for image, result in zip(x, together, strict=True):
+            assert convolution(image[None], weight, None, window)[0].tobytes() == result.tobytes()
 
 
 def test_groups_are_convolutions_of_their_own():
     x, weight, bias = noise(0, (2, 64, 17, 18)), noise(1, (48, 32, 3, 3)), noise(2, 48)
     window = ops.Window((3, 3), (1, 1), (1, 0), (1, 1), behind=(2, 1))
-    made = convolution(x, weight, bias, window, group=2)
+    result = convolution(x, weight, bias, window, group=2)
     for i in range(2):
         part = slice(24 * i, 24 * i + 24)
         alone = convolution(x[:, 32 * i : 32 * i + 32], weight[part], bias[part], window)
-        assert made[:, part].tobytes() == np.ascontiguousarray(alone).tobytes()
-    np.testing.assert_allclose(made, by_columns(x, weight, bias, window, 2), atol=1e-4)
+        assert result[:, part].tobytes() == np.ascontiguousarray(alone).tobytes()
+    np.testing.assert_allclose(result, by_columns(x, weight, bias, window, 2), atol=1e-4)
 
 
 def test_threads_change_no_bit():

@@ -24,9 +24,9 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 def run(operation, *bottoms, blobs=(), tops, dtype=np.float32):
     """The tops of one pass, and the work that backward needs."""
     work = Work()
-    made = [np.full(shape, np.nan, dtype) for shape in tops]
-    operation.forward([np.asarray(x, dtype) for x in bottoms], made, [np.asarray(b, dtype) for b in blobs], work)
-    return made, work
+    result = [np.full(shape, np.nan, dtype) for shape in tops]
+    operation.forward([np.asarray(x, dtype) for x in bottoms], result, [np.asarray(b, dtype) for b in blobs], work)
+    return result, work
 
 
 @st.composite

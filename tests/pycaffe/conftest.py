@@ -57,6 +57,6 @@ def solver_file(tmp_path: Path, net_file: str) -> str:
 @pytest.fixture
 def net(net_file: str) -> caffe.Net:
     caffe.set_random_seed(3)
-    made = caffe.Net(net_file, caffe.TRAIN)
-    made.blobs["label"].data[...] = np.arange(5)
-    return made
+    result = caffe.Net(net_file, caffe.TRAIN)
+    result.blobs["label"].data[...] = np.arange(5)
+    return result

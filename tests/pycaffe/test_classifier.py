@@ -43,9 +43,9 @@ def test_images_are_resized(files):
     image = np.random.RandomState(1).uniform(0, 1, (30, 20, 3)).astype(np.float32)
     classifier = caffe.Classifier(*files, **SETTINGS)
     assert classifier.image_dims.tolist() == [8, 8]
-    made = classifier.predict([image], oversample=False)
+    result = classifier.predict([image], oversample=False)
     expected = classifier.forward(data=np.stack([by_hand(caffe.io.resize_image(image, (8, 8)))] * 4))["prob"][:1]
-    np.testing.assert_allclose(made, expected, atol=1e-6)
+    np.testing.assert_allclose(result, expected, atol=1e-6)
     with pytest.raises(cf.CaffeError, match="at least one image"):
         classifier.predict([])
 

@@ -38,10 +38,10 @@ def png(array, **options):
 @pytest.mark.parametrize("case", RESIZED, ids=lambda c: f"{c['channels']}-{c['dims'][0]}x{c['dims'][1]}-{c['order']}")
 def test_resize_is_scikit_images_and_scipys(case):
     im = images()[case["channels"]]
-    made = caffe.io.resize_image(im, case["dims"], interp_order=case["order"])
-    assert made.dtype == np.float32
-    assert made.shape == (*case["dims"], case["channels"])
-    np.testing.assert_allclose(made.ravel(), np.array(case["values"], np.float32), rtol=0, atol=2e-5)
+    result = caffe.io.resize_image(im, case["dims"], interp_order=case["order"])
+    assert result.dtype == np.float32
+    assert result.shape == (*case["dims"], case["channels"])
+    np.testing.assert_allclose(result.ravel(), np.array(case["values"], np.float32), rtol=0, atol=2e-5)
 
 
 def test_resize_of_one_colour_and_of_what_is_no_image():
@@ -158,9 +158,9 @@ def test_preprocess_step_by_step():
     transformer = imagenet()
     expected = image.transpose(2, 0, 1)[::-1] * np.float32(255)
     expected = (expected - np.array([104.0, 117.0, 123.0])[:, None, None]).astype(np.float32)
-    made = transformer.preprocess("data", image)
-    assert made.dtype == np.float32
-    assert np.array_equal(made, expected)
+    result = transformer.preprocess("data", image)
+    assert result.dtype == np.float32
+    assert np.array_equal(result, expected)
     transformer.set_input_scale("data", 0.5)
     assert np.array_equal(transformer.preprocess("data", image), expected * np.float32(0.5))
     assert np.array_equal(image, kept)
@@ -170,9 +170,9 @@ def test_preprocess_resizes_and_deprocess_undoes_the_rest():
     image = np.random.RandomState(5).uniform(0, 1, (12, 9, 3))
     transformer = imagenet()
     transformer.set_input_scale("data", 0.017)
-    made = transformer.preprocess("data", image)
-    assert made.shape == (3, 6, 7)
-    back = transformer.deprocess("data", made[None])
+    result = transformer.preprocess("data", image)
+    assert result.shape == (3, 6, 7)
+    back = transformer.deprocess("data", result[None])
     np.testing.assert_allclose(back, caffe.io.resize_image(image.astype(np.float32), (6, 7)), atol=1e-6)
     single = caffe.io.Transformer({"x": (1, 1, 4, 4)})
     single.set_transpose("x", (2, 0, 1))

@@ -55,10 +55,10 @@ class Source(caffe.Layer):
 
 @pytest.fixture
 def module(monkeypatch):
-    made = types.ModuleType("layers_of_mine")
-    made.EuclideanLoss, made.Source = EuclideanLoss, Source
-    monkeypatch.setitem(sys.modules, "layers_of_mine", made)
-    return made
+    result = types.ModuleType("layers_of_mine")
+    result.EuclideanLoss, result.Source = EuclideanLoss, Source
+    monkeypatch.setitem(sys.modules, "layers_of_mine", result)
+    return result
 
 
 def linear(loss):
@@ -84,9 +84,9 @@ def test_a_loss_in_python_trains_as_caffes_own(module, tmp_path):
             f'train_net: "{net}" test_net: "{net}" test_iter: 1 test_interval: 2 base_lr: 0.1 lr_policy: "fixed" '
             "max_iter: 4 random_seed: 3 snapshot_after_train: false\n"
         )
-        made = caffe.get_solver(str(solver))
-        made.solve()
-        trained.append(made)
+        result = caffe.get_solver(str(solver))
+        result.solve()
+        trained.append(result)
     caffe.init_log(0, True)
     python, own = trained
     assert python.net.layers[0].asked == 4

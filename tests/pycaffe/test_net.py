@@ -17,15 +17,15 @@ import caffe_fillers.pycaffe as caffe
 def test_ways_of_making_one(net_file, net, tmp_path):
     weights = str(tmp_path / "weights, of a net")  # pycaffe cares for no suffix, nor for commas
     net.save(weights)
-    for made in (
+    for result in (
         caffe.Net(net_file, weights, caffe.TEST),
         caffe.Net(net_file, caffe.TEST, weights=weights),
         caffe.Net(network_file=net_file, weights=weights, phase=caffe.TEST, level=0, stages=["x"]),
         caffe.Net(net_file, caffe.TEST, 0, None, weights),
     ):
-        assert made.wrapped.phase == "TEST"
+        assert result.wrapped.phase == "TEST"
         for name, blobs in net.params.items():
-            for mine, theirs in zip(made.params[name], blobs, strict=True):
+            for mine, theirs in zip(result.params[name], blobs, strict=True):
                 assert np.array_equal(mine.data, theirs.data)
     for wrong in ((net_file,), (net_file, weights), (net_file, 7), (net_file, 0, 0, None, weights, 1)):
         with pytest.raises(cf.CaffeError):

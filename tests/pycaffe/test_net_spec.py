@@ -161,11 +161,11 @@ def test_every_case_is_in_the_table():
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_text_is_read_back(case, tmp_path):
-    made = case(caffe, L, P)
+    result = case(caffe, L, P)
     path = tmp_path / "net.prototxt"
-    path.write_text(str(made))
-    assert cf.read_net(path) == made
-    assert text_format.Parse(str(made), caffe_pb2.NetParameter()) == made
+    path.write_text(str(result))
+    assert cf.read_net(path) == result
+    assert text_format.Parse(str(result), caffe_pb2.NetParameter()) == result
 
 
 def test_lenet_is_set_up_from_its_text(tmp_path):

@@ -75,8 +75,8 @@ def test_digits_without_files(tmp_path):
 
     pixels, labels = mnist_data()
     order = np.random.RandomState(0).permutation(5000)
-    made = {**datasets.mnist(tmp_path / "d"), **datasets.siamese(tmp_path / "d")}
-    assert {os.path.basename(path): count for path, count in made.items()} == {
+    outputs = {**datasets.mnist(tmp_path / "d"), **datasets.siamese(tmp_path / "d")}
+    assert {os.path.basename(path): count for path, count in outputs.items()} == {
         "mnist_train_lmdb": 4000,
         "mnist_test_lmdb": 1000,
         "siamese_train_lmdb": 4000,

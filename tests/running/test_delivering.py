@@ -376,14 +376,14 @@ def test_going_on_from_a_place_is_going_on(pictures, here, kind):
         hdf5_files(here, 4, 3)
     if kind == "WindowData":
         windows(here, pictures)
-    made = {
+    result = {
         "Data": lambda: data_net(3, "crop_size: 2 mirror: true"),
         "ImageData": lambda: image_net(3, "crop_size: 2", new_height=4, new_width=4, shuffle="true"),
         "HDF5Data": lambda: hdf5_net(3),
         "HDF5Data shuffled": lambda: hdf5_net(3, shuffle="true"),
         "WindowData": lambda: window_net("mirror: true"),
     }[kind]
-    net, other = made(), made()
+    net, other = result(), result()
     for _ in range(5):
         net.forward()
     operation, work = net.tape.entries[0].operation, net.tape.entries[0].work

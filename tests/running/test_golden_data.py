@@ -28,10 +28,10 @@ def arrays():
 @pytest.fixture(scope="module")
 def folder(arrays, tmp_path_factory):
     """What lay on the disk."""
-    made = tmp_path_factory.mktemp("data")
+    result = tmp_path_factory.mktemp("data")
     given = {name.removeprefix("given/"): values for name, values in arrays.items() if name.startswith("given/")}
     for name in ("bytes", "floats"):
-        with lmdb.open(str(made / name)) as environment, environment.begin(write=True) as transaction:
+        with lmdb.open(str(result / name)) as environment, environment.begin(write=True) as transaction:
             for i, label in enumerate(given["labels"].tolist()):
                 datum = schema.Datum(channels=3, height=6, width=5, label=label)
                 if name == "bytes":
@@ -39,12 +39,12 @@ def folder(arrays, tmp_path_factory):
                 else:
                     datum.float_data.extend(given["float_datums"][i].ravel().tolist())
                 transaction.put(b"%08d" % i, datum.SerializeToString())
-    save_mean(made / "mean.binaryproto", given["mean"])
+    save_mean(result / "mean.binaryproto", given["mean"])
     for name, rows, labels in (("one", "h1", "l1"), ("two", "h2", "l2")):
-        with h5py.File(made / f"{name}.h5", "w") as file:
+        with h5py.File(result / f"{name}.h5", "w") as file:
             file["x"], file["label"] = given[rows], given[labels]
-    (made / "list.txt").write_text("one.h5\ntwo.h5\n")
-    return made
+    (result / "list.txt").write_text("one.h5\ntwo.h5\n")
+    return result
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -85,12 +85,12 @@ def test_the_tutorial_begins_with_caffes_weights_and_losses(examples):
     message = cf.read_solver("examples/mnist/lenet_solver.prototxt")
     message.test_initialization = False
     solver = cf.Solver(message, beside="examples/mnist/lenet_solver.prototxt")
-    made = [
+    result = [
         {"layer": layer.name, "index": i, "sha256": hashlib.sha256(blob.data.tobytes()).hexdigest()}
         for layer in solver.net.layers
         for i, blob in enumerate(layer.blobs)
     ]
-    assert made == [{key: row[key] for key in made[0]} for row in FIRST["initial_weights"]]
+    assert result == [{key: row[key] for key in result[0]} for row in FIRST["initial_weights"]]
     solver.step(20)
     for i, expected in enumerate(FIRST["train_loss"][:20]):
         assert solver.curves.loss[i] == pytest.approx(expected, rel=1e-4)

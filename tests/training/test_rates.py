@@ -41,25 +41,25 @@ def test_every_policy_has_a_formula_here():
     st.sampled_from([np.float32, np.float64]),
 )
 def test_rates_follow_their_formula(policy, iteration, base, gamma, stepsize, dtype):
-    made = rate(dtype, lr_policy=policy, base_lr=base, gamma=gamma, stepsize=stepsize, power=0.75, max_iter=1000)
-    expected = FORMULAS[policy](made.message, iteration)
-    got = made(iteration)
+    result = rate(dtype, lr_policy=policy, base_lr=base, gamma=gamma, stepsize=stepsize, power=0.75, max_iter=1000)
+    expected = FORMULAS[policy](result.message, iteration)
+    got = result(iteration)
     assert got.dtype == dtype
     assert float(got) == pytest.approx(expected, rel=2e-5, abs=1e-44)
 
 
 def test_multistep_takes_one_step_an_iteration():
-    made = rate(lr_policy="multistep", base_lr=1, gamma=0.5, stepvalue=[2, 2, 5])
+    result = rate(lr_policy="multistep", base_lr=1, gamma=0.5, stepvalue=[2, 2, 5])
     said = []
-    made.stepped = lambda *told: said.append(told)
-    assert [float(made(i)) for i in range(7)] == [1, 1, 0.5, 0.25, 0.25, 0.125, 0.125]
+    result.stepped = lambda *printed: said.append(printed)
+    assert [float(result(i)) for i in range(7)] == [1, 1, 0.5, 0.25, 0.25, 0.125, 0.125]
     assert said == [(2, 1), (3, 2), (5, 3)]
 
 
 def test_a_solverstate_brings_the_step_along():
-    made = rate(lr_policy="multistep", base_lr=1, gamma=0.5, stepvalue=[2, 5])
-    made.current_step = 1
-    assert float(made(3)) == 0.5
+    result = rate(lr_policy="multistep", base_lr=1, gamma=0.5, stepvalue=[2, 5])
+    result.current_step = 1
+    assert float(result(3)) == 0.5
 
 
 @pytest.mark.parametrize(

@@ -45,12 +45,12 @@ def message(kind, **fields):
 
 
 def blobs(shapes, dtype=np.float64, seed=0):
-    made, random = [], np.random.default_rng(seed)
+    result, random = [], np.random.default_rng(seed)
     for shape in shapes:
         blob = cf.Blob(shape, dtype)
         blob.data[...] = random.standard_normal(shape)
-        made.append(blob)
-    return made
+        result.append(blob)
+    return result
 
 
 @pytest.mark.parametrize("decay", ["", "L2", "L1"])
@@ -98,18 +98,18 @@ def test_gradients_are_clipped_together_and_before_they_are_averaged():
     m = message("SGD", momentum=0, clip_gradients=1, iter_size=2)
     params = blobs([(1,), (1,)])
     update = UPDATES["SGD"](m, params, [(1, 1), (1, 1)])
-    told = []
-    update.clipped = lambda norm, factor: told.append((float(norm), float(factor)))
+    printed = []
+    update.clipped = lambda norm, factor: printed.append((float(norm), float(factor)))
     before = [float(blob.data[0]) for blob in params]
     params[0].diff[...], params[1].diff[...] = 3, 4
     update.apply(np.float64(1), 0)
     changes = [old - float(blob.data[0]) for old, blob in zip(before, params, strict=True)]
     # a norm of 5 becomes 1, and then the mean of two batches is taken
     np.testing.assert_allclose(changes, [0.3, 0.4])
-    assert told == [(5, 0.2)]
+    assert printed == [(5, 0.2)]
     params[0].diff[...], params[1].diff[...] = 0.3, 0.4
     update.apply(np.float64(1), 1)
-    assert len(told) == 1
+    assert len(printed) == 1
 
 
 def test_blobs_that_get_other_memory_are_followed():

@@ -81,8 +81,8 @@ def test_torch_takes_five_blobs(five: Path) -> None:
 
 
 def test_what_can_t_be_converted(five: Path) -> None:
-    told = run(five, "convert five.caffemodel x.caffemodel --batchnorm merge", 1)
-    assert "no BatchNorm with a Scale right behind it" in told
+    printed = run(five, "convert five.caffemodel x.caffemodel --batchnorm merge", 1)
+    assert "no BatchNorm with a Scale right behind it" in printed
     run(five, "convert five.caffemodel three.caffemodel --batchnorm split -n five.prototxt -o three.prototxt")
     assert "no BatchNorm of five blobs" in run(five, "convert three.caffemodel x.caffemodel --batchnorm split", 1)
     assert "give both, or none" in run(
@@ -94,6 +94,6 @@ def test_what_can_t_be_converted(five: Path) -> None:
     head, scale = text.split('  name: "bn_scale"')
     scale = scale.replace('top: "c"', 'top: "s"', 1)
     (five / "three.prototxt").write_text(f'{head}  name: "bn_scale"{scale}')
-    told = run(five, "convert three.caffemodel x.caffemodel --batchnorm merge -n three.prototxt -o x.prototxt", 1)
-    assert "is not the only one that reads 'c'" in told
+    printed = run(five, "convert three.caffemodel x.caffemodel --batchnorm merge -n three.prototxt -o x.prototxt", 1)
+    assert "is not the only one that reads 'c'" in printed
     assert not (five / "x.caffemodel").exists()

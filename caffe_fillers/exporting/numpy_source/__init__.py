@@ -32,10 +32,10 @@ def export_source(net: Net, plan: Plan, path: Path) -> list[Path]:
     text = _text(net, plan, script, path)
     beside = path.with_suffix(".npz")
     total = sum(array.nbytes for array in script.parameters.values())
-    with replacing(beside, total) as parameters, replacing(path) as made:
+    with replacing(beside, total) as parameters, replacing(path) as temporary:
         with open(parameters, "wb") as file:
             np.savez(file, **script.parameters)  # type: ignore[arg-type,unused-ignore]
-        made.write_text(text)
+        temporary.write_text(text)
     return [path, beside]
 
 

@@ -25,8 +25,8 @@ _INDENT = "    "
 
 def quoted(text: str) -> str:
     """A string as Python writes it, in double quotes where that needs no more escapes."""
-    made = ascii(text)
-    return f'"{made[1:-1]}"' if made[0] == "'" and '"' not in made and "\\'" not in made else made
+    result = ascii(text)
+    return f'"{result[1:-1]}"' if result[0] == "'" and '"' not in result and "\\'" not in result else result
 
 
 class Items(list[str]):
@@ -98,11 +98,11 @@ class Script:
                 name = f"blob_{name}"
             if keyword.iskeyword(name) or name in used:
                 name += "_"
-            made, k = name, 2
-            while made in used:
-                made, k = f"{name}{k}" if name.endswith("_") else f"{name}_{k}", k + 1
-            used.add(made)
-            self._variables[blob] = made
+            result, k = name, 2
+            while result in used:
+                result, k = f"{name}{k}" if name.endswith("_") else f"{name}_{k}", k + 1
+            used.add(result)
+            self._variables[blob] = result
 
     def var(self, value: Value) -> str:
         return self._variables[value.blob]
@@ -152,11 +152,11 @@ class Script:
         array = entry.blobs[i] if shape is None else entry.blobs[i].reshape(shape)
         key = array.__array_interface__["data"][0], array.shape
         if key not in self._keys:
-            made, k = f"{entry.layer}/{entry.params[i]}", 2
-            while made in self.parameters:
-                made, k = f"{entry.layer}/{entry.params[i]}_{k}", k + 1
-            self._keys[key] = made
-            self.parameters[made] = array
+            result, k = f"{entry.layer}/{entry.params[i]}", 2
+            while result in self.parameters:
+                result, k = f"{entry.layer}/{entry.params[i]}_{k}", k + 1
+            self._keys[key] = result
+            self.parameters[result] = array
         return f"p[{quoted(self._keys[key])}]"
 
     def statement(self, entry: Entry, targets: str, call: Call | str) -> None:

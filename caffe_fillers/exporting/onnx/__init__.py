@@ -100,9 +100,9 @@ def _folded(plan: Plan) -> list[tuple[Entry, Entry | None]]:
         for value in entry.reads:
             readers[id(value)] = readers.get(id(value), 0) + 1
     shown = {id(value) for value in (*plan.finals.values(), *plan.outputs)}
-    made: list[tuple[Entry, Entry | None]] = []
+    result: list[tuple[Entry, Entry | None]] = []
     for entry in plan.entries:
-        before = made[-1] if made else None
+        before = result[-1] if result else None
         if (
             before is not None
             and before[1] is None
@@ -116,10 +116,10 @@ def _folded(plan: Plan) -> list[tuple[Entry, Entry | None]]:
             and entry.operation.axis == 1
             and entry.blobs[0].ndim == 1
         ):
-            made[-1] = (before[0], entry)
+            result[-1] = (before[0], entry)
         else:
-            made.append((entry, None))
-    return made
+            result.append((entry, None))
+    return result
 
 
 def _any_length(plan: Plan, value: Value) -> bool:
@@ -157,10 +157,10 @@ def _check(model: Any, weights: Sequence[tuple[str, np.ndarray]]) -> None:
 
 def weights_hash(net: Net) -> str:
     """The sha256 of all parameters, one after another, as little-endian float32; those that are shared once."""
-    made, any_there = hashlib.sha256(), False
+    result, any_there = hashlib.sha256(), False
     for step in net.steps:
         for blob, owner in zip(step.layer.blobs, step.owners, strict=True):
             if owner is None:
-                made.update(np.ascontiguousarray(blob.data, "<f4").reshape(-1).view(np.uint8).data)
+                result.update(np.ascontiguousarray(blob.data, "<f4").reshape(-1).view(np.uint8).data)
                 any_there = True
-    return made.hexdigest() if any_there else ""
+    return result.hexdigest() if any_there else ""

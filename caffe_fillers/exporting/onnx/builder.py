@@ -127,11 +127,11 @@ class Builder:
         return self.reshape(x, dims, output)
 
     def _unused(self, name: str, taken: set[str]) -> str:
-        made, k = name, 2
-        while made in taken:
-            made, k = f"{name}_{k}", k + 1
-        taken.add(made)
-        return made
+        result, k = name, 2
+        while result in taken:
+            result, k = f"{name}_{k}", k + 1
+        taken.add(result)
+        return result
 
 
 @singledispatch

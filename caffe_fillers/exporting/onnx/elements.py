@@ -131,9 +131,9 @@ def _(operation: ops.Eltwise, g: Builder, e: Entry) -> None:
     if operation.method == "PROD":
         if any(over[2:]):
             raise refuse(e.where, e.layer, "multiplies in place by a bottom that is overwritten before it is read")
-        made = e.x.name
+        result = e.x.name
         for i, value in enumerate(e.reads[1:], 2):
-            made = g.add("Mul", [made, value.name], e.y.name if i == len(e.reads) else "")
+            result = g.add("Mul", [result, value.name], e.y.name if i == len(e.reads) else "")
         return
     # Caffe clears the top first: a bottom in that place is lost
     kept = [(value.name, i) for i, value in enumerate(e.reads) if not over[i]]
@@ -184,9 +184,9 @@ def _spread(g: Builder, e: Entry, axis: int, which: int) -> str:
 @translate.register
 def _(operation: ops.Scale, g: Builder, e: Entry) -> None:
     factor = _spread(g, e, operation.axis, 0)
-    made = g.add("Mul", [e.x.name, factor], "" if operation.bias else e.y.name)
+    result = g.add("Mul", [e.x.name, factor], "" if operation.bias else e.y.name)
     if operation.bias:
-        g.add("Add", [made, _spread(g, e, operation.axis, 1)], e.y.name)
+        g.add("Add", [result, _spread(g, e, operation.axis, 1)], e.y.name)
 
 
 @translate.register

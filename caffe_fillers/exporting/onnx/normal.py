@@ -31,10 +31,10 @@ def stored_norm(g: Builder, e: Entry, scale: Entry | None = None) -> None:
         divisor = 1.0 if operation.renewed else float(e.blobs[2].flat[0])
         shifts = (*e.blobs[3:], None, None)[:2] if scale is None else (*scale.blobs, None)[:2]
     weight = np.float32(0) if divisor == 0 else np.float32(1) / np.float32(divisor)
-    made = [np.ones(mean.size, np.float32), np.zeros(mean.size, np.float32)]
-    made = [one if given is None else given.reshape(-1) for one, given in zip(made, shifts, strict=True)]
+    result = [np.ones(mean.size, np.float32), np.zeros(mean.size, np.float32)]
+    result = [one if given is None else given.reshape(-1) for one, given in zip(result, shifts, strict=True)]
     statistics = [mean, variance] if weight == 1 else [mean * weight, variance * weight]
-    names = [g.weight(a, n) for a, n in zip((*made, *statistics), ("scale", "bias", "mean", "variance"), strict=True)]
+    names = [g.weight(a, n) for a, n in zip((*result, *statistics), ("scale", "bias", "mean", "variance"), strict=True)]
     output = (e if scale is None else scale).y.name
     g.add("BatchNormalization", [e.x.name, *names], output, epsilon=operation.eps)
 
@@ -78,8 +78,8 @@ def _(operation: ops.BN, g: Builder, e: Entry) -> None:
         scaled = g.add("Mul", [e.x.name, g.parameter(e, 0, shape)])
         g.add("Add", [scaled, g.parameter(e, 1, shape)], e.y.name)
         return
-    made = _batch_norm(g, e, operation.eps, e.blobs[0], e.blobs[1])
-    for name, value in zip(made, e.writes[1:], strict=False):
+    result = _batch_norm(g, e, operation.eps, e.blobs[0], e.blobs[1])
+    for name, value in zip(result, e.writes[1:], strict=False):
         g.reshape(name, [int(dim) for dim in value.shape], value.name)
 
 

@@ -18,8 +18,8 @@ def _sums(g: Builder, e: Entry, x: Value, static: Value | None, gates: int) -> t
     """What the inputs add at each step, and what a static input adds at all of them."""
     steps, streams = x.shape[:2]
     flat = g.reshape(x.name, [steps * streams, -1])
-    made = g.add("Gemm", [flat, g.parameter(e, 0, [gates, -1]), g.parameter(e, 1, [-1])], transB=1)
-    apart = g.reshape(made, [steps, streams, gates])
+    result = g.add("Gemm", [flat, g.parameter(e, 0, [gates, -1]), g.parameter(e, 1, [-1])], transB=1)
+    apart = g.reshape(result, [steps, streams, gates])
     parts = _steps(g, apart, steps)
     if static is None:
         return parts, ""
@@ -49,8 +49,8 @@ def _next(g: Builder, e: Entry, state: str, cont: str, sums: str, static: str, g
     """The sums at the gates of one step."""
     kept = g.add("Mul", [state, cont])
     weight = g.parameter(e, _hidden(e), [gates, -1])
-    made = g.add("Gemm", [kept, weight, sums], transB=1)
-    return g.add("Add", [made, static]) if static else made
+    result = g.add("Gemm", [kept, weight, sums], transB=1)
+    return g.add("Add", [result, static]) if static else result
 
 
 def _hidden(e: Entry) -> int:
@@ -77,12 +77,12 @@ def _(operation: ops.LSTM, g: Builder, e: Entry) -> None:
     gates = 4 * operation.outputs
     hidden, cell = _start(g, e, operation, 2)
     sums, static = _sums(g, e, e.x, e.reads[2] if operation.static else None, gates)
-    made = []
+    result = []
     for at, cont in zip(sums, _indicators(g, e), strict=True):
         gated = _next(g, e, hidden, cont, at, static, gates)
         cell, hidden = _unit(g, cell, gated, cont, operation.outputs, ("", ""))
-        made.append(hidden)
-    _stack(g, made, e.y.name)
+        result.append(hidden)
+    _stack(g, result, e.y.name)
     for state, value in zip((hidden, cell), e.writes[1:], strict=False):
         g.reshape(state, value.shape, value.name)
 
@@ -92,11 +92,11 @@ def _(operation: ops.RNN, g: Builder, e: Entry) -> None:
     (hidden,) = _start(g, e, operation, 1)
     sums, static = _sums(g, e, e.x, e.reads[2] if operation.static else None, operation.outputs)
     weight, bias = g.parameter(e, len(e.blobs) - 2), g.parameter(e, len(e.blobs) - 1, [-1])
-    made = []
+    result = []
     for at, cont in zip(sums, _indicators(g, e), strict=True):
         hidden = g.add("Tanh", [_next(g, e, hidden, cont, at, static, operation.outputs)])
-        made.append(g.add("Tanh", [g.add("Gemm", [hidden, weight, bias], transB=1)]))
-    _stack(g, made, e.y.name)
+        result.append(g.add("Tanh", [g.add("Gemm", [hidden, weight, bias], transB=1)]))
+    _stack(g, result, e.y.name)
     for state, value in zip((hidden,), e.writes[1:], strict=False):
         g.reshape(state, value.shape, value.name)
 

@@ -93,14 +93,14 @@ def _(operation: ops.Reduction, g: Builder, e: Entry) -> None:
     axes = list(range(operation.axis, len(e.x.shape)))
     output = e.y.name if operation.coefficient == 1 else ""
     if not axes:
-        made = {"ASUM": lambda: g.add("Abs", [e.x.name]), "SUMSQ": lambda: g.add("Mul", [e.x.name, e.x.name])}.get(
+        result = {"ASUM": lambda: g.add("Abs", [e.x.name]), "SUMSQ": lambda: g.add("Mul", [e.x.name, e.x.name])}.get(
             operation.method, lambda: e.x.name
         )()
-        g.add("Mul", [made, g.number(operation.coefficient)], e.y.name)
+        g.add("Mul", [result, g.number(operation.coefficient)], e.y.name)
         return
-    made = g.reduce(kinds[operation.method], e.x.name, axes, output, keepdims=False)
+    result = g.reduce(kinds[operation.method], e.x.name, axes, output, keepdims=False)
     if not output:
-        g.add("Mul", [made, g.number(operation.coefficient)], e.y.name)
+        g.add("Mul", [result, g.number(operation.coefficient)], e.y.name)
 
 
 @translate.register
@@ -133,22 +133,22 @@ def _(operation: ops.InnerProduct, g: Builder, e: Entry) -> None:
     bias = [g.parameter(e, 1, [-1]) for _ in e.blobs[1:2]]
     plain = len(e.y.shape) == 2 and axis == 1
     x = e.x.name if plain and len(e.x.shape) == 2 else g.add("Flatten", [e.x.name], axis=axis)
-    made = g.add("Gemm", [x, weight, *bias], e.y.name if plain else "", transB=int(not operation.transpose))
+    result = g.add("Gemm", [x, weight, *bias], e.y.name if plain else "", transB=int(not operation.transpose))
     if not plain:
         dims = [dim if isinstance(dim, int) else -1 for dim in e.y.dims]
         if dims.count(-1) > 1:
             dims = [0 if i == 0 else dim for i, dim in enumerate(dims)]
         if dims.count(-1) > 1 or (dims and dims[0] == 0):
             raise refuse(e.where, e.layer, "has several axes of any size", "export without dynamic=True (--dynamic)")
-        g.reshape(made, dims, e.y.name)
+        g.reshape(result, dims, e.y.name)
 
 
 @translate.register
 def _(operation: ops.Embed, g: Builder, e: Entry) -> None:
     index = g.add("Cast", [e.x.name], to=7)
-    made = g.add("Gather", [g.parameter(e, 0), index], "" if len(e.blobs) > 1 else e.y.name, axis=0)
+    result = g.add("Gather", [g.parameter(e, 0), index], "" if len(e.blobs) > 1 else e.y.name, axis=0)
     if len(e.blobs) > 1:
-        g.add("Add", [made, g.parameter(e, 1, [-1])], e.y.name)
+        g.add("Add", [result, g.parameter(e, 1, [-1])], e.y.name)
 
 
 @translate.register
@@ -189,8 +189,8 @@ def _(operation: ops.Interp, g: Builder, e: Entry) -> None:
 def _line(size: int, to: int) -> np.ndarray:
     """How much each of `size` pixels counts in each of `to` places."""
     picture = np.eye(size, dtype=np.float32)[None, None]
-    made: np.ndarray = ops.interpolate(picture, (to, size))[0, 0]
-    return made
+    result: np.ndarray = ops.interpolate(picture, (to, size))[0, 0]
+    return result
 
 
 @translate.register

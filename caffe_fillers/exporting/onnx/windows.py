@@ -57,12 +57,12 @@ def _fixed(e: Entry, dims: Sequence[int | str]) -> list[int]:
     return [int(dim) for dim in dims]
 
 
-def _from_images(g: Builder, e: Entry, made: str, axes: int, k: int) -> None:
+def _from_images(g: Builder, e: Entry, result: str, axes: int, k: int) -> None:
     """What `_as_images` was undone for: a result with the axes of its blob."""
     value = e.writes[k]
-    if made != value.name:
+    if result != value.name:
         dims = _fixed(e, value.dims[1:]) if isinstance(value.dims[0], str) else _fixed(e, value.dims)
-        g.reshape(made, [-1, *dims] if isinstance(value.dims[0], str) else dims, value.name)
+        g.reshape(result, [-1, *dims] if isinstance(value.dims[0], str) else dims, value.name)
 
 
 @translate.register
@@ -84,7 +84,7 @@ def _(operation: ops.Convolution, g: Builder, e: Entry) -> None:
             # some places hold padding alone, for which OpenCV 5 computes something else
             images = g.add("Pad", [images, g.whole([0, 0, *window.pad, 0, 0, *behind])])
             pads = [0] * len(pads)
-        made = g.add(
+        result = g.add(
             "Conv",
             [images, *weight],
             output,
@@ -94,7 +94,7 @@ def _(operation: ops.Convolution, g: Builder, e: Entry) -> None:
             dilations=window.dilation,
             group=operation.group,
         )
-        _from_images(g, e, made, axes, k)
+        _from_images(g, e, result, axes, k)
 
 
 @translate.register
@@ -104,7 +104,7 @@ def _(operation: ops.Deconvolution, g: Builder, e: Entry) -> None:
     for k, (x, y) in enumerate(zip(e.reads, e.writes, strict=True)):
         images = _as_images(g, e, x, axes)
         output = y.name if images == x.name else ""
-        made = g.add(
+        result = g.add(
             "ConvTranspose",
             [images, *weight],
             output,
@@ -114,7 +114,7 @@ def _(operation: ops.Deconvolution, g: Builder, e: Entry) -> None:
             dilations=window.dilation,
             group=operation.group,
         )
-        _from_images(g, e, made, axes, k)
+        _from_images(g, e, result, axes, k)
 
 
 @translate.register
@@ -124,7 +124,7 @@ def _(operation: ops.Im2col, g: Builder, e: Entry) -> None:
     picks = np.tile(np.eye(kernel, dtype=np.float32), (channels, 1)).reshape(channels * kernel, 1, *window.kernel)
     images = _as_images(g, e, e.x, axes)
     output = e.y.name if images == e.x.name else ""
-    made = g.add(
+    result = g.add(
         "Conv",
         [images, g.weight(picks, "picks")],
         output,
@@ -134,7 +134,7 @@ def _(operation: ops.Im2col, g: Builder, e: Entry) -> None:
         dilations=window.dilation,
         group=channels,
     )
-    _from_images(g, e, made, axes, 0)
+    _from_images(g, e, result, axes, 0)
 
 
 def pooled(g: Builder, e: Entry, x: str, window: Window, method: str, *, ceil: bool, tops: Sequence[str]) -> list[str]:
@@ -161,9 +161,9 @@ def pooled(g: Builder, e: Entry, x: str, window: Window, method: str, *, ceil: b
     if method == "MAX":
         if len(tops) == 1:
             return [g.add("MaxPool", [x], tops[0], **options)]
-        made, index = g.add_many("MaxPool", [x], [tops[0], ""], **options)
+        result, index = g.add_many("MaxPool", [x], [tops[0], ""], **options)
         within = g.add("Mod", [index, g.whole(math.prod(size))])
-        return [made, g.add("Cast", [within], tops[1], to=1)]
+        return [result, g.add("Cast", [within], tops[1], to=1)]
     divisors = window_sizes(window, size, places, np.float32)
     area = np.float32(math.prod(window.kernel))
     if (divisors == area).all():
