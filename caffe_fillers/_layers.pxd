@@ -59,6 +59,10 @@ cdef extern from "layers/layers.h" nogil:
         const void *x
         const void *dy
         void *out
+    ctypedef struct cf_sigmoid:
+        const void *dy
+        const void *y
+        void *out
     enum: CF_MOST_TERMS
     ctypedef struct cf_sum:
         size_t terms
@@ -87,6 +91,7 @@ cdef extern from "layers/layers.h" nogil:
         cf_loop *lrn_gradient[2]
         cf_loop *relu[2]
         cf_loop *relu_gradient[2]
+        cf_loop *sigmoid_gradient[2]
         cf_loop *sum[2]
         cf_loop *sgd[2]
     const cf_layers *cf_layers_find(const char *name)

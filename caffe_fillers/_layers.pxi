@@ -19,6 +19,7 @@ from caffe_fillers._layers cimport (
     cf_relu,
     cf_sgd,
     cf_share,
+    cf_sigmoid,
     cf_sum,
     cf_tiles,
     cf_window,
@@ -376,6 +377,20 @@ def relu_backward(dy, x, double slope, out):
         return False
     job.slope, job.x, job.dy, job.out = slope, a.buf, d.buf, y.buf
     _share(LAYERS.relu_gradient[views.wide], &job, _size_of(a), _size_of(a))
+    return True
+
+
+def sigmoid_backward(dy, y, out):
+    """`ops.sigmoid_backward`."""
+    cdef _Views views = _Views()
+    cdef cf_sigmoid job
+    cdef Py_buffer *d = views.take(dy)
+    cdef Py_buffer *a = views.take(y)
+    cdef Py_buffer *to = views.take(out, True)
+    if not views.fits or _size_of(a) != _size_of(to) or _size_of(d) != _size_of(to):
+        return False
+    job.dy, job.y, job.out = d.buf, a.buf, to.buf
+    _share(LAYERS.sigmoid_gradient[views.wide], &job, _size_of(to), _size_of(to))
     return True
 
 

@@ -14,6 +14,8 @@ import numpy as np
 
 from ..arrays import Array
 from ..errors import CaffeError
+from . import native
+from .native import in_c
 from .operation import Operation, Work
 from .pieces import blank, pieces
 
@@ -88,6 +90,7 @@ def sigmoid(x: Array, out: Array | None = None) -> Array:
     return y
 
 
+@in_c(native.sigmoid_backward)
 @np.errstate(all="ignore")
 def sigmoid_backward(dy: Array, y: Array, out: Array | None = None) -> Array:
     """Gradient of `sigmoid`, from its result: ``dy * y * (1 - y)``."""

@@ -86,6 +86,12 @@ typedef struct {
     void *out;
 } cf_relu;
 
+/* Items: elements. `out` may be `y` or `dy`. */
+typedef struct {
+    const void *dy, *y;
+    void *out;
+} cf_sigmoid;
+
 enum { CF_MOST_TERMS = 16 };
 
 /* Items: elements. */
@@ -113,6 +119,7 @@ typedef struct cf_layers {
     cf_loop *affine[2];
     cf_loop *lrn_sums[2], *lrn_gradient[2];
     cf_loop *relu[2], *relu_gradient[2];
+    cf_loop *sigmoid_gradient[2];
     cf_loop *sum[2];
     cf_loop *sgd[2];
 } cf_layers;

@@ -269,6 +269,11 @@ static void elements(const cf_layers *set) {
     relu.out = a;
     cf_layers_portable.relu_gradient[wide](&relu, 0, n);
     same("relu_gradient", a, b, n * itemsize());
+    cf_sigmoid sigmoid = {dy, x, a};
+    in_two(set->sigmoid_gradient[wide], &sigmoid, n);
+    sigmoid.out = b;
+    cf_layers_portable.sigmoid_gradient[wide](&sigmoid, 0, n);
+    same("sigmoid_gradient", a, b, n * itemsize());
     cf_sum sum = {2, {x, dy}, {1, 0.5}, a};
     in_two(set->sum[wide], &sum, n);
     sum.out = b;

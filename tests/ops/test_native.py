@@ -123,6 +123,18 @@ def test_relu(x, seed, slope):
     same_bits(place, ops.relu(x, slope))
 
 
+@given(images(), SEEDS)
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_sigmoid_backward(x, seed):
+    dy = noise(seed, x.shape, x.dtype)
+    same_bits(*both(ops.sigmoid_backward, dy, ops.sigmoid(x)))
+    # numbers that no sigmoid gives, too
+    same_bits(*both(ops.sigmoid_backward, dy, x))
+    place = dy.copy()
+    assert ops.sigmoid_backward(place, x, place) is place
+    same_bits(place, ops.sigmoid_backward(dy, x))
+
+
 def test_arrays_that_c_cannot_read_are_left_to_numpy():
     x = np.arange(48, dtype=np.float32).reshape(1, 3, 4, 4).swapaxes(2, 3)
     window = ops.Window.square(2, stride=2)
