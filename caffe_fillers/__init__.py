@@ -9,7 +9,6 @@ _checkout.hand_over(__name__)
 from typing import TYPE_CHECKING
 
 from . import _interpreter as _interpreter  # before the others, where they would not work
-from . import layers, ops
 from ._core import RNG, simd
 from ._lazy import later
 from ._version import __version__
@@ -29,15 +28,15 @@ from .initializers import (
     xavier,
     xavier_normal,
 )
-from .net import Net
 
 if TYPE_CHECKING:
-    from . import datasets, training
+    from . import datasets, layers, ops, training
     from .copying import CopyReport
     from .deploying import deploy, train_val
     from .drawing import draw
     from .exporting import Exported, export
     from .images import prepare_image
+    from .net import Net
     from .porting import BlobComparison, BlobDifference, compare_blobs, save_blobs
     from .reading import read_net, read_prototxt, read_solver, upgrade, write_prototxt
     from .seeds import FoundSeed, SeedSearch, find_seed, search_seed
@@ -59,6 +58,9 @@ __getattr__, __dir__ = later(
         "drawing": ("draw",),
         "exporting": ("Exported", "export"),
         "images": ("prepare_image",),
+        "layers": (),
+        "net": ("Net",),
+        "ops": (),
         "porting": ("BlobComparison", "BlobDifference", "compare_blobs", "save_blobs"),
         "reading": ("read_net", "read_prototxt", "read_solver", "upgrade", "write_prototxt"),
         "seeds": ("FoundSeed", "SeedSearch", "find_seed", "search_seed"),

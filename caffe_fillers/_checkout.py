@@ -6,24 +6,26 @@ A bare ImportError would stop every reader who starts Python where the README's 
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
-from pathlib import Path
 
 __all__ = ["hand_over"]
 
 
 def hand_over(package: str) -> None:
     """Put the installed package in the place of this one, where this is a checkout that was not built in place."""
-    here = Path(__file__).parent
-    if any(here.glob("_core.*.so")) or any(here.glob("_core.*.pyd")):
+    # os.path and not pathlib, whose own import would be a good part of this package's
+    here = os.path.dirname(os.path.abspath(__file__))
+    if any(name.startswith("_core.") and name.endswith((".so", ".pyd")) for name in os.listdir(here)):
         return
-    elsewhere = [path for path in sys.path if Path(path).resolve() != here.parent]
+    checkout = os.path.dirname(here)
+    elsewhere = [path for path in sys.path if os.path.realpath(path) != os.path.realpath(checkout)]
     specs = (finder.find_spec(package, elsewhere if finder is PathFinder else None) for finder in sys.meta_path)
     spec = next(filter(None, specs), None)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{here} is a checkout without the compiled core: run `pip install .` in {here.parent}")
+        raise ImportError(f"{here} is a checkout without the compiled core: run `pip install .` in {checkout}")
     installed = module_from_spec(spec)
     sys.modules[package] = installed
     # or the installed package would find this very module as its own

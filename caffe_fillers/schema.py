@@ -13,7 +13,7 @@ True
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any, TypeGuard
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -22,7 +22,8 @@ from google.protobuf.message import Message
 __all__ = ["enum", "is_message", "names"]
 
 _POOL = descriptor_pool.DescriptorPool()
-_FILE = descriptor_pb2.FileDescriptorSet.FromString(Path(__file__).with_name("caffe.desc").read_bytes()).file[0]
+with open(os.path.join(os.path.dirname(__file__), "caffe.desc"), "rb") as _file:
+    _FILE = descriptor_pb2.FileDescriptorSet.FromString(_file.read()).file[0]
 _POOL.AddSerializedFile(_FILE.SerializeToString())
 
 

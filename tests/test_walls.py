@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,16 @@ def test_the_c_core_knows_no_python():
         assert "Python.h" not in text, path
         for call in ("malloc(", "calloc(", "realloc("):
             assert call not in text, f"{path} allocates"
+
+
+def test_an_import_loads_what_fillers_need_alone():
+    code = (
+        "import sys, numpy, google.protobuf.message_factory, google.protobuf.descriptor_pb2\n"
+        "before = set(sys.modules); import caffe_fillers as cf; print(*sorted(set(sys.modules) - before))\n"
+        "cf.layers.register, cf.Net, cf.ops.ReLU"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[1] for name in done.stdout.split() if name.startswith("caffe_fillers.")}
+    lower = ROOMS[: ROOMS.index("initializers") + 1]
+    assert loaded <= set(lower), "the rest is named in caffe_fillers/__init__.py and loaded when it is asked for"
+    assert not loaded & {"prototxt", "sources", "weights", "files", "ops", "records"}, loaded

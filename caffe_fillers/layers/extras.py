@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -140,6 +139,8 @@ def check_unknown(layer: Layer, unknown: str) -> None:
 
 def _meant(kind: str) -> str:
     """The known type that this one is, but for its case, an underscore or a letter or two; else nothing."""
+    import difflib
+
     # those of forks that are written in capitals are of 2014
     plain = {name.lower(): name for name, rule in RULES.items() if rule.fork != "user" and "_" not in name}
     word = kind.replace("_", "").lower()
