@@ -146,6 +146,6 @@ def test_an_import_loads_what_fillers_need_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[1] for name in done.stdout.split() if name.startswith("caffe_fillers.")}
-    lower = ROOMS[: ROOMS.index("initializers") + 1]
+    lower = PACKAGES[: PACKAGES.index("initializers") + 1]
     assert loaded <= set(lower), "the rest is named in caffe_fillers/__init__.py and loaded when it is asked for"
     assert not loaded & {"prototxt", "sources", "weights", "files", "ops", "records"}, loaded
