@@ -172,9 +172,9 @@ def relu_backward(dy: Array, x: Array, negative_slope: float = 0.0, out: Array |
     return dx if _core.relu_backward(dy, x, negative_slope, dx) else Left.TO_NUMPY
 
 
-def sigmoid_backward(dy: Array, y: Array, out: Array | None = None) -> Any:
+def sigmoid_backward(dy: Array, y: Array, out: Array | None = None) -> Array | Left:
     dx = np.empty(y.shape, y.dtype) if out is None else out
-    return dx if _core.sigmoid_backward(dy, y, dx) else NotImplemented
+    return dx if _core.sigmoid_backward(dy, y, dx) else Left.TO_NUMPY
 
 
 def normalized(
