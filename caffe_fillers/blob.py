@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ INT_MAX = 2**31 - 1
 MAX_AXES = 32
 
 
-def check_shape(shape: int | Iterable[int]) -> tuple[int, ...]:
+def check_shape(shape: int | Iterable[SupportsIndex]) -> tuple[int, ...]:
     """Return `shape` as a tuple, or raise what Caffe's Blob raises for a shape it can't hold."""
     dims: tuple[int, ...]
     try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .errors import CaffeError
 
 __all__ = ["c_div", "c_int", "c_rem", "need", "need_equal"]
@@ -15,7 +13,7 @@ def need(holds: bool, check: str, advice: str = "") -> None:
         raise CaffeError(f"Check failed: {check}" + (f"\n{advice}" if advice else ""))
 
 
-def need_equal(left: Any, right: Any, check: str, advice: str = "") -> None:
+def need_equal(left: object, right: object, check: str, advice: str = "") -> None:
     need(left == right, f"{check} ({left} vs. {right})", advice)
 
 

@@ -38,7 +38,7 @@ class CopyReport:
         return "; ".join(f"{what}: {', '.join(names) or 'none'}" for names, what in parts)
 
 
-def weight_files(weights: Any) -> list[str]:
+def weight_files(weights: object) -> list[str]:
     """The files that `weights` names: one, several between commas, or a sequence of either."""
     if isinstance(weights, os.PathLike):
         return [os.fspath(weights)]

@@ -288,7 +288,7 @@ def _pairs(images: Bytes, labels: Bytes, left: Any, right: Any) -> Iterator[tupl
 
 def _records(images: Bytes, labels: Any, first: int = 0) -> Iterator[tuple[bytes, bytes]]:
     _, channels, height, width = images.shape
-    datum: Any = schema.Datum(channels=channels, height=height, width=width)
+    datum = schema.Datum(channels=channels, height=height, width=width)
     for index, (image, label) in enumerate(zip(images, labels.tolist(), strict=True), first):
         datum.data, datum.label = image.tobytes(), int(label)
         yield b"%08d" % index, datum.SerializeToString()
@@ -302,10 +302,10 @@ def _images(
     color: bool,
     encode: str | None,
     unreadable: list[str],
-) -> Iterator[tuple[bytes, Any]]:
+) -> Iterator[tuple[bytes, schema.Datum]]:
     from . import records
 
-    datum: Any = schema.Datum()  # one for all: what a record does not say is as the one before said, as there
+    datum = schema.Datum()  # one for all: what a record does not say is as the one before said, as there
     for index, (name, label) in enumerate(lines):
         file = records.beside(listed, root_folder + name)
         try:
@@ -329,7 +329,7 @@ def _images(
         raise CaffeError(f"{listed}: none of its {len(lines)} images can be read, first {unreadable[0]}")
 
 
-def _serialized(datums: Iterator[tuple[bytes, Any]], check_size: bool) -> Iterator[tuple[bytes, bytes]]:
+def _serialized(datums: Iterator[tuple[bytes, schema.Datum]], check_size: bool) -> Iterator[tuple[bytes, bytes]]:
     size = None
     for key, datum in datums:
         if check_size:

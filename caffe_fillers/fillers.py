@@ -34,7 +34,7 @@ _SCRATCH = 1 << 16
 
 # for type checkers
 Dims: TypeAlias = int | Sequence[SupportsIndex]
-Given = TypeVar("Given", bound="np.ndarray[Any, Any] | Blob")
+Given = TypeVar("Given", bound="np.ndarray | Blob")
 
 
 class Message(Protocol):
@@ -57,9 +57,9 @@ class Spec(NamedTuple):
     minus_zero: tuple[str, ...] = ()
     """Fields that are -0.0, which equals 0.0: a cache must not take one for the other."""
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, str | float]:
         """The fields that are not at their defaults, as `fill` takes them."""
-        fields = {"type": self.type}
+        fields: dict[str, str | float] = {"type": self.type}
         for name in self._fields[1:-1]:
             if getattr(self, name) != self._field_defaults[name] or name in self.minus_zero:
                 fields[name] = getattr(self, name)
@@ -68,7 +68,7 @@ class Spec(NamedTuple):
         return fields
 
 
-Filler: TypeAlias = Message | Spec | str | bytes | Mapping[str, Any]
+Filler: TypeAlias = Message | Spec | str | bytes | Mapping[str, object]
 
 
 class Plan(NamedTuple):
@@ -103,7 +103,7 @@ def as_rng(rng: RNG | int | None, boost: str | None = None) -> RNG:
 def _from_bytes(serialized: bytes) -> Spec:
     from . import schema
 
-    message: Any = schema.FillerParameter.FromString(serialized)
+    message = schema.FillerParameter.FromString(serialized)
     numbers = [getattr(message, name) for name in ("value", "min", "max", "mean", "std")]
     zeros = tuple(name for name, x in zip(Spec._fields[1:], numbers, strict=False) if math.copysign(1, x) < 0 == x)
     value, low, high, mean, std = numbers
@@ -115,7 +115,7 @@ def _from_message(message: Any) -> Spec:
     return _from_bytes(message.SerializePartialToString())
 
 
-def _from_dict(fields: Mapping[str, Any]) -> Spec:
+def _from_dict(fields: Mapping[str, object]) -> Spec:
     from . import schema
 
     message = schema.FillerParameter()
@@ -143,7 +143,7 @@ def _from_text(text: str | bytes) -> Spec:
     return _from_message(prototxt.parse(text, schema.FillerParameter, name="<filler>", strict=True).message)
 
 
-def as_spec(filler: Any) -> Spec:
+def as_spec(filler: object) -> Spec:
     """Read a filler given as a message, as prototxt text, as a dict or as the bare name of a type."""
     if isinstance(filler, (str, bytes)):
         return _from_text(filler)
@@ -226,7 +226,9 @@ def _number(value: float) -> str:
     return f"{value:g}"
 
 
-def _variance_plan(draw: str, factor: float, spec: Spec, shape: tuple[int, ...], real: Any, age: int) -> Plan:
+def _variance_plan(
+    draw: str, factor: float, spec: Spec, shape: tuple[int, ...], real: Callable[[float], float], age: int
+) -> Plan:
     fan_in, fan_out = _fans(shape, age)
     norm = spec.variance_norm if age >= RC3 else 0
     if norm == 2:
@@ -256,7 +258,7 @@ def scaled_plan(draw: str, scale: float, variance_norm: str, shape: tuple[int, .
     return _variance_plan(draw, factor, Spec(variance_norm=NORMS.index(variance_norm)), shape, real, age_of(caffe))
 
 
-def _keep(spec: Spec, shape: tuple[int, ...], real: Any, age: int) -> float | None:
+def _keep(spec: Spec, shape: tuple[int, ...], real: Callable[[float], float], age: int) -> float | None:
     if spec.sparse < -1:
         raise CaffeError(
             f"Check failed: sparse >= -1 ({spec.sparse} vs. -1)\n"
@@ -400,7 +402,7 @@ def _text_plan(filler: str, shape: tuple[int, ...], dtype: Dtype, caffe: str) ->
     return _sound_plan(_from_text(filler), shape, dtype, caffe)
 
 
-def plan(filler: Any, shape: tuple[int, ...], dtype: Dtype, caffe: str = "master") -> Plan:
+def plan(filler: object, shape: tuple[int, ...], dtype: Dtype, caffe: str = "master") -> Plan:
     """What `filler` does to a blob of `shape`, or the CaffeError that Caffe's CHECK would be."""
     if filler.__class__ is str:
         return _text_plan(filler, shape, dtype, caffe)
@@ -519,7 +521,7 @@ def fill(
     threads: int | None = None,
 ) -> Array: ...
 def fill(
-    target: Any,
+    target: Dims | np.ndarray | Blob,
     filler: Any,
     *,
     rng: RNG | int | None = None,
@@ -527,7 +529,7 @@ def fill(
     caffe: str = "master",
     boost: str | None = None,
     threads: int | None = None,
-) -> Any:
+) -> np.ndarray | Blob:
     """Fill a new or a given array as Caffe fills a parameter blob.
 
     Parameters
@@ -569,8 +571,8 @@ def fill(
     array([[-0.82113355,  0.03747821, -0.7692446 ],
            [ 0.61336017,  0.03748786,  0.06374049]], dtype=float32)
     """
-    plain = target.__class__ is np.ndarray and target.flags.carray and target.dtype in (_FLOAT32, _FLOAT64)
-    if plain and isinstance(rng, RNG) and boost is None:
+    plain = type(target) is np.ndarray and target.flags.carray and target.dtype in (_FLOAT32, _FLOAT64)
+    if plain and isinstance(target, np.ndarray) and isinstance(rng, RNG) and boost is None:
         # without the closure a small array takes three quarters of the time
         apply(plan(filler, target.shape, target.dtype, caffe), target, rng, threads)
         return target
@@ -579,12 +581,12 @@ def fill(
 
 def fill_by(
     plan_of: Callable[[tuple[int, ...], Dtype], Plan],
-    target: Any,
+    target: Dims | np.ndarray | Blob,
     rng: RNG | int | None,
     dtype: npt.DTypeLike,
     boost: str | None,
     threads: int | None,
-) -> Any:
+) -> np.ndarray | Blob:
     """Fill a new or a given array by the plan that `plan_of` makes for its shape and type."""
     if isinstance(target, np.ndarray):
         out = target

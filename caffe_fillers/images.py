@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ def prepare_image(
     image: str | os.PathLike[str] | np.ndarray,
     shape: Sequence[int],
     *,
-    mean: Any = None,
+    mean: object = None,
     scale: float = 1.0,
     rgb: bool = False,
 ) -> np.ndarray:
@@ -75,7 +74,7 @@ def prepare_image(
     return np.ascontiguousarray(values)
 
 
-def _pixels(image: Any, channels: int, height: int, width: int) -> np.ndarray:
+def _pixels(image: object, channels: int, height: int, width: int) -> np.ndarray:
     # what reads files is loaded for those who have some
     from .records import read_image, resize
 
@@ -93,7 +92,7 @@ def _pixels(image: Any, channels: int, height: int, width: int) -> np.ndarray:
     return resize(pixels, height, width)
 
 
-def _mean(mean: Any, shape: tuple[int, int, int]) -> np.ndarray:
+def _mean(mean: object, shape: tuple[int, int, int]) -> np.ndarray:
     """The mean as an array that stretches over the image."""
     if mean is None:
         return np.zeros((1, 1, 1), np.float32)

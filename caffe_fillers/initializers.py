@@ -8,12 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, Unpack, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Concatenate,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypedDict,
+    Unpack,
+    cast,
+    overload,
+)
 
 import numpy as np
 
 from ._core import RNG
 from .arrays import Array
+from .blob import Blob
 from .errors import CaffeError
 from .fillers import Dims, Given, fill, fill_by, scaled_plan
 from .revisions import check_revision
@@ -37,7 +49,8 @@ __all__ = [
 
 VarianceNorm = Literal["FAN_IN", "FAN_OUT", "AVERAGE"]
 
-
+Target: TypeAlias = Dims | np.ndarray | Blob
+Filled: TypeAlias = np.ndarray | Blob
 Rest = ParamSpec("Rest")
 
 
@@ -50,7 +63,7 @@ class _Shaped(Protocol[Rest]):
     def __call__(self, shape: Dims, *args: Rest.args, **kwargs: Rest.kwargs) -> Array: ...
 
 
-def _shaped(function: Callable[Concatenate[Any, Rest], Any]) -> _Shaped[Rest]:
+def _shaped(function: Callable[Concatenate[Target, Rest], Filled]) -> _Shaped[Rest]:
     return cast("_Shaped[Rest]", function)
 
 
@@ -66,7 +79,7 @@ class Options(TypedDict, total=False):
 
 @_shaped
 def variance_scaling(
-    shape: Any,
+    shape: Target,
     scale: float,
     variance_norm: VarianceNorm = "FAN_IN",
     distribution: Literal["uniform", "normal"] = "normal",
@@ -76,7 +89,7 @@ def variance_scaling(
     caffe: str = "master",
     boost: str | None = None,
     threads: int | None = None,
-) -> Any:
+) -> Filled:
     """Fill with values of mean 0 and variance ``scale / n``: the one rule behind xavier, msra and their kin.
 
     Caffe has no name for the rule itself. Its ``xavier`` is ``scale=1`` uniform, its ``msra`` is ``scale=2`` normal,
@@ -136,7 +149,7 @@ def variance_scaling(
 
 
 @_shaped
-def xavier(shape: Any, variance_norm: VarianceNorm = "FAN_IN", **options: Unpack[Options]) -> Any:
+def xavier(shape: Target, variance_norm: VarianceNorm = "FAN_IN", **options: Unpack[Options]) -> Filled:
     """Fill uniformly with variance ``1 / n``: Caffe's ``xavier``.
 
     Between ``-sqrt(3 / n)`` and ``sqrt(3 / n)``. With ``AVERAGE``, n = (fan_in + fan_out) / 2, this is the rule of
@@ -171,7 +184,7 @@ def xavier(shape: Any, variance_norm: VarianceNorm = "FAN_IN", **options: Unpack
 
 
 @_shaped
-def msra(shape: Any, variance_norm: VarianceNorm = "FAN_IN", **options: Unpack[Options]) -> Any:
+def msra(shape: Target, variance_norm: VarianceNorm = "FAN_IN", **options: Unpack[Options]) -> Filled:
     """Fill normally with variance ``2 / n``: Caffe's ``msra``.
 
     He et al., "Delving Deep into Rectifiers" (2015), section 2.2: equation 10 with ``FAN_IN`` (the signal forward keeps
@@ -204,7 +217,9 @@ def msra(shape: Any, variance_norm: VarianceNorm = "FAN_IN", **options: Unpack[O
 
 
 @_shaped
-def gaussian(shape: Any, mean: float = 0.0, std: float = 1.0, sparse: int = -1, **options: Unpack[Options]) -> Any:
+def gaussian(
+    shape: Target, mean: float = 0.0, std: float = 1.0, sparse: int = -1, **options: Unpack[Options]
+) -> Filled:
     """Fill normally with a given mean and standard deviation: Caffe's ``gaussian``.
 
     Parameters
@@ -240,7 +255,7 @@ def gaussian(shape: Any, mean: float = 0.0, std: float = 1.0, sparse: int = -1, 
 
 
 @_shaped
-def uniform(shape: Any, min: float = 0.0, max: float = 1.0, **options: Unpack[Options]) -> Any:
+def uniform(shape: Target, min: float = 0.0, max: float = 1.0, **options: Unpack[Options]) -> Filled:
     """Fill uniformly between two numbers: Caffe's ``uniform``.
 
     Parameters
@@ -272,7 +287,7 @@ def uniform(shape: Any, min: float = 0.0, max: float = 1.0, **options: Unpack[Op
 
 
 @_shaped
-def constant(shape: Any, value: float = 0.0, **options: Unpack[Options]) -> Any:
+def constant(shape: Target, value: float = 0.0, **options: Unpack[Options]) -> Filled:
     """Fill with one value: Caffe's ``constant``, its default. Nothing is drawn.
 
     Parameters
@@ -303,7 +318,7 @@ def constant(shape: Any, value: float = 0.0, **options: Unpack[Options]) -> Any:
 
 
 @_shaped
-def positive_unitball(shape: Any, **options: Unpack[Options]) -> Any:
+def positive_unitball(shape: Target, **options: Unpack[Options]) -> Filled:
     """Fill with positive values of which the inputs of each output sum to 1: Caffe's ``positive_unitball``.
 
     Uniform between 0 and 1, then each row (all that belongs to one place of axis 0) divided by its sum.
@@ -334,7 +349,7 @@ def positive_unitball(shape: Any, **options: Unpack[Options]) -> Any:
 
 
 @_shaped
-def bilinear(shape: Any, **options: Unpack[Options]) -> Any:
+def bilinear(shape: Target, **options: Unpack[Options]) -> Filled:
     """Fill with the kernel of bilinear interpolation: Caffe's ``bilinear``. Nothing is drawn.
 
     For a Deconvolution that enlarges f times: kernel_size ``2 f - f % 2``, stride f, pad ``ceil((f - 1) / 2)``, group
@@ -370,7 +385,7 @@ def bilinear(shape: Any, **options: Unpack[Options]) -> Any:
 
 
 @_shaped
-def lecun_normal(shape: Any, **options: Unpack[Options]) -> Any:
+def lecun_normal(shape: Target, **options: Unpack[Options]) -> Filled:
     """Fill normally with variance ``1 / fan_in``. Caffe has no name for it; its ``xavier`` is the uniform counterpart.
 
     LeCun, Bottou, Orr and Müller, "Efficient BackProp" (1998), section 4.6, equation 16: the sum of fan_in inputs of
@@ -402,7 +417,7 @@ def lecun_normal(shape: Any, **options: Unpack[Options]) -> Any:
 
 
 @_shaped
-def xavier_normal(shape: Any, **options: Unpack[Options]) -> Any:
+def xavier_normal(shape: Target, **options: Unpack[Options]) -> Filled:
     """Fill normally with variance ``2 / (fan_in + fan_out)``. Caffe has no name for it.
 
     Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010), equation 12:
@@ -436,11 +451,11 @@ def xavier_normal(shape: Any, **options: Unpack[Options]) -> Any:
 
 @_shaped
 def he_normal(
-    shape: Any,
+    shape: Target,
     negative_slope: float = 0.0,
     variance_norm: VarianceNorm = "FAN_IN",
     **options: Unpack[Options],
-) -> Any:
+) -> Filled:
     """Fill normally with variance ``2 / ((1 + a^2) n)``, for a PReLU or leaky ReLU of slope a.
 
     He et al., "Delving Deep into Rectifiers" (2015), section 2.2, equation 15. Without a slope it is Caffe's ``msra``,

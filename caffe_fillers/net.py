@@ -144,7 +144,7 @@ class Net:
         stages: Iterable[str] = (),
         weights: Files | None = None,
         rng: RNG | int | None = None,
-        inputs: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, object] | None = None,
         dtype: npt.DTypeLike = np.float32,
         boost: str | None = None,
         caffe: str = "master",

@@ -90,7 +90,7 @@ class Step:
         return constants + self.setup.times * sum(self.layer.blobs[i].count() for i in self.setup.again)
 
 
-def _where(source: Source, layer: Any, line: int | None) -> str:
+def _where(source: Source, layer: schema.LayerParameter | Layer, line: int | None) -> str:
     place = source.name + (f":{line}" if line is not None else "")
     return f"{place}: layer '{layer.name}'" if place else f"layer '{layer.name}'"
 
@@ -355,7 +355,7 @@ def with_inputs(source: Source, state: schema.NetState, inputs: Inputs) -> Sourc
     """The source with an Input layer before the others for bottoms that no layer makes, and whose shapes are given."""
     phase = "TRAIN" if state.phase == schema.enum("Phase")["TRAIN"] else "TEST"
     produced: set[str] = set()
-    missing: dict[str, Any] = {}
+    missing: dict[str, tuple[int, ...]] = {}
     try:
         kept = graph.kept(source.message.layer, state)
     except graph.Misplaced:

@@ -6,7 +6,6 @@ import os
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -90,7 +89,7 @@ class BlobComparison:
         return f"{before} of {len(self.rows)} blobs agree, then {first}"
 
 
-def compare_blobs(net: Net, arrays: Mapping[str, Any], tolerance: float = 1e-4) -> BlobComparison:
+def compare_blobs(net: Net, arrays: Mapping[str, object], tolerance: float = 1e-4) -> BlobComparison:
     """Lay the arrays of a port beside the blobs of a net, and name the first that differs.
 
     Parameters

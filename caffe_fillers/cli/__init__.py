@@ -80,7 +80,7 @@ def _say(word: str, colour: str, text: object) -> None:
     click.echo(f"{click.style(word, fg=colour)} {text}", err=True, color=plain)
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     _say("warning:", "yellow", message)
 
 

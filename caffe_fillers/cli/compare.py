@@ -21,7 +21,7 @@ __all__ = ["command"]
 @click.argument("b", type=click.Path())
 @with_net_options
 @as_json_option
-def command(a: str, b: str, as_json: bool, **options: Any) -> None:
+def command(a: str, b: str, as_json: bool, **options: object) -> None:
     """Compare weights bit for bit, then by how far they are apart. B may be a prototxt, filled with --seed.
 
     With a prototxt every blob is listed: which still hold the bits that they began with, and which were trained.

@@ -98,7 +98,7 @@ def _shortened(text: str, width: int) -> str:
     return f"{text[:head]}…{text[len(text) - tail :]}"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
@@ -108,7 +108,7 @@ def _cell(value: Any) -> str:
     return printable(str(value))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """What JSON can hold of a value; NaN and infinities become null."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
@@ -119,11 +119,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     click.echo(json.dumps(_plain(value), indent=1))
 
 
-def filler_text(filler: Any) -> str:
+def filler_text(filler: object) -> str:
     if filler is None:
         return "-"
     if not isinstance(filler, dict) or not isinstance(filler.get("type"), str):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from .options import as_json_option, blas_option, blas_threads, build, with_net_options
@@ -18,7 +16,7 @@ __all__ = ["command"]
 @with_net_options
 @blas_option
 @as_json_option
-def command(net: str, iterations: int, blas: int, as_json: bool, **options: Any) -> None:
+def command(net: str, iterations: int, blas: int, as_json: bool, **options: object) -> None:
     """Measure the milliseconds of each layer, forward and backward, as `caffe time` does.
 
     Inputs are noise. A layer that needs no gradient takes no time backward.

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 import caffe_fillers as cf
 
@@ -126,7 +126,7 @@ def _stoppable(solver: cf.Solver) -> Iterator[list[int]]:
     """Let Ctrl-C stop the solver after its iteration; a second one is Python's own. A hangup takes a snapshot."""
     stopped: list[int] = []
 
-    def interrupt(number: int, frame: Any) -> None:
+    def interrupt(number: int, frame: object) -> None:
         stopped.append(number)
         solver.stop()
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -168,7 +168,7 @@ def _shown(solver: cf.Solver, log: cf.training.LogFile | None, last: int) -> Ite
 class _Watch:
     """Brings the bar up to date, and prints a table of each test."""
 
-    def __init__(self, progress: Progress, task: Any) -> None:
+    def __init__(self, progress: Progress, task: TaskID) -> None:
         self.progress, self.task = progress, task
         self.shown_tests: set[int] = set()
         self.next = 0.0

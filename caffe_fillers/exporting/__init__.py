@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..errors import CaffeError
 from ..net import Net
@@ -48,7 +47,7 @@ def export(
     end: str | None = None,
     opset: int | None = None,
     dynamic: bool = False,
-    preprocess: Mapping[str, Any] | None = None,
+    preprocess: Mapping[str, object] | None = None,
     external: bool | None = None,
     check: bool = False,
 ) -> Exported:

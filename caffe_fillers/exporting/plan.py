@@ -6,13 +6,16 @@ A blob that layers overwrite in place becomes a value for each of them; the last
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import ops
 from ..errors import CaffeError
 from ..net import Net
+
+if TYPE_CHECKING:
+    from ..planning import Step
 
 __all__ = ["Entry", "Plan", "Value", "leaves_out", "make_plan", "refuse"]
 
@@ -139,7 +142,7 @@ class _Memory:
         return self.values[name] if self.seen[name] == self.version[place] else self.latest[place]
 
 
-def leaves_out(step: Any) -> str:
+def leaves_out(step: Step) -> str:
     """Why a step is no part of what is exported, or nothing."""
     operation = step.setup.operation
     if step.is_loss:
@@ -151,7 +154,7 @@ def leaves_out(step: Any) -> str:
     return ""
 
 
-def _delivers(step: Any) -> bool:
+def _delivers(step: Step) -> bool:
     return not step.bottoms and not isinstance(step.setup.operation, ops.Parameter) and not step.layer.blobs
 
 
@@ -204,7 +207,7 @@ def make_plan(net: Net, end: str | None = None) -> Plan:
     return plan
 
 
-def _enter(step: Any, memory: _Memory, plan: Plan) -> None:
+def _enter(step: Step, memory: _Memory, plan: Plan) -> None:
     layer, operation, wired = step.layer, step.setup.operation, step.node.wired
     if operation is None:
         raise refuse(step.where, layer.name, f"type {layer.type} is not computed here, so that it can't be exported")

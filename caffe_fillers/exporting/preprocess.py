@@ -99,7 +99,7 @@ def as_preprocess(given: Mapping[str, Any] | Preprocess | None) -> Preprocess | 
     return Preprocess(_mean(given.get("mean")), float(scale), order == "RGB")
 
 
-def _mean(given: Any) -> np.ndarray | None:
+def _mean(given: object) -> np.ndarray | None:
     if given is None:
         return None
     if isinstance(given, (str, os.PathLike)):

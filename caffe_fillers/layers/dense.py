@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from .. import ops
+from .. import ops, schema
 from ..blob import Blob, describe
 from ..checks import c_int, need, need_equal
 from ..fillers import Spec
@@ -46,7 +45,7 @@ def embed(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([(*bottoms[0], n)], params, operation=ops.Embed())
 
 
-def _own_shape(param: Any, bottom: Shape, axes: int, name: str) -> Shape:
+def _own_shape(param: schema.ScaleParameter | schema.BiasParameter, bottom: Shape, axes: int, name: str) -> Shape:
     """The dims of the bottom that a scale or bias of the layer's own covers: `axes` of them, -1 for all to the end."""
     need(axes >= -1, f"num_axes >= -1 ({axes} vs. -1) num_axes must be non-negative, or -1 to extend to the end")
     first = axis(bottom, param.axis)
@@ -65,7 +64,7 @@ def _inside(bottom: Shape, first: int, axes: int, name: str, what: str) -> None:
 _AXIS = {"scale": "axis_", "bias": "axis"}
 
 
-def _fit(param: Any, bottom: Shape, shape: Shape, name: str) -> None:
+def _fit(param: schema.ScaleParameter | schema.BiasParameter, bottom: Shape, shape: Shape, name: str) -> None:
     """Refuse a scale or bias of `shape`, wherever it comes from, that does not fit the bottom."""
     first = axis(bottom, param.axis) if shape else 0
     _inside(bottom, first, len(shape), name, f"{name}->num_axes()")

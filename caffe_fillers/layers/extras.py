@@ -77,13 +77,13 @@ class Fields:
         return as_spec({field: _plain(values[-1]) for field, values in given.values.items()})
 
     @classmethod
-    def of_value(cls, where: str, value: Any) -> Fields:
+    def of_value(cls, where: str, value: object) -> Fields:
         if not isinstance(value, Mapping):
             raise CaffeError(f"{where} is a message, {where} {{ ... }}; got {value!r}")
         return cls(where, value)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     return float(value) if value in ("inf", "infinity", "nan", "-inf", "-nan") else value
 
 

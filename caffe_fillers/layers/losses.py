@@ -48,7 +48,7 @@ def _loss_weight(layer: Layer) -> float:
     return layer.message.loss_weight[0] if layer.message.loss_weight else 1.0
 
 
-def _ignored(param: Any) -> int | None:
+def _ignored(param: schema.LossParameter | schema.AccuracyParameter) -> int | None:
     return param.ignore_label if param.HasField("ignore_label") else None
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from google.protobuf.message import Message
 
 from .. import schema
 from ..blob import Blob, describe
@@ -104,7 +105,7 @@ class Setup:
 class Inputs(dict[str, Any]):
     """Shapes from the caller, by layer or top, and those of them that a layer asked for."""
 
-    def __init__(self, given: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, given: Mapping[str, object] | None = None) -> None:
         super().__init__(given or {})
         self.used: set[str] = set()
 
@@ -338,7 +339,7 @@ def check_counts(
         )
 
 
-def filler(message: Any, name: str, absent: Spec | None = None) -> Spec:
+def filler(message: Message, name: str, absent: Spec | None = None) -> Spec:
     """The filler in field `name` of a layer's own parameter; `absent` where the text has none."""
     if absent is not None and not message.HasField(name):
         return absent

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import Message
+
 from .. import ops
 from ..blob import Blob, check_shape, describe
 from ..checks import c_div, c_int, need, need_equal
@@ -17,12 +19,13 @@ from .extras import Fields
 from .rule import Layer, Param, Setup, Shape, axis, count, filler, layer_type, legacy
 
 if TYPE_CHECKING:
+    from .. import schema
     from ..schema import PoolingParameter
 
 ONE = (1, 1)
 
 
-def _per_axis(param: Any, name: str, spatial: int, default: int | None) -> list[int]:
+def _per_axis(param: Message, name: str, spatial: int, default: int | None) -> list[int]:
     """kernel_size, stride, pad or dilation of every spatial axis: from the _h and _w pair, or the repeated field."""
     given = [c_int(value) for value in getattr(param, name)]
     short = name.removesuffix("_size")
@@ -50,7 +53,7 @@ def _per_axis(param: Any, name: str, spatial: int, default: int | None) -> list[
     return given[:1] * spatial if len(given) == 1 else given
 
 
-def convolution_window(param: Any, spatial: int) -> Window:
+def convolution_window(param: schema.ConvolutionParameter, spatial: int) -> Window:
     """What a ConvolutionParameter says about `spatial` axes."""
     kernel = _per_axis(param, "kernel_size", spatial, None)
     for size in kernel:
@@ -227,13 +230,13 @@ _PADDED = (
 )
 
 
-def pooling_window(param: Any, size: Sequence[int]) -> Window:
+def pooling_window(param: schema.PoolingParameter, size: Sequence[int]) -> Window:
     """What a PoolingParameter says about images of `size`, (height, width)."""
     kernel = tuple(size) if param.global_pooling else height_width(param, "kernel")
     return Window(kernel, height_width(param, "stride"), height_width(param, "pad"), (1, 1))
 
 
-def height_width(param: Any, name: str) -> tuple[int, int]:
+def height_width(param: Message, name: str) -> tuple[int, int]:
     field = "kernel_size" if name == "kernel" else name
     if param.HasField(f"{name}_h") and not (name == "kernel" and param.HasField(field)):
         return c_int(getattr(param, f"{name}_h")), c_int(getattr(param, f"{name}_w"))

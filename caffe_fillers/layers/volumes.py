@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ..checks import c_div, c_int, need, need_equal
 from ..errors import CaffeError
@@ -24,7 +23,7 @@ def _volume(layer: Layer, bottom: Shape) -> Shape:
     return bottom
 
 
-def _given(param: Any, name: str, default: int = 0) -> int:
+def _given(param: object, name: str, default: int = 0) -> int:
     values = getattr(param, name)
     if isinstance(values, int):
         return c_int(values)

@@ -21,7 +21,7 @@ def items_of(arrays: Mapping[str, Any]) -> int:
     return len(next(iter(arrays.values())))
 
 
-def batches(values: Mapping[str, Any], size: int) -> Iterator[dict[str, Array]]:
+def batches(values: Mapping[str, object], size: int) -> Iterator[dict[str, Array]]:
     """Cut arrays of one number of items into batches of `size`; the last one is filled up with zeros."""
     arrays = {name: np.asarray(value) for name, value in values.items()}
     items = items_of(arrays)

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 import warnings
-from typing import Any
 
 from .. import fillers
 from .._core import RNG
@@ -126,7 +125,7 @@ def has_nccl() -> bool:
 class NCCL:
     """Training on several GPUs is not here."""
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: object) -> None:
         raise CaffeError("NCCL, training on several GPUs, is not here: step the solver without it")
 
     @staticmethod

@@ -50,7 +50,7 @@ class AxisMismatchException(CaffeError):
     """Two maps along other axes."""
 
 
-def _numbers(value: Any) -> Any:
+def _numbers(value: object) -> Any:
     return np.array(value, ndmin=1)
 
 

@@ -113,7 +113,7 @@ class Detector(Net):
         windows = selective_search.get_windows(names, cmd="selective_search_rcnn")
         return self.detect_windows(zip(names, windows, strict=True))
 
-    def crop(self, im: Array, window: Any) -> Array:
+    def crop(self, im: Array, window: object) -> Array:
         """Cut a window out of an image, with the context that the net is to see.
 
         Parameters

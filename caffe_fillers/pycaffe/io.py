@@ -30,7 +30,7 @@ __all__ = [
 Array = np.ndarray
 
 
-def blobproto_to_array(blob: Any, return_diff: bool = False) -> Array:
+def blobproto_to_array(blob: schema.BlobProto, return_diff: bool = False) -> Array:
     """Return the data of a BlobProto, or its diff, as an array of doubles.
 
     Parameters
@@ -61,7 +61,7 @@ def blobproto_to_array(blob: Any, return_diff: bool = False) -> Array:
         raise CaffeError(f"a BlobProto of shape {shape} holds {data.size} values of {part}") from None
 
 
-def array_to_blobproto(arr: Array, diff: Array | None = None) -> Any:
+def array_to_blobproto(arr: Array, diff: Array | None = None) -> schema.BlobProto:
     """Return a BlobProto that holds `arr` and, where given, `diff` of the same shape.
 
     Examples
@@ -89,7 +89,7 @@ def blobprotovector_str_to_arraylist(str: bytes) -> list[Array]:
     return [blobproto_to_array(blob) for blob in schema.BlobProtoVector.FromString(str).blobs]
 
 
-def array_to_datum(arr: Array, label: int | None = None) -> Any:
+def array_to_datum(arr: Array, label: int | None = None) -> schema.Datum:
     """Return a Datum that holds an array: bytes where it is of uint8, floats otherwise.
 
     Parameters
@@ -122,7 +122,7 @@ def array_to_datum(arr: Array, label: int | None = None) -> Any:
     return datum
 
 
-def datum_to_array(datum: Any) -> Array:
+def datum_to_array(datum: schema.Datum) -> Array:
     """Return what a Datum holds, as (channels, height, width), of uint8 or of doubles.
 
     Raises

@@ -51,7 +51,7 @@ class Layer:
     param_str: str
     phase: int
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: object) -> None:
         self.blobs = BlobList()
 
     @property

@@ -148,7 +148,7 @@ class Net:
     # --- forward and backward ----------------------------------------------------------------------------------------
 
     def forward(
-        self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Any
+        self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: object
     ) -> dict[str, Array]:
         """Run the net forward.
 
@@ -179,7 +179,7 @@ class Net:
         return {name: blob.data for name, blob in outputs.items()}
 
     def backward(
-        self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Any
+        self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: object
     ) -> dict[str, Array]:
         """Run the net backward; gradients of parameters add to their diffs.
 
@@ -252,7 +252,7 @@ class Net:
 
     # --- any number of items -----------------------------------------------------------------------------------------
 
-    def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Any) -> dict[str, Array]:
+    def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: object) -> dict[str, Array]:
         """Run any number of items through the net, a batch at a time; the last batch is filled up with zeros.
 
         Parameters
@@ -278,7 +278,7 @@ class Net:
         return created.arrays()
 
     def forward_backward_all(
-        self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **kwargs: Any
+        self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **kwargs: object
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """Run any number of items forward and backward, a batch at a time.
 

@@ -10,6 +10,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from google.protobuf.message import Message
+
 from .. import schema
 from ..errors import CaffeError
 
@@ -31,7 +33,7 @@ def param_name_dict() -> dict[str, str]:
     return {kind.name.removesuffix("Parameter"): name.removesuffix("_param") for kind, name in kinds if kind}
 
 
-def assign_proto(message: Any, name: str, value: Any) -> None:
+def assign_proto(message: Message, name: str, value: Any) -> None:
     """Set a field of a message: dicts become messages, lists repeated fields, and one value is a list of one.
 
     Raises
@@ -57,7 +59,7 @@ def assign_proto(message: Any, name: str, value: Any) -> None:
         setattr(message, name, value)
 
 
-def _assign_fields(message: Any, values: Mapping[str, Any]) -> None:
+def _assign_fields(message: Message, values: Mapping[str, object]) -> None:
     for name, value in values.items():
         assign_proto(message, name, value)
 
@@ -77,7 +79,7 @@ class Top:
         self.fn = fn
         self.n = n
 
-    def to_proto(self) -> Any:
+    def to_proto(self) -> schema.NetParameter:
         """Return a NetParameter of all layers that this top needs, with automatic names."""
         return to_proto(self)
 
@@ -135,10 +137,10 @@ class _Writer:
 
     def __init__(self, names: Mapping[Any, str]) -> None:
         self.names: dict[Any, str] = dict(names)
-        self.layers: OrderedDict[Function, Any] = OrderedDict()
+        self.layers: OrderedDict[Function, schema.LayerParameter] = OrderedDict()
         self.counts: Counter[str] = Counter()
 
-    def _name(self, key: Any, type_name: str) -> str:
+    def _name(self, key: object, type_name: str) -> str:
         """The name of a top, or of a layer without tops: given, else the type and a running number."""
         if key not in self.names:
             self.counts[type_name] += 1
@@ -165,11 +167,11 @@ class _Writer:
         name = self._name(function.tops[0] if function.tops else function, function.type_name)
         self.layers[function] = function._message(bottoms, tops, name)
 
-    def net(self) -> Any:
+    def net(self) -> schema.NetParameter:
         return schema.NetParameter(layer=self.layers.values())
 
 
-def to_proto(*tops: Top | Function) -> Any:
+def to_proto(*tops: Top | Function) -> schema.NetParameter:
     """Return a NetParameter of all layers that `tops` need, with automatic names: the type and a running number.
 
     Examples
@@ -187,7 +189,7 @@ def to_proto(*tops: Top | Function) -> Any:
     return writer.net()
 
 
-def _check_top(where: str, value: Any) -> None:
+def _check_top(where: str, value: object) -> None:
     if not isinstance(value, (Top, Function)):
         raise CaffeError(f"{where} is what a call of layers returns, got {value!r}")
 
@@ -235,7 +237,7 @@ class NetSpec:
     def __init__(self) -> None:
         super().__setattr__("tops", OrderedDict())
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         self.tops[name] = value
 
     def __getattr__(self, name: str) -> Any:
@@ -243,13 +245,13 @@ class NetSpec:
             raise _NoSuchTop(f"this NetSpec has no top {name!r}")
         return self.tops[name]
 
-    def __setitem__(self, name: str, value: Any) -> None:
+    def __setitem__(self, name: str, value: object) -> None:
         self.tops[name] = value
 
     def __getitem__(self, name: str) -> Any:
         return self.__getattr__(name)
 
-    def to_proto(self) -> Any:
+    def to_proto(self) -> schema.NetParameter:
         """Return the NetParameter: layers in the order in which their tops were assigned, each behind what it needs.
 
         Raises
@@ -272,7 +274,7 @@ class Layers:
         if name.startswith("__"):
             raise AttributeError(name)
 
-        def make(*bottoms: Top, **fields: Any) -> Any:
+        def make(*bottoms: Top, **fields: object) -> Any:
             function = Function(name, bottoms, fields)
             if function.ntop == 0:
                 return function
@@ -283,7 +285,7 @@ class Layers:
 
 
 class _Constants:
-    def __init__(self, message: Any) -> None:
+    def __init__(self, message: object) -> None:
         self._message = message
 
     def __getattr__(self, name: str) -> int:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
 
-from .. import training
+from .. import schema, training
 from .._core import RNG
 from ..errors import CaffeError
 from ..sources import solver_source
@@ -61,7 +60,7 @@ class Solver:
     def __init__(self, solver_file: PathLike) -> None:
         self._start(*solver_source(solver_file, strict=False))
 
-    def _start(self, message: Any, path: str | None) -> None:
+    def _start(self, message: schema.SolverParameter, path: str | None) -> None:
         if self.kind is not None:
             message.type = self.kind
         stream = common.stream()
@@ -83,7 +82,7 @@ class Solver:
         return self.wrapped.iter
 
     @property
-    def param(self) -> Any:
+    def param(self) -> schema.SolverParameter:
         """The solver's message."""
         return self.wrapped.message
 

@@ -71,7 +71,7 @@ class Datums:
         self._at = place + count
         return images, labels
 
-    def _next(self, place: int, count: int) -> list[Any]:
+    def _next(self, place: int, count: int) -> list[bytes]:
         if place != self._at:
             self._seek((place + self._skip) % self._database.entries)
         self._at = -1
@@ -84,7 +84,7 @@ class Datums:
             values += more
         return values
 
-    def _alike(self, values: list[Any]) -> tuple[np.ndarray, list[int]] | None:
+    def _alike(self, values: list[bytes]) -> tuple[np.ndarray, list[int]] | None:
         """Read records that all are like one that was met before."""
         head, tail, known = self._head, self._tail, self._labels
         begin = len(head)
@@ -95,7 +95,7 @@ class Datums:
         pixels = np.frombuffer(b"".join([value[begin:tail] for value in values]), np.uint8)
         return pixels.reshape(len(values), *self._shape), whole
 
-    def _each(self, values: list[Any]) -> tuple[list[np.ndarray], list[int]]:
+    def _each(self, values: list[bytes]) -> tuple[list[np.ndarray], list[int]]:
         images, labels = zip(*map(self._one, values), strict=True) if values else ((), ())
         return list(images), list(labels)
 
@@ -120,7 +120,7 @@ class Datums:
             self._learn(value, datum, shape)
         return values[:size].reshape(shape), datum.label
 
-    def _learn(self, value: bytes, datum: Any, shape: tuple[int, ...]) -> None:
+    def _learn(self, value: bytes, datum: schema.Datum, shape: tuple[int, ...]) -> None:
         """See how records like this plain one begin and end: shape and bytes, then the label."""
         alike = schema.Datum(channels=shape[0], height=shape[1], width=shape[2], data=datum.data)
         written = alike.SerializeToString()

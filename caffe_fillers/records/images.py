@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from ..errors import CaffeError
 from .resizing import resize
 from .shuffling import shuffle
 from .sources import ASK, beside, check_regular, existing, lines
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["Images", "decode", "encode", "encoded_shape", "image_shape", "read_image", "read_list"]
 
@@ -58,7 +61,7 @@ def read_image(path: str | Path, height: int = 0, width: int = 0, color: bool = 
     return resize(image, height, width) if height > 0 and width > 0 else image
 
 
-def decode(where: Path, image: Any, kind: str) -> Bytes:
+def decode(where: Path, image: bytes | str | Path, kind: str) -> Bytes:
     """Decode an image from a file, or from the bytes of one that was found at `where`.
 
     `kind` is "color", "gray", or "native": as many channels as it has.
@@ -76,7 +79,7 @@ def decode(where: Path, image: Any, kind: str) -> Bytes:
             raise CaffeError(f"{where}: cannot be read as an image: {error}") from None
 
 
-def _pixels(where: Path, image: Any, kind: str, upright: Any) -> Bytes:
+def _pixels(where: Path, image: Image, kind: str, upright: Any) -> Bytes:
     channels = {"color": 3, "gray": 1}.get(kind) or _channels(image)
     form, deep = image.format, image.mode.startswith("I")
     if deep and kind == "native":
@@ -95,13 +98,13 @@ def _pixels(where: Path, image: Any, kind: str, upright: Any) -> Bytes:
         rgb = np.asarray(upright(image.convert("RGB")))
         if channels == 3:
             return rgb[..., ::-1]
-        red, green, blue, half, bits = _GRAY.get(form, _OTHER_GRAY)
+        red, green, blue, half, bits = _GRAY.get(form or "", _OTHER_GRAY)
         sums = rgb.astype(np.int32) @ np.array([red, green, blue], np.int32)
         return ((sums + half) >> bits).astype(np.uint8)
     return np.repeat(gray[..., None], 3, axis=2) if channels == 3 else gray
 
 
-def _channels(image: Any) -> int:
+def _channels(image: Image) -> int:
     """How many channels OpenCV gives an image that it is to leave as it is: a palette is looked up, alpha stays."""
     if image.mode in ("1", "L") or image.mode.startswith("I"):
         return 1
@@ -253,19 +256,19 @@ class Images:
         return self._shuffled
 
 
-def _turned(image: Any) -> bool:
+def _turned(image: Image) -> bool:
     # OpenCV turns a photograph as its camera says, but for an encoded datum that is taken as it is
     return bool(image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) != 1)
 
 
-def _upright(image: Any) -> tuple[int, int]:
+def _upright(image: Image) -> tuple[int, int]:
     width, height = image.size
     sideways = _turned(image) and image.getexif()[_ORIENTATION] in (5, 6, 7, 8)
     return (height, width) if sideways else (width, height)
 
 
 @contextmanager
-def opened(where: Path, image: Any) -> Iterator[Any]:
+def opened(where: Path, image: str | Path | io.BytesIO) -> Iterator[Image]:
     """Open an image, of which only the header is read."""
     try:
         from PIL import Image

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..arrays import Bytes
@@ -52,7 +50,7 @@ def resize(image: Bytes, height: int, width: int) -> Bytes:
     return resized
 
 
-def _places(old: int, new: int) -> tuple[Any, Any, Any]:
+def _places(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The two pixels between which each new one lies, and the second one's share in 2048ths."""
     scale = 1.0 / (new / old)
     exact = ((np.arange(new) + 0.5) * scale - 0.5).astype(np.float32)

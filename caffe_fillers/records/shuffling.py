@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 from .._core import RNG
 
@@ -43,14 +43,17 @@ class Rand:
         return value >> 1
 
 
-def random_shuffle(items: list[Any], rand: Rand) -> None:
+_Item = TypeVar("_Item")
+
+
+def random_shuffle(items: list[_Item], rand: Rand) -> None:
     """Shuffle in place as libstdc++'s ``std::random_shuffle`` does: each item changes places with one up to it."""
     for i in range(1, len(items)):
         j = rand() % (i + 1)
         items[i], items[j] = items[j], items[i]
 
 
-def shuffle(items: list[Any], rng: RNG) -> None:
+def shuffle(items: list[_Item], rng: RNG) -> None:
     """Shuffle in place as Caffe's util/rng.hpp does: from the last item down, each changes places with one up to it.
 
     A draw is cut into as many equal parts as there are places, and drawn again where it falls behind the last part.

@@ -53,7 +53,7 @@ class SeededNet:
     """The net that the weights belong to, to be filled from any seed by any revision of Caffe."""
 
     def __init__(
-        self, source: Any, dtype: npt.DTypeLike, phase: str, level: int, stages: Sequence[str], inputs: Any
+        self, source: Any, dtype: npt.DTypeLike, phase: str, level: int, stages: Sequence[str], inputs: object
     ) -> None:
         from .. import prototxt, schema
 

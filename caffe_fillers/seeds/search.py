@@ -38,14 +38,14 @@ class SearchOptions(TypedDict, total=False):
 
 
 def search_seed(
-    weights: Any,
-    net: Any,
+    weights: object,
+    net: object,
     *,
     layer: str | None = None,
     phase: str = "TRAIN",
     level: int = 0,
     stages: Sequence[str] = (),
-    inputs: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, object] | None = None,
     boost: str | None = None,
     caffe: str | None = None,
     seeds: range = range(2**32),
@@ -142,7 +142,7 @@ def search_seed(
     return search
 
 
-def find_seed(weights: Any, net: Any, **options: Unpack[SearchOptions]) -> int | None:
+def find_seed(weights: object, net: object, **options: Unpack[SearchOptions]) -> int | None:
     """Return the seed with which Caffe filled these weights, or None.
 
     Parameters

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from .. import ops
 from ..layers.rule import Shape
@@ -35,7 +34,7 @@ def _reached(window: Window, size: Shape, places: Shape) -> int:
     return met
 
 
-def true_fans(operation: Any, weight: Shape, bottom: Shape, top: Shape) -> Fans | None:
+def true_fans(operation: object, weight: Shape, bottom: Shape, top: Shape) -> Fans | None:
     """The fans of the sums that an operation makes with a weight of that shape; None where it makes none."""
     if isinstance(operation, ops.Embed):
         # one row is looked up: nothing is summed

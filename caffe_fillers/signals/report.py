@@ -74,7 +74,7 @@ class SignalReport:
         return f"<SignalReport {self.name!r} {self.phase}: {len(self.layers)} layers with weights>"
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

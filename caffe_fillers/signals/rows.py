@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ..layers.rule import Shape
 
@@ -63,7 +62,7 @@ class LayerSignal:
     fan_out: float | None = None
     caffe_fan_in: int | None = None
     caffe_fan_out: int | None = None
-    filler: dict[str, Any] | None = None
+    filler: dict[str, str | float] | None = None
     weight_variance: float | None = None
     weight_variance_measured: float | None = None
     forward_gain: float | None = None
@@ -72,8 +71,8 @@ class LayerSignal:
     backward: float | None = None
     variance: float | None = None
     measured: float | None = None
-    unit_gain_filler_forward: dict[str, Any] | None = None
-    unit_gain_filler_backward: dict[str, Any] | None = None
+    unit_gain_filler_forward: dict[str, str | float] | None = None
+    unit_gain_filler_backward: dict[str, str | float] | None = None
     normalised: bool = False
     line: int | None = None
     weights_histogram: dict[str, list[float]] | None = None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..net import Net
 from .log import number
+
+if TYPE_CHECKING:
+    from ..planning import Step
 
 __all__ = ["first_not_finite", "forward", "forward_backward", "param_name"]
 
@@ -20,7 +23,7 @@ def _mean(array: np.ndarray) -> str:
         return number(np.abs(array).sum() / array.dtype.type(array.size))
 
 
-def param_name(step: Any, index: int) -> str:
+def param_name(step: Step, index: int) -> str:
     """What Caffe calls a parameter blob: the name that the text gives it, else its number."""
     specs = step.layer.message.param
     return (specs[index].name if index < len(specs) else "") or str(index)
@@ -64,7 +67,7 @@ def _backward_lines(entry: Any, say: Say) -> None:
 
 
 def _all_params(net: Net, say: Say) -> None:
-    of: Any = net.dtype.type
+    of: type[np.floating] = net.dtype.type
     sums = [of(0)] * 4
     with np.errstate(all="ignore"):
         for blob in net.learnable:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ..files import as_path
 __all__ = ["LogFile", "LogStream", "number", "score_lines", "score_text", "scores"]
 
 
-def number(value: Any) -> str:
+def number(value: float | np.floating) -> str:
     """A float as C++ writes it to a stream: six digits."""
     return f"{float(value):g}"
 
@@ -87,14 +87,16 @@ class LogFile(LogStream):
         self.close()
 
 
-def scores(outputs: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Any]]:
+def scores(outputs: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.floating]]:
     """Every single value of a net's outputs, under the output's name."""
     for name, values in outputs.items():
         for value in values.reshape(-1):
             yield name, value
 
 
-def score_text(outputs: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> Iterator[tuple[str, Any, str]]:
+def score_text(
+    outputs: Mapping[str, np.ndarray], weights: Mapping[str, float]
+) -> Iterator[tuple[str, np.floating, str]]:
     """Name and value of each single output, and for those that are part of the loss with what weight."""
     for name, value in scores(outputs):
         weight, weighted = weights.get(name, 0.0), ""

@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -119,7 +119,7 @@ def test_all(solver: Solver) -> None:
             return
 
 
-def test(solver: Solver, index: int) -> OrderedDict[str, Any]:
+def test(solver: Solver, index: int) -> OrderedDict[str, np.ndarray | float]:
     """Run test net `index` over its batches; the mean of each output."""
     message, net = solver.message, solver.test_nets[index]
     of = net.dtype.type

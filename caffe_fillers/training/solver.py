@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -98,7 +98,7 @@ class Solver:
         *,
         weights: Files | None = None,
         rng: RNG | int | None = None,
-        inputs: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, object] | None = None,
         dtype: npt.DTypeLike = np.float32,
         boost: str | None = None,
         caffe: str = "master",
@@ -347,7 +347,7 @@ class Solver:
         """
         self._stages.append((on_start, on_gradients_ready))
 
-    def test(self, index: int = 0) -> OrderedDict[str, Any]:
+    def test(self, index: int = 0) -> OrderedDict[str, np.ndarray | float]:
         """Run a test net, with the trained weights, over as many batches as its test_iter says.
 
         Parameters
@@ -419,7 +419,7 @@ class Solver:
     def _say_stepped(self, iteration: int, step: int) -> None:
         self.say("sgd_solver.cpp:50", f"MultiStep Status: Iteration {iteration}, step = {step}")
 
-    def _say_clipped(self, norm: Any, factor: Any) -> None:
+    def _say_clipped(self, norm: np.floating, factor: np.floating) -> None:
         limit = number(self.message.clip_gradients)
         text = f"Gradient clipping: scaling down gradients (L2 norm {number(norm)} > {limit}) "
         self.say("sgd_solver.cpp:99", f"{text}by scale factor {number(factor)}")

@@ -83,7 +83,7 @@ class Weights(OrderedDict[str, list[Any]]):
 
     source: WeightSet
 
-    def __init__(self, *items: Any, source: WeightSet | None = None) -> None:
+    def __init__(self, *items: object, source: WeightSet | None = None) -> None:
         super().__init__(*items)
         if source is None:
             source = items[0].source if items and isinstance(items[0], Weights) else WeightSet([])
@@ -134,13 +134,13 @@ def as_set(weights: WeightSet | Mapping[str, Sequence[Any]]) -> WeightSet:
     return WeightSet(layers, source.name, source.provenance)
 
 
-def _name(name: Any) -> str:
+def _name(name: object) -> str:
     if not isinstance(name, str):
         raise CaffeError(f"a layer's name must be a str, got {name!r}")
     return name
 
 
-def _arrays(name: str, values: Any) -> list[Any]:
+def _arrays(name: str, values: object) -> list[Any]:
     if isinstance(values, np.ndarray) or not isinstance(values, Iterable):
         raise CaffeError(f"layer '{name}': a list of arrays is needed, got {type(values).__name__}: write [array]")
     arrays: list[Any] = []
@@ -151,7 +151,7 @@ def _arrays(name: str, values: Any) -> list[Any]:
     return arrays
 
 
-def stored(path: Path, layer: str, index: int, array: Any) -> Array:
+def stored(path: Path, layer: str, index: int, array: object) -> Array:
     """Return the array as it is put into a file: little-endian, C order, float32 or float64; copied only if need be."""
     if array is None:
         raise CaffeError(
@@ -279,7 +279,7 @@ def describe(weights: WeightSet) -> dict[str, Any]:
     return record
 
 
-def to_json(record: Any) -> str:
+def to_json(record: object) -> str:
     return json.dumps(record, sort_keys=True, separators=(",", ":"))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -282,7 +282,7 @@ def encode_varint(value: int) -> bytes:
     return bytes(out)
 
 
-def blob_parts(array: Array, diff: Array | None = None) -> tuple[list[Any], int]:
+def blob_parts(array: Array, diff: Array | None = None) -> tuple[list[bytes | memoryview], int]:
     """Return the pieces of a BlobProto as Caffe writes it (bytes, and the array's own memory), and their length."""
     shape = b"".join(encode_varint(dim) for dim in array.shape)
     dims = b"\x0a" + encode_varint(len(shape)) + shape
@@ -296,7 +296,7 @@ def blob_parts(array: Array, diff: Array | None = None) -> tuple[list[Any], int]
     return parts, sum(map(len, parts))
 
 
-def _packed(number: int, array: Array) -> list[Any]:
+def _packed(number: int, array: Array) -> list[bytes | memoryview]:
     if not array.size and array.itemsize == 4:
         return []
     head = encode_varint(number << 3 | BYTES) + encode_varint(array.nbytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
 from .. import schema
 from ..arrays import Array
@@ -35,7 +35,7 @@ def read(path: Path) -> WeightSet:
     blobs: dict[tuple[str, int], _Blobs] = {}
     with Wire(path) as wire:
         header = _walk(wire, blobs)
-    net: Any = schema.NetParameter()
+    net = schema.NetParameter()
     try:
         net.ParseFromString(header)
     except DecodeError as error:
@@ -105,7 +105,9 @@ def _v1_layer(wire: Wire, at: int, end: int, where: str) -> tuple[bytes, _Blobs]
     return bytes(rest), found
 
 
-def _in_todays_form(path: Path, net: Any, blobs: dict[tuple[str, int], _Blobs]) -> tuple[Message, list[Any]]:
+def _in_todays_form(
+    path: Path, net: schema.NetParameter, blobs: dict[tuple[str, int], _Blobs]
+) -> tuple[schema.NetParameter, list[Any]]:
     from ..upgrading import upgrade_net
 
     if not net.layers:
@@ -134,7 +136,7 @@ def write(path: Path, weights: WeightSet) -> None:
     """
     types = {entry["name"]: entry.get("type") for entry in layer_entries(weights.provenance)}
     name = as_bytes(weights.name)
-    parts: list[Any] = [b"\x0a" + encode_varint(len(name)) + name]
+    parts: list[bytes | memoryview] = [b"\x0a" + encode_varint(len(name)) + name]
     total = len(parts[0])
     for layer in weights.layers:
         before, after = _around_blobs(_message(path, layer, types.get(layer.name)))
@@ -157,12 +159,12 @@ def write(path: Path, weights: WeightSet) -> None:
             file.write(part)
 
 
-def _message(path: Path, layer: LayerBlobs, kind: Any) -> Any:
+def _message(path: Path, layer: LayerBlobs, kind: object) -> Any:
     """Return the layer's header: its own message, else a new one of name and type."""
     message = layer.message
     if message is not None and as_text(message.name) == layer.name:
         return message
-    fresh: Any = schema.LayerParameter()
+    fresh = schema.LayerParameter()
     if message is not None:
         fresh.CopyFrom(message)
     elif isinstance(kind, str):
@@ -174,7 +176,7 @@ def _message(path: Path, layer: LayerBlobs, kind: Any) -> Any:
     return fresh
 
 
-def _around_blobs(message: Any) -> tuple[bytes, bytes]:
+def _around_blobs(message: schema.LayerParameter) -> tuple[bytes, bytes]:
     """Serialize a header in two halves: the fields whose numbers are below the blobs', and those above."""
     low, high = type(message)(), type(message)()
     low.CopyFrom(message)

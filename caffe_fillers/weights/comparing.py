@@ -100,7 +100,7 @@ def _line(blob: Difference) -> str:
     return f"{blob.name}: {blob.status}"
 
 
-def compare(a: Any, b: Any, *, rtol: float = 1e-5, atol: float = 1e-8) -> Comparison:
+def compare(a: object, b: object, *, rtol: float = 1e-5, atol: float = 1e-8) -> Comparison:
     """Compare weights bit for bit, and by tolerance where the bits differ.
 
     Parameters

@@ -388,7 +388,7 @@ class _Reader:
         except (ValueError, RecursionError):
             return None
 
-    def share(self, layer: LayerBlobs, where: Any, arrays: dict[str, Any]) -> None:
+    def share(self, layer: LayerBlobs, where: object, arrays: dict[str, Any]) -> None:
         """Put back the blobs that another layer owns."""
         items = where.items() if isinstance(where, dict) else []
         for index, place in items:

@@ -42,7 +42,7 @@ def _(operation: ops.Deconvolution, s: Script, e: Entry) -> None:
     _convolved(s, e, ops.deconvolution, operation)
 
 
-def _convolved(s: Script, e: Entry, function: Any, operation: ops.Convolution | ops.Deconvolution) -> None:
+def _convolved(s: Script, e: Entry, function: object, operation: ops.Convolution | ops.Deconvolution) -> None:
     given = (s.parameter(e, 0), _bias(s, e), s.text(operation.window))
     for x, y in zip(e.reads, e.writes, strict=True):
         s.statement(e, s.var(y), s.call(function, s.var(x), *given, group=operation.group))

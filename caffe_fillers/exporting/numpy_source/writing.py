@@ -121,7 +121,7 @@ class Script:
         ]
         return Call(written, (*given, *more), behind)
 
-    def text(self, value: Any, is_string: bool = False) -> str:
+    def text(self, value: object, is_string: bool = False) -> str:
         """A value as Python writes it."""
         if isinstance(value, str):
             return quoted(value) if is_string else value
@@ -184,7 +184,7 @@ class Script:
         return f"{text}.reshape({', '.join(dims) or '()'})"
 
 
-def _same(value: Any, default: Any) -> bool:
+def _same(value: object, default: object) -> bool:
     return type(value) is type(default) and value == default
 
 

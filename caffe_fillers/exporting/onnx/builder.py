@@ -50,7 +50,7 @@ class Builder:
         """What is added from here on is of this layer, and writes its tops or those of the one `behind` it."""
         self._layer, self._tops = entry.layer, frozenset(value.name for value in (behind or entry).writes)
 
-    def add(self, kind: str, inputs: Sequence[str], output: str = "", **attributes: Any) -> str:
+    def add(self, kind: str, inputs: Sequence[str], output: str = "", **attributes: object) -> str:
         """Add a node with one output, and return that's name."""
         return self.add_many(kind, inputs, [output], **attributes)[0]
 
@@ -86,7 +86,7 @@ class Builder:
         """A constant of one number."""
         return self._constant(np.asarray(value, like))
 
-    def numbers(self, values: Any) -> str:
+    def numbers(self, values: object) -> str:
         """A constant array of a few numbers that are no layer's parameters."""
         return self._constant(np.ascontiguousarray(values, np.float32))
 
