@@ -79,7 +79,7 @@ def _fit(param: schema.ScaleParameter | schema.BiasParameter, bottom: Shape, sha
     need(inner > 0 or (name == "scale" and outer > 0), "data_", f"the bottom, {bottom}, is empty")
 
 
-def _first_axis(param: Any, bottoms: list[Shape]) -> int:
+def _first_axis(param: schema.ScaleParameter | schema.BiasParameter, bottoms: list[Shape]) -> int:
     """Where the axes begin that are covered; a second bottom without axes covers none, whatever `axis` says."""
     return axis(bottoms[0], param.axis) if bottoms[-1] or len(bottoms) == 1 else 0
 
