@@ -155,3 +155,12 @@ def test_an_npz_can_be_looped_over(tmp_path: Path) -> None:
             else:
                 old.writestr(name, new.read(name))
     assert cf.load_weights(tmp_path / "old.npz").source.provenance["seed"] == 1
+
+
+def test_signal_keeps_its_answers_at_80_columns() -> None:
+    printed = terminal(80, "signal", NET, "--input", "data=1x28x28")
+    heading = next(line for line in printed.splitlines() if line.startswith("layer "))
+    for answer in ("gain", "gain back", "forward", "backward", "variance"):
+        assert answer in heading, printed
+    assert len(heading) <= 80
+    assert re.search(r"no room for .*filler", printed)

@@ -9,8 +9,8 @@ import click
 
 import caffe_fillers as cf
 
-from .options import inputs_option, level_option, shapes, stages_option
-from .output import DIFFERS, print_table, progress
+from .options import as_json_option, inputs_option, level_option, shapes, stages_option
+from .output import DIFFERS, print_json, print_table, progress
 
 __all__ = ["command"]
 
@@ -49,7 +49,8 @@ def _preprocess(given: tuple[str, ...]) -> dict[str, Any] | None:
 @click.option("--check/--no-check", default=True, show_default=True, help="Run the file beside the net.")
 @level_option
 @stages_option
-def command(net: str, weights: tuple[str, ...], output: str, check: bool, **options: Any) -> None:
+@as_json_option
+def command(net: str, weights: tuple[str, ...], output: str, check: bool, as_json: bool, **options: Any) -> None:
     """Write a net with its weights as an ONNX file, or as a script that needs NumPy alone.
 
     The file is run on random input beside the net; exit code 1 where a blob differs by more than 1e-4 of its largest
@@ -81,7 +82,30 @@ def command(net: str, weights: tuple[str, ...], output: str, check: bool, **opti
             external=options["external"],
             check=check,
         )
-    _report(exported)
+    if as_json:
+        _print_json(exported)
+    else:
+        _report(exported)
+    if exported.check is not None and not exported.check:
+        raise SystemExit(DIFFERS)
+
+
+def _print_json(exported: cf.Exported) -> None:
+    found: dict[str, Any] = {
+        "files": [str(file) for file in exported.files],
+        "inputs": exported.inputs,
+        "outputs": exported.outputs,
+        "values": exported.values,
+        "notes": exported.notes,
+        "check": None,
+    }
+    if exported.check is not None:
+        rows = [
+            {"blob": row.name, "largest": row.largest, "relative": row.relative, "same": row.same}
+            for row in exported.check.rows
+        ]
+        found["check"] = {"agrees": bool(exported.check), "blobs": rows}
+    print_json(found)
 
 
 def _report(exported: cf.Exported) -> None:
@@ -103,5 +127,3 @@ def _report(exported: cf.Exported) -> None:
         print_table(rows, [*columns, ("relative", "of its largest value", "right")])
         click.echo(f"{exported.check}")
     click.echo(f"wrote {', '.join(map(str, exported.files))}")
-    if exported.check is not None and not exported.check:
-        raise SystemExit(DIFFERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,17 +27,18 @@ def print_table(
     title: str = "",
     console: Console | None = None,
     wide: bool = False,
+    keep: Collection[str] = (),
 ) -> None:
     """An aligned table. Columns are (key, heading, "left" or "right").
 
     On a terminal names are shortened in the middle, and columns that don't fit are left out from the right, unless it
-    is to be `wide`. Numbers are never cut.
+    is to be `wide`; those to `keep` go last. Numbers are never cut.
     """
     cells = [{key: _cell(row.get(key)) for key, _, _ in columns} for row in rows]
     # names are text, whatever brackets and colons they hold
     screen = console or Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
     limited = screen.is_terminal and not wide
-    shown = _fitted(cells, columns, screen.width) if limited else list(columns)
+    shown = _fitted(cells, columns, screen.width, keep) if limited else list(columns)
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for _, heading, justify in shown:
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
@@ -54,7 +55,7 @@ def print_table(
             plain.print(table)
         click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
     if len(shown) < len(columns):
-        left_out = ", ".join(heading for _, heading, _ in columns[len(shown) :])
+        left_out = ", ".join(heading for key, heading, _ in columns if key not in {each for each, _, _ in shown})
         click.echo(f"no room for {left_out} (--wide)")
 
 
@@ -62,7 +63,7 @@ _GAP, _SHORTEST = 2, 12
 
 
 def _fitted(
-    cells: list[dict[str, str]], columns: Sequence[tuple[str, str, str]], width: int
+    cells: list[dict[str, str]], columns: Sequence[tuple[str, str, str]], width: int, keep: Collection[str]
 ) -> list[tuple[str, str, str]]:
     """The columns that fit into `width`, from the left; their names are shortened for it in `cells`."""
     widths = {key: max([cell_len(heading), *(cell_len(row[key]) for row in cells)]) for key, heading, _ in columns}
@@ -74,7 +75,7 @@ def _fitted(
         least = {key: min(widths[key], _SHORTEST) for key in named if key in keys}
         if spare + sum(widths[key] - size for key, size in least.items()) >= 0:
             break
-        shown.pop()
+        shown.remove(next((column for column in reversed(shown) if column[0] not in keep), shown[-1]))
     keys = [key for key, _, _ in shown]
     over = sum(widths[key] for key in keys) + _GAP * (len(keys) - 1) - width
     # the longest gives way first

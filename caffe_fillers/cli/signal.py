@@ -14,6 +14,9 @@ from .output import filler_text, print_json, print_table, progress
 
 __all__ = ["command"]
 
+# what the command is asked for: on a narrow terminal the columns that explain it give way
+_ANSWERS = ("layer", "forward_gain", "backward_gain", "forward", "backward", "variance", "measured")
+
 
 @click.command("signal", short_help="Predict where the signal vanishes or explodes.")
 @click.argument("net", type=click.Path())
@@ -66,7 +69,8 @@ def command(net: str, measure: bool, plot: str | None, as_json: bool, **options:
         cells["caffe_fans"] = None if row.caffe_fan_in is None else f"{row.caffe_fan_in}/{row.caffe_fan_out}"
         rows.append({**cells, "filler": filler_text(row.filler), "activation": row.activation or None})
     title = f"{report.name or net} {report.phase}"
-    print_table(rows, columns, f"{title}, {report.images} images of noise" if measure else title, wide=options["wide"])
+    title = f"{title}, {report.images} images of noise" if measure else title
+    print_table(rows, columns, title, wide=options["wide"], keep=_ANSWERS)
     click.echo()
     for finding in report.findings or ["the signal and the gradient keep within a factor of 1000 all the way"]:
         click.echo(finding)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -93,3 +95,13 @@ def test_weights_that_do_not_fit(tmp_path, root, lenet):
     assert code == 1
     assert "conv1" in output
     assert not (tmp_path / "m.onnx").exists()
+
+
+def test_json(lenet, tmp_path):
+    code, output = run(*lenet, "-o", tmp_path / "model.py", "--json")
+    found = json.loads(output)
+    assert code == 0
+    assert found["outputs"] == {"prob": ["batch", 10]}
+    assert found["files"] == [str(tmp_path / "model.py"), str(tmp_path / "model.npz")]
+    assert found["check"]["agrees"]
+    assert len(found["check"]["blobs"]) == 7
