@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import math
 import os
@@ -27,6 +28,7 @@ from google.protobuf.internal import api_implementation
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import caffe_fillers as cf
 from caffe_fillers import CaffeError, CaffeWarning, prototxt, schema
 from caffe_fillers.carried import serialized
 from caffe_fillers.encoding import as_bytes
@@ -584,3 +586,14 @@ def test_every_character_is_written_so_that_it_reads_back():
     text = prototxt.format_text(message)
     assert not [c for c in text if c != "\n" and (ord(c) < 32 or c == "\x7f")]
     assert prototxt.parse(text, schema.NetParameter, strict=True).message == message
+
+
+@pytest.mark.parametrize("take", [cf.Net, cf.read_net, cf.Solver, cf.read_solver, cf.read_prototxt])
+@pytest.mark.parametrize("times", [1, 400])
+def test_text_in_place_of_a_path_is_told(take, times):
+    text = 'layer { name: "a" type: "Silence" }' * times
+    with pytest.raises(cf.CaffeError, match=r"got prototxt text: 'layer \{") as raised:
+        take(text)
+    assert "read_prototxt(io.BytesIO(text.encode()))" in str(raised.value)
+    assert len(str(raised.value)) < 300
+    assert len(cf.read_prototxt(io.BytesIO(text.encode())).message.layer) == times
