@@ -25,7 +25,20 @@ from .schema import is_message
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["Plan", "Spec", "as_rng", "as_spec", "consume", "fans", "fill", "plan"]
+__all__ = [
+    "Dims",
+    "Given",
+    "Plan",
+    "Spec",
+    "as_rng",
+    "as_spec",
+    "consume",
+    "fans",
+    "fill",
+    "fill_by",
+    "plan",
+    "scaled_plan",
+]
 
 NORMS = ("FAN_IN", "FAN_OUT", "AVERAGE")
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)

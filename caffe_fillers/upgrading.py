@@ -22,7 +22,7 @@ from .errors import CaffeError, CaffeWarning
 from .prototxt import Path, Text, unknown
 from .schema import is_message
 
-__all__ = ["Upgraded", "upgrade", "upgrade_net", "upgrade_solver"]
+__all__ = ["Upgraded", "is_old", "upgrade", "upgrade_net", "upgrade_solver"]
 
 _V0_TYPES = {
     "accuracy": "ACCURACY",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -149,3 +150,76 @@ def test_an_import_loads_what_fillers_need_alone():
     lower = PACKAGES[: PACKAGES.index("initializers") + 1]
     assert loaded <= set(lower), "the rest is named in caffe_fillers/__init__.py and loaded when it is asked for"
     assert not loaded & {"prototxt", "sources", "weights", "files", "ops", "records"}, loaded
+
+
+# --- what a module offers ---------------------------------------------------------------------------------------------
+
+
+def offered(path: Path) -> list[str] | None:
+    """A module's `__all__`, read from its text, or None without one; `[*a.__all__, *b.__all__]` is followed."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(each) for each in node.targets] == ["__all__"]:
+            if isinstance(node.value, ast.List) and all(isinstance(each, ast.Constant) for each in node.value.elts):
+                return [each.value for each in node.value.elts]
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            return list(importlib.import_module(module).__all__)
+    return None
+
+
+def file_of(module: str) -> Path | None:
+    base = ROOT / Path(*module.split("."))
+    return next(
+        (path for path in (base.with_suffix(".py"), base / "__init__.py", base.with_suffix(".pyi")) if path.is_file()),
+        None,
+    )
+
+
+def names_taken(path: Path) -> list[tuple[str, str, int]]:
+    """Each name that a file imports from a module of the package: the module, the name, the line."""
+    folder = path.parent.relative_to(ROOT).parts
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        base = ".".join(folder[: len(folder) - node.level + 1]) if node.level else ""
+        module = ".".join(filter(None, (base, node.module)))
+        if module.split(".")[0] == "caffe_fillers":
+            found += [(module, alias.name, node.lineno) for alias in node.names if alias.name != "*"]
+    return found
+
+
+READERS = [
+    path
+    for folder in ("caffe_fillers", "docs", "tests", "benchmarks", "examples")
+    for path in (ROOT / folder).rglob("*.py")
+]
+
+
+def test_what_is_imported_is_offered():
+    """A name that starts with an underscore is its module's own; every other that a file takes is in `__all__`."""
+    wrong = []
+    for path in READERS:
+        for module, name, line in names_taken(path):
+            source = file_of(module)
+            if source is None or source.suffix == ".pyi" or source == path or file_of(f"{module}.{name}") is not None:
+                continue  # compiled, or itself a module
+            names = offered(source)
+            if "def __getattr__" in source.read_text():
+                names = [*(names or []), *dir(importlib.import_module(module))]  # the messages of the schema
+            if name.startswith("_") and not name.startswith("__"):
+                wrong.append(f"{path.relative_to(ROOT)}:{line} takes {name}, which is {module}'s own")
+            elif names is not None and name not in names and not name.startswith("__"):
+                wrong.append(f"{path.relative_to(ROOT)}:{line} takes {name}, which is not in __all__ of {module}")
+            elif names is None and not name.startswith("__"):
+                wrong.append(f"{path.relative_to(ROOT)}:{line} takes {name} from {module}, which has no __all__")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_is_offered_is_there(path):
+    names = offered(path) or []
+    if path.name == "__main__.py" or not names:
+        return
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
+    assert sorted(names) == sorted(set(names))
+    assert not [name for name in names if not hasattr(module, name)]

@@ -23,6 +23,7 @@ __all__ = [
     "boosts",
     "build",
     "caffe_option",
+    "checked_seed",
     "inputs_option",
     "level_option",
     "net_options",

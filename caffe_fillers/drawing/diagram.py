@@ -12,7 +12,7 @@ from ..errors import CaffeError, CaffeWarning
 from ..net import Net, NetLike
 from ..sources import net_source
 
-__all__ = ["RANKDIRS", "Box", "Diagram", "diagram", "edge_label", "layer_lines", "lr_mults"]
+__all__ = ["COLORS", "LAYER", "RANKDIRS", "Box", "Diagram", "diagram", "edge_label", "layer_lines", "lr_mults"]
 
 RANKDIRS = ("TB", "BT", "LR", "RL")
 

@@ -19,6 +19,8 @@ from ..revisions import RC, RC2
 from .rule import Layer, Setup, Shape, count, layer_type, legacy
 from .transforming import check_mean, draws_of, transform_draws, transform_of
 
+__all__ = ["datum_shape", "image_data"]
+
 if TYPE_CHECKING:
     pass
 
@@ -35,7 +37,7 @@ def _asked(layer: Layer, what: str, source: str) -> CaffeError:
     )
 
 
-def _datum(layer: Layer, given: Any, what: str, source: str) -> tuple[int, int, int]:
+def datum_shape(layer: Layer, given: Any, what: str, source: str) -> tuple[int, int, int]:
     if given is None:
         raise _asked(layer, what, source)
     try:
@@ -82,7 +84,7 @@ def data(layer: Layer, bottoms: list[Shape]) -> Setup:
             force_color=transform.force_color,
             force_gray=transform.force_gray,
         )
-    top = _cropped(layer, batch, _datum(layer, given, "a datum", param.source))
+    top = _cropped(layer, batch, datum_shape(layer, given, "a datum", param.source))
     draws = draws_of(layer, reader=param.source or "-", skip=param.rand_skip > 0)
     return Setup([top, (batch,)][: len(layer.tops)], draws=draws, operation=_data_operation(layer))
 
@@ -119,7 +121,7 @@ def image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
         given = layer.given(*layer.tops[:1])
         if given is None:
             given = records.image_shape(param.source, param.root_folder)
-        datum = (channels, *_datum(layer, given, "an image", param.source)[1:])
+        datum = (channels, *datum_shape(layer, given, "an image", param.source)[1:])
     need(batch > 0, f"batch_size > 0 ({batch} vs. 0) Positive batch size required")
     draws = draws_of(layer, shuffle=param.shuffle, skip=param.rand_skip > 0)
     operation: Operation = Given()
@@ -143,7 +145,7 @@ def window_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     given = layer.given(*layer.tops[:1])
     if given is None:
         given = records.window_shape(param.source)
-    channels = _datum(layer, given, "an image", param.source)[0]
+    channels = datum_shape(layer, given, "an image", param.source)[0]
     need(crop > 0, f"crop_size > 0 ({crop} vs. 0)", "WindowData needs transform_param.crop_size")
     means = len(layer.message.transform_param.mean_value)
     need(

@@ -11,6 +11,8 @@ from ..ops.window import Window
 from .rule import Layer, RuleFunction, Setup, Shape, axis, layer_type, legacy
 from .spatial import pooled
 
+__all__ = ["each"]
+
 ONE = (1, 1)
 
 

@@ -19,7 +19,7 @@ from ..checks import c_div, c_int, need, need_equal
 from ..errors import CaffeError
 from ..fillers import Spec
 from . import losses, spatial
-from .data import _datum, image_data
+from .data import datum_shape, image_data
 from .elementwise import each
 from .extras import Fields
 from .rule import Layer, Param, Setup, Shape, axis, check_counts, count, filler, layer_type, legacy
@@ -186,7 +186,7 @@ def annotated_data(layer: Layer, bottoms: list[Shape]) -> Setup:
         # another fork's layer of this name
         return losses.given_tops(layer)
     param, fields = layer.message.data_param, Fields.of(layer, "transform_param")
-    channels, *size = _datum(layer, layer.given(layer.tops[0]), "an image", param.source)
+    channels, *size = datum_shape(layer, layer.given(layer.tops[0]), "an image", param.source)
     size = list(_resized(fields, *size))
     batch, whole = c_int(param.batch_size), c_int(layer.message.transform_param.crop_size)
     for i, letter in enumerate("hw"):
@@ -538,7 +538,7 @@ def dense_image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     channels = 3 if fields.flag("is_color", True) else 1
     size = (crop, crop) if crop > 0 else next((pair for pair in reversed(sizes) if pair[0]), None)
     if size is None:
-        size = _datum(layer, layer.given(*layer.tops[:1]), "an image", fields.text("source"))[1:]
+        size = datum_shape(layer, layer.given(*layer.tops[:1]), "an image", fields.text("source"))[1:]
     batch = fields.integer("batch_size")
     need(batch > 0, f"batch_size > 0 ({batch} vs. 0)", "dense_image_data_param needs a batch_size")
     draws = draws_of(layer, shuffle=fields.flag("shuffle"), skip=fields.integer("rand_skip") > 0)
@@ -557,7 +557,7 @@ def image_seg_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     need(not (whole and any(pair)), "Use either crop_size or crop_h & crop_w, not both.")
     size = (whole, whole) if whole else pair if any(pair) else (height, width)
     if not any(size):
-        size = _datum(layer, layer.given(*layer.tops[:1]), "an image", param.source)[1:]
+        size = datum_shape(layer, layer.given(*layer.tops[:1]), "an image", param.source)[1:]
     need(batch > 0, f"batch_size > 0 ({batch} vs. 0) Positive batch size required")
     tops: list[Shape] = [(batch, 3 if param.is_color else 1, *size), (batch, 1, *size), (batch, 1, 1, 2)]
     draws = draws_of(layer, shuffle=param.shuffle, skip=param.rand_skip > 0)

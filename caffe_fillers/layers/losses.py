@@ -15,6 +15,8 @@ from ..errors import CaffeError
 from ..files import as_path, check_readable
 from .rule import Layer, Setup, Shape, axis, count, layer_type, legacy
 
+__all__ = ["given_tops"]
+
 TWO, ONE = (2, 2), (1, 1)
 SCALAR: Shape = ()
 

@@ -31,6 +31,7 @@ __all__ = [
     "Layer",
     "Param",
     "Rule",
+    "RuleFunction",
     "Setup",
     "Shape",
     "axis",

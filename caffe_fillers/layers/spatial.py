@@ -18,6 +18,8 @@ from ..revisions import RC2
 from .extras import Fields
 from .rule import Layer, Param, Setup, Shape, axis, count, filler, layer_type, legacy
 
+__all__ = ["convolution_window", "height_width", "pooled", "pooling_window"]
+
 if TYPE_CHECKING:
     from .. import schema
     from ..schema import PoolingParameter

@@ -6,7 +6,7 @@ import math
 
 from ..checks import c_div, c_int, need, need_equal
 from ..errors import CaffeError
-from .data import _datum
+from .data import datum_shape
 from .extras import Fields
 from .rule import Layer, Param, Setup, Shape, filler, layer_type
 from .transforming import draws_of
@@ -92,7 +92,7 @@ def video_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     if given is not None and len(given) == 4:
         channels, length, height, width = given
     elif not height:
-        channels, height, width = _datum(layer, given, "a clip", param.source)
+        channels, height, width = datum_shape(layer, given, "a clip", param.source)
     else:
         channels = 2 if fields.flag("is_flow") else 3
     need(batch > 0 and length > 0, f"batch_size > 0 and new_length > 0 ({batch} and {length})")

@@ -13,7 +13,18 @@ from . import native
 from .native import in_c
 from .operation import Operation, Work
 
-__all__ = ["BatchNorm", "batch_norm", "batch_norm_train"]
+__all__ = [
+    "BatchNorm",
+    "add_affine_gradients",
+    "as_channels",
+    "batch_norm",
+    "batch_norm_train",
+    "channel_dots",
+    "channel_sums",
+    "gradient_through",
+    "normalized",
+    "scale_and_shift",
+]
 
 
 def as_channels(x: Array, channels: int) -> Array:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Convolution",
     "Im2col",
+    "add_bias_gradient",
+    "add_weight_gradient",
+    "backward_of",
+    "columns_and_products",
     "convolution",
     "convolution_backward",
     "convolution_gradients",

@@ -15,7 +15,7 @@ from .operation import Operation, Work
 from .pool import average_pool, average_pool_backward
 from .window import Window
 
-__all__ = ["LRN", "local_response_norm"]
+__all__ = ["LRN", "across_gradient", "local_response_norm", "neighbours"]
 
 
 def _running(part: Array, start: float | np.floating, size: int, memory: Array) -> Array:

@@ -25,7 +25,10 @@ __all__ = [
     "largest",
     "max_pool",
     "max_pool_backward",
+    "refuse_stochastic",
+    "spread",
     "unpool",
+    "window_sizes",
 ]
 
 Mask = Array | Integers  # a mask that is a top is written as numbers of the net's type

@@ -14,7 +14,7 @@ from ..checks import need
 from ..errors import CaffeError
 from .operation import Operation
 
-__all__ = ["LEAST", "Labels", "Loss", "Normalization", "in_order", "normalizer", "picked", "whole"]
+__all__ = ["LEAST", "Labels", "Loss", "Normalization", "in_order", "normalizer", "picked", "refuse_many_axes", "whole"]
 
 Labels = Array | Integers
 Normalization = Literal["VALID", "FULL", "BATCH_SIZE", "NONE"]

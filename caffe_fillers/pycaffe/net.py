@@ -20,7 +20,7 @@ from . import common
 from .batches import Collected, batches, items_of
 from .layer import Imported
 
-__all__ = ["Net", "NetLayer"]
+__all__ = ["Net", "NetLayer", "PathLike"]
 
 Array = np.ndarray
 PathLike = str | os.PathLike[str]

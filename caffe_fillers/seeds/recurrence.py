@@ -18,6 +18,7 @@ __all__ = [
     "ENOUGH",
     "LAST",
     "N",
+    "Words",
     "complete",
     "seed_behind",
     "seeds_between",

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..arrays import Array
 
-__all__ = ["Values"]
+__all__ = ["Table", "Values"]
 
 Table = Array
 SIDE = 64

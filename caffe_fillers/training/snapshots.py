@@ -23,7 +23,18 @@ from ..errors import CaffeError
 from ..files import as_path, check_readable, replacing
 from ..weights._wire import BYTES, VARINT, Wire, blob_parts, encode_varint
 
-__all__ = ["State", "checksum", "load_state", "read_side", "read_state", "side_of", "write_side", "write_state"]
+__all__ = [
+    "State",
+    "check_history",
+    "checksum",
+    "load_state",
+    "model_of",
+    "read_side",
+    "read_state",
+    "side_of",
+    "write_side",
+    "write_state",
+]
 
 _ITER, _LEARNED_NET, _HISTORY, _CURRENT_STEP = 1, 2, 3, 4
 _NO_STATE = "is no solver state (what Caffe writes beside a .caffemodel, PREFIX_iter_N.solverstate)"

@@ -17,7 +17,23 @@ from ..arrays import Array
 from ..encoding import as_text
 from ..errors import CaffeError
 
-__all__ = ["LayerBlobs", "WeightSet", "Weights"]
+__all__ = [
+    "MAX_COUNT",
+    "LayerBlobs",
+    "WeightSet",
+    "Weights",
+    "as_mapping",
+    "as_set",
+    "check_count",
+    "describe",
+    "from_json",
+    "from_keys",
+    "layer_entries",
+    "restore",
+    "stored",
+    "to_json",
+    "unique_names",
+]
 
 MAX_COUNT = 2**31 - 1  # Caffe counts a blob's values, and the bytes of a message, in an int
 MAX_AXES = 32

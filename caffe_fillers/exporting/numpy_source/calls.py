@@ -12,7 +12,7 @@ from ...ops.batchnorm import as_channels, scale_and_shift
 from ..plan import Entry, refuse
 from .writing import Call, Items, Script
 
-__all__ = ["write"]
+__all__ = ["one", "write"]
 
 
 @singledispatch
@@ -21,7 +21,7 @@ def write(operation: ops.Operation, s: Script, e: Entry) -> None:
     raise refuse(e.where, e.layer, f"{type(operation).__name__} is no call of one function")
 
 
-def _one(s: Script, e: Entry, function: Any, *given: str | Items, **options: Any) -> None:
+def one(s: Script, e: Entry, function: Any, *given: str | Items, **options: Any) -> None:
     s.statement(e, s.var(e.y), s.call(function, s.var(e.x), *given, **options))
 
 
@@ -66,21 +66,21 @@ def _(operation: ops.Pooling, s: Script, e: Entry) -> None:
         mask = s.var(e.writes[1])
         s.more(f"{mask} = np.empty({s.dims(e.y, s.var(e.x))}, {s.var(e.x)}.dtype)")
         options["mask"] = mask
-    _one(s, e, function, s.text(operation.window), **options)
+    one(s, e, function, s.text(operation.window), **options)
 
 
 @write.register
 def _(operation: ops.SPP, s: Script, e: Entry) -> None:
-    _one(s, e, ops.spp, Items(map(s.text, operation.windows)), method=operation.method)
+    one(s, e, ops.spp, Items(map(s.text, operation.windows)), method=operation.method)
 
 
 @write.register
 def _(operation: ops.LRN, s: Script, e: Entry) -> None:
     options = {"size": operation.size, "alpha": operation.alpha, "beta": operation.beta}
     if operation.within:
-        _one(s, e, ops.local_response_norm_within, **options)
+        one(s, e, ops.local_response_norm_within, **options)
     else:
-        _one(s, e, ops.local_response_norm, **options, k=operation.k)
+        one(s, e, ops.local_response_norm, **options, k=operation.k)
 
 
 # --- elements ----------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def _(operation: ops.Elementwise, s: Script, e: Entry) -> None:
     function, options = _element(operation)
     if function is None:
         raise refuse(e.where, e.layer, f"{type(operation).__name__} is no call of one function")
-    _one(s, e, function, **options)
+    one(s, e, function, **options)
 
 
 def _element(o: ops.Elementwise) -> tuple[Any, dict[str, Any]]:
@@ -122,7 +122,7 @@ def _element(o: ops.Elementwise) -> tuple[Any, dict[str, Any]]:
 
 @write.register
 def _(operation: ops.PReLU, s: Script, e: Entry) -> None:
-    _one(s, e, ops.prelu, s.parameter(e, 0))
+    one(s, e, ops.prelu, s.parameter(e, 0))
 
 
 @write.register
@@ -142,30 +142,30 @@ def _(operation: ops.Eltwise, s: Script, e: Entry) -> None:
 
 @write.register
 def _(operation: ops.Axpy, s: Script, e: Entry) -> None:
-    _one(s, e, ops.axpy, *(s.var(value) for value in e.reads[1:]))
+    one(s, e, ops.axpy, *(s.var(value) for value in e.reads[1:]))
 
 
 @write.register
 def _(operation: ops.Add, s: Script, e: Entry) -> None:
-    _one(s, e, ops.add, s.var(e.reads[1]))
+    one(s, e, ops.add, s.var(e.reads[1]))
 
 
 @write.register
 def _(operation: ops.Mul, s: Script, e: Entry) -> None:
-    _one(s, e, ops.multiply, s.var(e.reads[1]))
+    one(s, e, ops.multiply, s.var(e.reads[1]))
 
 
 @write.register
 def _(operation: ops.Scale, s: Script, e: Entry) -> None:
     factor = s.var(e.reads[1]) if len(e.reads) > 1 else s.parameter(e, 0)
     term = [s.parameter(e, len(e.blobs) - 1)] if operation.bias else []
-    _one(s, e, ops.scale, factor, *term, axis=operation.axis)
+    one(s, e, ops.scale, factor, *term, axis=operation.axis)
 
 
 @write.register
 def _(operation: ops.Bias, s: Script, e: Entry) -> None:
     term = s.var(e.reads[1]) if len(e.reads) > 1 else s.parameter(e, 0)
-    _one(s, e, ops.bias, term, axis=operation.axis)
+    one(s, e, ops.bias, term, axis=operation.axis)
 
 
 # --- normalisations ----------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def _(operation: ops.BatchNorm, s: Script, e: Entry) -> None:
         return
     factor = 1.0 if operation.renewed else float(e.blobs[2].flat[0])
     given = [s.parameter(e, 0), s.parameter(e, 1), *([] if factor == 1 else [s.text(factor)])]
-    _one(s, e, ops.batch_norm, *given, eps=operation.eps, **shifts)
+    one(s, e, ops.batch_norm, *given, eps=operation.eps, **shifts)
 
 
 def _by_the_batch(s: Script, e: Entry, eps: float, shifts: list[str]) -> None:
@@ -194,7 +194,7 @@ def _by_the_batch(s: Script, e: Entry, eps: float, shifts: list[str]) -> None:
 def _(operation: ops.MovingBN, s: Script, e: Entry) -> None:
     slope, bias, mean, variance = (s.parameter(e, i) for i in range(4))
     if operation.stored or operation.frozen:
-        _one(s, e, ops.batch_norm, mean, variance, eps=operation.eps, scale=slope, bias=bias)
+        one(s, e, ops.batch_norm, mean, variance, eps=operation.eps, scale=slope, bias=bias)
     else:
         _by_the_batch(s, e, operation.eps, [slope, bias])
 
@@ -203,24 +203,24 @@ def _(operation: ops.MovingBN, s: Script, e: Entry) -> None:
 def _(operation: ops.BN, s: Script, e: Entry) -> None:
     if operation.learn:
         raise refuse(e.where, e.layer, "normalises each batch as SegNet does, which is no call of one function")
-    _one(s, e, ops.scale, s.parameter(e, 0, [-1]), s.parameter(e, 1, [-1]))
+    one(s, e, ops.scale, s.parameter(e, 0, [-1]), s.parameter(e, 1, [-1]))
 
 
 @write.register
 def _(operation: ops.MVN, s: Script, e: Entry) -> None:
     options = {"across_channels": operation.across_channels, "variance": operation.variance, "eps": operation.eps}
-    _one(s, e, ops.mean_variance_norm, **options)
+    one(s, e, ops.mean_variance_norm, **options)
 
 
 @write.register
 def _(operation: ops.Normalize, s: Script, e: Entry) -> None:
     options = {"across_spatial": operation.across_spatial, "eps": operation.eps}
-    _one(s, e, ops.normalize, s.parameter(e, 0), **options)
+    one(s, e, ops.normalize, s.parameter(e, 0), **options)
 
 
 @write.register
 def _(operation: ops.Softmax, s: Script, e: Entry) -> None:
-    _one(s, e, ops.softmax, axis=operation.axis)
+    one(s, e, ops.softmax, axis=operation.axis)
 
 
 # --- products ----------------------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def _(operation: ops.InnerProduct, s: Script, e: Entry) -> None:
 
 @write.register
 def _(operation: ops.Embed, s: Script, e: Entry) -> None:
-    _one(s, e, ops.embed, s.parameter(e, 0), s.parameter(e, 1) if len(e.blobs) > 1 else "None")
+    one(s, e, ops.embed, s.parameter(e, 0), s.parameter(e, 1) if len(e.blobs) > 1 else "None")
 
 
 @write.register

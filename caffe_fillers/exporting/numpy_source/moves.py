@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ... import ops
 from ..plan import Entry
-from .calls import _one, write
+from .calls import one, write
 from .writing import Call, Items, Script
 
 __all__: list[str] = []
@@ -41,29 +41,29 @@ def _(operation: ops.Crop, s: Script, e: Entry) -> None:
 
 @write.register
 def _(operation: ops.Permute, s: Script, e: Entry) -> None:
-    _one(s, e, ops.permute, s.text(operation.order))
+    one(s, e, ops.permute, s.text(operation.order))
 
 
 @write.register
 def _(operation: ops.ShuffleChannel, s: Script, e: Entry) -> None:
-    _one(s, e, ops.shuffle_channels, s.text(operation.group))
+    one(s, e, ops.shuffle_channels, s.text(operation.group))
 
 
 @write.register
 def _(operation: ops.Tile, s: Script, e: Entry) -> None:
-    _one(s, e, ops.tile, s.text(operation.tiles), axis=operation.axis)
+    one(s, e, ops.tile, s.text(operation.tiles), axis=operation.axis)
 
 
 @write.register
 def _(operation: ops.Reduction, s: Script, e: Entry) -> None:
     options = {"method": operation.method, "coefficient": operation.coefficient}
-    _one(s, e, ops.reduction, axis=operation.axis, **options)
+    one(s, e, ops.reduction, axis=operation.axis, **options)
 
 
 @write.register
 def _(operation: ops.ArgMax, s: Script, e: Entry) -> None:
     options = {"top_k": operation.top_k, "out_max_val": operation.out_max_val}
-    _one(s, e, ops.argmax, axis=operation.axis, **options)
+    one(s, e, ops.argmax, axis=operation.axis, **options)
 
 
 @write.register
@@ -73,7 +73,7 @@ def _(operation: ops.Parameter, s: Script, e: Entry) -> None:
 
 @write.register
 def _(operation: ops.BatchReindex, s: Script, e: Entry) -> None:
-    _one(s, e, ops.batch_reindex, s.var(e.reads[1]))
+    one(s, e, ops.batch_reindex, s.var(e.reads[1]))
 
 
 @write.register
@@ -84,20 +84,20 @@ def _(operation: ops.Filter, s: Script, e: Entry) -> None:
 
 @write.register
 def _(operation: ops.Interp, s: Script, e: Entry) -> None:
-    _one(s, e, ops.interpolate, s.text(e.y.shape[2:]), crop=operation.crop)
+    one(s, e, ops.interpolate, s.text(e.y.shape[2:]), crop=operation.crop)
 
 
 @write.register
 def _(operation: ops.Upsample, s: Script, e: Entry) -> None:
     if len(e.reads) > 1:
-        _one(s, e, ops.upsample, s.var(e.reads[1]), s.text(e.y.shape[2:]))
+        one(s, e, ops.upsample, s.var(e.reads[1]), s.text(e.y.shape[2:]))
     else:
-        _one(s, e, ops.repeat_pixels, s.text(operation.scale))
+        one(s, e, ops.repeat_pixels, s.text(operation.scale))
 
 
 @write.register
 def _(operation: ops.Reorg, s: Script, e: Entry) -> None:
-    _one(s, e, ops.reorganize, s.text(operation.stride), reverse=operation.reverse)
+    one(s, e, ops.reorganize, s.text(operation.stride), reverse=operation.reverse)
 
 
 @write.register
@@ -119,4 +119,4 @@ def _(operation: ops.PriorBox, s: Script, e: Entry) -> None:
 
 @write.register
 def _(operation: ops.ROIPooling, s: Script, e: Entry) -> None:
-    _one(s, e, ops.roi_pool, s.var(e.reads[1]), s.text(operation.size), scale=operation.scale)
+    one(s, e, ops.roi_pool, s.var(e.reads[1]), s.text(operation.size), scale=operation.scale)
