@@ -63,6 +63,9 @@ cdef extern from "layers/layers.h" nogil:
         const void *dy
         const void *y
         void *out
+    ctypedef struct cf_each:
+        const void *x
+        void *out
     enum: CF_MOST_TERMS
     ctypedef struct cf_sum:
         size_t terms
@@ -92,6 +95,7 @@ cdef extern from "layers/layers.h" nogil:
         cf_loop *relu[2]
         cf_loop *relu_gradient[2]
         cf_loop *sigmoid_gradient[2]
+        cf_loop *tanh
         cf_loop *sum[2]
         cf_loop *sgd[2]
     const cf_layers *cf_layers_find(const char *name)

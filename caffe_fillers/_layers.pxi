@@ -10,6 +10,7 @@ from caffe_fillers._layers cimport (
     cf_blocks,
     cf_columns,
     cf_depthwise,
+    cf_each,
     cf_layers,
     cf_layers_find,
     cf_loop,
@@ -391,6 +392,19 @@ def sigmoid_backward(dy, y, out):
         return False
     job.dy, job.y, job.out = d.buf, a.buf, to.buf
     _share(LAYERS.sigmoid_gradient[views.wide], &job, _size_of(to), _size_of(to))
+    return True
+
+
+def tanh(x, out):
+    """`ops.tangent.tanh_f32`."""
+    cdef _Views views = _Views()
+    cdef cf_each job
+    cdef Py_buffer *a = views.take(x)
+    cdef Py_buffer *y = views.take(out, True)
+    if not views.fits or views.wide or _size_of(a) != _size_of(y):
+        return False
+    job.x, job.out = a.buf, y.buf
+    _share(LAYERS.tanh, &job, _size_of(a), 8 * _size_of(a))
     return True
 
 

@@ -167,6 +167,11 @@ def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Arr
     return y if _core.relu(x, negative_slope, y) else Left.TO_NUMPY
 
 
+def tanh_f32(x: Array, out: Array | None = None) -> Array | Left:
+    y = np.empty(x.shape, x.dtype) if out is None else out
+    return y if _core.tanh(x, y) else Left.TO_NUMPY
+
+
 def relu_backward(dy: Array, x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Array | Left:
     dx = np.empty(x.shape, x.dtype) if out is None else out
     return dx if _core.relu_backward(dy, x, negative_slope, dx) else Left.TO_NUMPY

@@ -92,6 +92,12 @@ typedef struct {
     void *out;
 } cf_sigmoid;
 
+/* Items: elements. `out` may be `x`. */
+typedef struct {
+    const void *x;
+    void *out;
+} cf_each;
+
 enum { CF_MOST_TERMS = 16 };
 
 /* Items: elements. */
@@ -120,6 +126,7 @@ typedef struct cf_layers {
     cf_loop *lrn_sums[2], *lrn_gradient[2];
     cf_loop *relu[2], *relu_gradient[2];
     cf_loop *sigmoid_gradient[2];
+    cf_loop *tanh; /* of float32 */
     cf_loop *sum[2];
     cf_loop *sgd[2];
 } cf_layers;
