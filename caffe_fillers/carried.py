@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from .encoding import as_bytes, as_text, escaped
 
-__all__ = ["carried", "carries", "carry", "readable", "repeated", "serialized"]
+__all__ = ["carried", "carries", "carry", "readable", "repeated", "serialized", "varint"]
 
 _NUMBER = 2**29 - 2  # the last but one that protobuf allows
 _BYTES = 2  # the wire type
@@ -21,7 +21,7 @@ _BYTES = 2  # the wire type
 
 def carry(message: Message, text: bytes) -> None:
     """Put a field that the schema lacks, as it is written in a prototxt, into the message."""
-    message.MergeFromString(_TAG + _varint(len(text)) + text)
+    message.MergeFromString(_TAG + varint(len(text)) + text)
 
 
 def carried(message: Message) -> list[bytes]:
@@ -37,7 +37,8 @@ def carries(message: Message) -> bool:
     return _TAG in message.SerializePartialToString()
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A whole number as protobuf writes it: seven bits a byte, the lowest first."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -80,7 +81,7 @@ def serialized(message: Message) -> bytes:
             continue
         for each in value if repeated(field) else [value]:
             inner = serialized(each) if field.message_type else _raw(each)
-            out += _varint(field.number << 3 | _BYTES) + _varint(len(inner)) + inner
+            out += varint(field.number << 3 | _BYTES) + varint(len(inner)) + inner
     unknown = type(message)()
     unknown.CopyFrom(message)
     for field, _ in message.ListFields():
@@ -92,7 +93,7 @@ def _raw(value: str | bytes) -> bytes:
     return as_bytes(value) if isinstance(value, str) else bytes(value)
 
 
-_TAG = _varint(_NUMBER << 3 | _BYTES)
+_TAG = varint(_NUMBER << 3 | _BYTES)
 
 
 def repeated(field: FieldDescriptor) -> bool:

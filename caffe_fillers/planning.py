@@ -342,13 +342,17 @@ def plan_net(
         places.append((ends[0], ends[1]))
     blobs = [Blob(shape, dtype) for shape in wiring.shapes]
     for step, (bottoms, tops) in zip(steps, places, strict=True):
-        step.bottoms, step.tops = [blobs[i] for i in bottoms], [blobs[i] for i in tops]
-        for i, weight in step.losses().items():
-            step.tops[i].first_diff = weight
-        if step.layer.running is not None:
-            step.layer.running.attach(step.bottoms, step.tops)
+        _attach(step, [blobs[i] for i in bottoms], [blobs[i] for i in tops])
     inserted = {name for node in nodes if node.inserted for name in node.message.top}
     return steps, OrderedDict((name, blobs[i]) for name, i in wiring.names.items() if name not in inserted)
+
+
+def _attach(step: Step, bottoms: list[Blob], tops: list[Blob]) -> None:
+    step.bottoms, step.tops = bottoms, tops
+    for i, weight in step.losses().items():
+        tops[i].first_diff = weight
+    if step.layer.running is not None:
+        step.layer.running.attach(bottoms, tops)
 
 
 def with_inputs(source: Source, state: schema.NetState, inputs: Inputs) -> Source:

@@ -15,7 +15,7 @@ from ..errors import CaffeError, CaffeWarning
 if TYPE_CHECKING:
     from .. import fillers
 
-__all__ = ["TYPES", "Planned", "check_class", "find", "give_net", "planned_nets"]
+__all__ = ["TYPES", "Planned", "check_class", "check_type", "find", "give_net", "planned_nets"]
 
 TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 
@@ -54,6 +54,20 @@ def find(name: str, solver: str | None) -> str:
 
 
 Planned: TypeAlias = str | schema.NetParameter
+
+
+def check_type(message: schema.SolverParameter) -> None:
+    """Refuse a type of solver that Caffe does not know, and a mean of no losses."""
+    if message.type not in TYPES:
+        raise CaffeError(
+            "Check failed: registry.count(type) == 1 (0 vs. 1) "
+            f"Unknown solver type: {message.type}\nthere are {', '.join(TYPES)}"
+        )
+    need(
+        message.average_loss >= 1,
+        f"param_.average_loss() >= 1 ({message.average_loss} vs. 1) average_loss should be non-negative.",
+        "it is the number of losses to average over",
+    )
 
 
 def give_net(message: schema.SolverParameter, net: str | os.PathLike[str] | fillers.Message) -> None:

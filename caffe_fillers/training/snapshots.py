@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
+from ..carried import varint
 from ..errors import CaffeError
 from ..files import as_path, check_readable, replacing
-from ..weights._wire import BYTES, VARINT, Wire, blob_parts, encode_varint
+from ..weights._wire import BYTES, VARINT, Wire, blob_parts
 
 __all__ = [
     "State",
@@ -58,10 +59,10 @@ def write_state(path: Path, state: State) -> None:
         return
     name = (state.learned_net or "").encode("utf-8", "surrogateescape")
     parts: list[Any] = [_number(_ITER, state.iteration)]
-    parts += [encode_varint(_LEARNED_NET << 3 | BYTES), encode_varint(len(name)), name]
+    parts += [varint(_LEARNED_NET << 3 | BYTES), varint(len(name)), name]
     for array in state.history:
         pieces, length = blob_parts(array)
-        parts += [encode_varint(_HISTORY << 3 | BYTES), encode_varint(length), *pieces]
+        parts += [varint(_HISTORY << 3 | BYTES), varint(length), *pieces]
     parts.append(_number(_CURRENT_STEP, state.current_step))
     with replacing(path, sum(map(len, parts))) as temporary, open(temporary, "wb") as file:
         for part in parts:
@@ -69,7 +70,7 @@ def write_state(path: Path, state: State) -> None:
 
 
 def _number(number: int, value: int) -> bytes:
-    return encode_varint(number << 3 | VARINT) + encode_varint(value)
+    return varint(number << 3 | VARINT) + varint(value)
 
 
 def _write_hdf5(path: Path, state: State) -> None:

@@ -23,7 +23,7 @@ from .average import Average
 from .curves import Curves
 from .log import number
 from .loop import finish, test, train
-from .plan import TYPES, Planned, check_class, find, give_net, planned_nets
+from .plan import Planned, check_class, check_type, find, give_net, planned_nets
 from .rates import Rate
 from .updates import UPDATES, Update
 
@@ -120,16 +120,7 @@ class Solver:
             give_net(message, net)
         where = f"{self.path}: " if self.path else ""
         try:
-            if message.type not in TYPES:
-                raise CaffeError(
-                    "Check failed: registry.count(type) == 1 (0 vs. 1) "
-                    f"Unknown solver type: {message.type}\nthere are {', '.join(TYPES)}"
-                )
-            need(
-                message.average_loss >= 1,
-                f"param_.average_loss() >= 1 ({message.average_loss} vs. 1) average_loss should be non-negative.",
-                "it is the number of losses to average over",
-            )
+            check_type(message)
             trains, tests = planned_nets(message)
         except CaffeError as error:
             raise CaffeError(f"{where}{error}") from None

@@ -28,6 +28,7 @@ __all__ = [
     "describe",
     "from_json",
     "from_keys",
+    "keyed",
     "layer_entries",
     "restore",
     "stored",
@@ -227,6 +228,15 @@ def unique_names(path: Path, weights: WeightSet, holds: str) -> WeightSet:
                 "(NUL, broken Unicode or over 60,000 bytes): rename the layer, or save as .caffemodel"
             )
     return WeightSet(list(kept.values()), weights.name, weights.provenance, weights.format)
+
+
+def keyed(path: Path, weights: WeightSet) -> dict[str, Array]:
+    """The arrays as they are put into a file that names each of them: ``<layer>/<index>``."""
+    return {
+        f"{layer.name}/{index}": stored(path, layer.name, index, array)
+        for layer in weights.layers
+        for index, array in enumerate(layer.arrays)
+    }
 
 
 def from_keys(path: Path, arrays: Mapping[str, Array], record: dict[str, Any] | None) -> WeightSet:

@@ -15,11 +15,12 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from ..arrays import Array
+from ..carried import varint
 from ..errors import CaffeError
 from ..files import check_readable
 from ._set import check_count
 
-__all__ = ["BIT32", "BIT64", "BYTES", "VARINT", "Field", "Wire", "blob_parts", "encode_varint"]
+__all__ = ["BIT32", "BIT64", "BYTES", "VARINT", "Field", "Wire", "blob_parts"]
 
 VARINT, BIT64, BYTES, GROUP, GROUP_END, BIT32 = range(6)
 _WINDOW = 16 << 10
@@ -273,20 +274,11 @@ def _signed(value: int, bits: int) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-def encode_varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
 def blob_parts(array: Array, diff: Array | None = None) -> tuple[list[bytes | memoryview], int]:
     """Return the pieces of a BlobProto as Caffe writes it (bytes, and the array's own memory), and their length."""
-    shape = b"".join(encode_varint(dim) for dim in array.shape)
-    dims = b"\x0a" + encode_varint(len(shape)) + shape
-    declared = b"\x3a" + encode_varint(len(dims)) + dims if array.shape else b""
+    shape = b"".join(varint(dim) for dim in array.shape)
+    dims = b"\x0a" + varint(len(shape)) + shape
+    declared = b"\x3a" + varint(len(dims)) + dims if array.shape else b""
     single = array.itemsize == 4
     values = _packed(_DATA if single else _DOUBLE_DATA, array)
     if diff is not None:
@@ -299,5 +291,5 @@ def blob_parts(array: Array, diff: Array | None = None) -> tuple[list[bytes | me
 def _packed(number: int, array: Array) -> list[bytes | memoryview]:
     if not array.size and array.itemsize == 4:
         return []
-    head = encode_varint(number << 3 | BYTES) + encode_varint(array.nbytes)
+    head = varint(number << 3 | BYTES) + varint(array.nbytes)
     return [head, array.reshape(-1).view(np.uint8).data]

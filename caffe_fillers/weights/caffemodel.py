@@ -9,12 +9,12 @@ from google.protobuf.message import DecodeError
 
 from .. import schema
 from ..arrays import Array
-from ..carried import serialized
+from ..carried import serialized, varint
 from ..encoding import as_bytes, as_text
 from ..errors import CaffeError
 from ..files import replacing
 from ._set import MAX_COUNT, LayerBlobs, WeightSet, layer_entries, stored
-from ._wire import BYTES, Wire, blob_parts, encode_varint
+from ._wire import BYTES, Wire, blob_parts
 
 __all__ = ["read", "write"]
 
@@ -70,7 +70,7 @@ def _walk(wire: Wire, blobs: dict[tuple[str, int], _Blobs]) -> bytes:
         else:
             rest, found = _v1_layer(wire, field.start, field.stop, f"layer {index}")
             blobs["layers", index] = found
-        header += encode_varint(field.number << 3 | BYTES) + encode_varint(len(rest)) + rest
+        header += varint(field.number << 3 | BYTES) + varint(len(rest)) + rest
     return bytes(header)
 
 
@@ -98,7 +98,7 @@ def _v1_layer(wire: Wire, at: int, end: int, where: str) -> tuple[bytes, _Blobs]
     for field in v0:
         rest += _layer(wire, kept, field.tag, 6, where)[0]
         inner, more = _layer(wire, field.start, field.stop, 50, where)
-        rest += encode_varint(_V0_LAYER << 3 | BYTES) + encode_varint(len(inner)) + inner
+        rest += varint(_V0_LAYER << 3 | BYTES) + varint(len(inner)) + inner
         found += more
         kept = field.stop
     rest += _layer(wire, kept, end, 6, where)[0]
@@ -136,7 +136,7 @@ def write(path: Path, weights: WeightSet) -> None:
     """
     types = {entry["name"]: entry.get("type") for entry in layer_entries(weights.provenance)}
     name = as_bytes(weights.name)
-    parts: list[bytes | memoryview] = [b"\x0a" + encode_varint(len(name)) + name]
+    parts: list[bytes | memoryview] = [b"\x0a" + varint(len(name)) + name]
     total = len(parts[0])
     for layer in weights.layers:
         before, after = _around_blobs(_message(path, layer, types.get(layer.name)))
@@ -144,9 +144,9 @@ def write(path: Path, weights: WeightSet) -> None:
         for index, array in enumerate(layer.arrays):
             diff = None if layer.diffs is None else stored(path, layer.name, index, layer.diffs[index])
             pieces, length = blob_parts(stored(path, layer.name, index, array), diff)
-            blobs += [encode_varint(_BLOBS << 3 | BYTES) + encode_varint(length), *pieces]
+            blobs += [varint(_BLOBS << 3 | BYTES) + varint(length), *pieces]
         length = len(before) + sum(map(len, blobs)) + len(after)
-        head = encode_varint(_LAYER << 3 | BYTES) + encode_varint(length) + before
+        head = varint(_LAYER << 3 | BYTES) + varint(length) + before
         parts += [head, *blobs, after]
         total += len(head) + length - len(before)
     if total > MAX_COUNT:

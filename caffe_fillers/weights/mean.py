@@ -9,10 +9,11 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..arrays import Array
+from ..carried import varint
 from ..errors import CaffeError
 from ..files import as_path, check_readable, replacing
 from ._set import stored
-from ._wire import BYTES, VARINT, Wire, blob_parts, encode_varint
+from ._wire import BYTES, VARINT, Wire, blob_parts
 
 __all__ = ["load_mean", "save_mean"]
 
@@ -104,7 +105,7 @@ def save_mean(path: str | os.PathLike[str], mean: Array) -> None:
         with replacing(target) as temporary, open(temporary, "wb") as file:
             npy.write_array(file, array, allow_pickle=False)
     elif suffix == ".binaryproto":
-        old = b"".join(bytes([number << 3]) + encode_varint(dim) for number, dim in enumerate((1, *array.shape), 1))
+        old = b"".join(bytes([number << 3]) + varint(dim) for number, dim in enumerate((1, *array.shape), 1))
         values, _ = blob_parts(array.reshape(-1))
         with replacing(target) as temporary, open(temporary, "wb") as file:
             file.write(old)

@@ -20,7 +20,7 @@ from numpy.lib import format as npy
 from ..arrays import Array, Dtype
 from ..errors import CaffeError
 from ..files import check_readable, replacing
-from ._set import WeightSet, check_count, describe, from_json, from_keys, stored, to_json, unique_names
+from ._set import WeightSet, check_count, describe, from_json, from_keys, keyed, to_json, unique_names
 
 __all__ = ["read", "read_arrays", "read_npy", "write", "write_arrays"]
 
@@ -34,12 +34,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Runti
 def write(path: Path, weights: WeightSet) -> None:
     """Write the arrays, and the provenance as the entry ``provenance.json``."""
     weights = unique_names(path, weights, "an .npz")
-    arrays = {
-        f"{layer.name}/{index}": stored(path, layer.name, index, array)
-        for layer in weights.layers
-        for index, array in enumerate(layer.arrays)
-    }
-    write_arrays(path, arrays, describe(weights))
+    write_arrays(path, keyed(path, weights), describe(weights))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array], record: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from ..arrays import Array
 from ..errors import CaffeError
 from ..files import check_readable, replacing
-from ._set import WeightSet, check_count, describe, from_json, from_keys, stored, to_json, unique_names
+from ._set import WeightSet, check_count, describe, from_json, from_keys, keyed, to_json, unique_names
 
 __all__ = ["read", "write"]
 
@@ -33,12 +33,7 @@ def _library(path: Path) -> Any:
 def write(path: Path, weights: WeightSet) -> None:
     """Write the arrays, and the provenance as the metadata ``caffe_fillers``, in JSON."""
     weights = unique_names(path, weights, ".safetensors")
-    arrays = {
-        f"{layer.name}/{index}": stored(path, layer.name, index, array)
-        for layer in weights.layers
-        for index, array in enumerate(layer.arrays)
-    }
-    write_arrays(path, arrays, describe(weights))
+    write_arrays(path, keyed(path, weights), describe(weights))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array], record: dict[str, Any]) -> None:

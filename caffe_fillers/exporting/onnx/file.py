@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ...carried import varint
 from ...errors import CaffeError
 from ...files import replacing
 
@@ -20,18 +21,9 @@ _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # fields of ModelProto, GraphProto, T
 _ALIGNED = 64
 
 
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
 def _head(field: int, size: int) -> bytes:
     """What stands before a field of `size` bytes."""
-    return _varint(field << 3 | 2) + _varint(size)
+    return varint(field << 3 | 2) + varint(size)
 
 
 def write_model(
