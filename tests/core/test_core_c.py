@@ -24,21 +24,21 @@ def build(once, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("c")
 
-    def compiled(sources):
+    def compiled(place):
+        # optimized in full the loops of layers take most of a compilation: so the extension has them, which
+        # tests/ops/test_native.py tries, and the programs of .ci/cross; here is looked at what they read and write
+        flags = [*FLAGS, "-O1"] if place == "layers" else FLAGS
+
         def make(there):
-            for source in sources:
-                subprocess.run(
-                    [compiler, *FLAGS, f"-I{CORE}", "-c", source, "-o", there / f"{source.stem}.o"], check=True
-                )
+            for source in sorted((CORE / place).glob("*.c")):
+                command = [compiler, *flags, f"-I{CORE}", "-c", source, "-o", there / f"{source.stem}.o"]
+                subprocess.run(command, check=True)
 
         return make
 
     def objects(layers):
-        # the loops of layers take most of a compilation, and only their own program calls them
-        places = ["", "simd", "layers"] if layers else ["", "simd"]
-        for place in places:
-            output = once(f"c-{place}", compiled(sorted((CORE / place).glob("*.c"))))
-            yield from sorted(output.glob("*.o"))
+        for place in ["", "simd", "layers"] if layers else ["", "simd"]:
+            yield from sorted(once(f"c-{place}", compiled(place)).glob("*.o"))
 
     @cache
     def compile_one(name, without=None):
