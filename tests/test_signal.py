@@ -427,6 +427,23 @@ def test_what_is_not_modelled_is_noted_where_it_matters(tmp_path: Path) -> None:
     assert y.measured is not None
 
 
+def test_where_measuring_stops_is_noted_if_anything_was_to_be_measured_behind(tmp_path: Path) -> None:
+    # noise is no number of a row
+    table = 'name: "e" type: "Embed" bottom: "x" top: "e" embed_param { input_dim: 9 num_output: 5 }'
+    aside = 'name: "r" type: "ReLU" bottom: "e" top: "r"'
+
+    def notes(*layers: str) -> list[str]:
+        return cf.signal(build(tmp_path, over((4, 6), table, aside, *layers)), measure=True).notes
+
+    said = "not measured from here on: 'e' (Embed)"
+    assert said not in notes()
+    assert said not in notes(dense("y", "x", 3))
+    # the blob that two take is split, by a layer that the net's file does not have
+    assert said in notes(dense("y", "e", 3))
+    assert said in notes(dense("y", "r", 3))
+    assert said in notes(dense("y", "x", 3), dense("z", "r", 3))
+
+
 def test_copied_weights_count_as_they_are(tmp_path: Path) -> None:
     net = build(tmp_path, over((1, 50), dense("a", "x", 60, 'type: "xavier"')))
     net.params["a"][0].data[...] *= 3
@@ -467,7 +484,6 @@ def test_refusals(tmp_path: Path) -> None:
         cf.signal(build(tmp_path, NETS["plain"](2, 'type: "xavier"', "ReLU", 4)), measure=True, images=0)
 
 
-@pytest.mark.slow
 def test_reports_are_the_same_each_time_and_leave_the_net_alone(tmp_path: Path) -> None:
     net = build(tmp_path, NETS["resnet"](blocks=(1, 1, 1, 1)).replace("224", "32"))
     before = {name: [blob.data.copy() for blob in blobs] for name, blobs in net.params.items()}
@@ -594,7 +610,7 @@ def test_the_nets_of_the_documentation_are_those_of_the_papers(
 
 @pytest.mark.slow
 def test_the_corpus_has_its_report(corpus: Path) -> None:
-    seen = 0
+    seen = numbers = 0
     for path in sorted((corpus / "files").iterdir())[::4]:
         try:
             with warnings.catch_warnings():
@@ -606,7 +622,9 @@ def test_the_corpus_has_its_report(corpus: Path) -> None:
         for row in cf.signal(net).layers:
             for value in (row.forward, row.backward, row.variance):
                 assert value is None or (math.isfinite(value) and value >= 0), (path, row)
+                numbers += value is not None
     assert seen >= 20
+    assert numbers >= 1000
 
 
 def test_fans_of_tables_and_of_single_channels() -> None:
