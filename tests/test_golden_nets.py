@@ -16,7 +16,17 @@ NETS = Path(__file__).parent / "golden" / "nets"
 BOOST = {"boost_ge_1.64": "1.74", "boost_1.56_1.63": "1.58", "boost_le_1.55": "1.54"}
 GOLDENS = sorted(path.stem for path in NETS.glob("*.json"))
 OWN = [name for name in GOLDENS if name.startswith("own")]
-FOREIGN = [name for name in GOLDENS if not name.startswith("own")]
+# hundreds of millions of weights
+LARGE = {
+    "corpus__caffe-yolo__prototxt-yolo_deploy__TEST",
+    "corpus__caffe-model-zoo__VGG16-train_val__TRAIN",
+    "models__bvlc_reference_caffenet__train_val__TRAIN",
+}
+FOREIGN = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else [])
+    for name in GOLDENS
+    if not name.startswith("own")
+]
 
 
 def load(name):

@@ -49,13 +49,22 @@ def test_numbers_are_never_cut_and_names_are_shortened_in_the_middle(capsys: pyt
     assert on_screen(5, rows)[0].strip() == "layer"
 
 
-def terminal(width: int, *args: str) -> str:
-    """What a command prints on a terminal of that width."""
+ONE_BY_ONE = """
+import json, sys
+from caffe_fillers.cli import main
+for args in json.loads(sys.argv[1]):
+    main(args, standalone_mode=False)
+    print(chr(12), flush=True)
+"""
+
+
+def terminal(width: int, *commands: list[str]) -> list[str]:
+    """What each of some commands prints on a terminal of that width."""
     parent, child = pty.openpty()
     env = {**os.environ, "COLUMNS": str(width), "TERM": "xterm"}
     env.pop("NO_COLOR", None)
-    command = [sys.executable, "-m", "caffe_fillers", *args]
-    with subprocess.Popen(command, stdout=child, stderr=subprocess.DEVNULL, env=env) as process:
+    process_of_all = [sys.executable, "-c", ONE_BY_ONE, json.dumps(commands)]
+    with subprocess.Popen(process_of_all, stdout=child, stderr=subprocess.DEVNULL, env=env) as process:
         os.close(child)
         said = b""
         while True:
@@ -68,23 +77,27 @@ def terminal(width: int, *args: str) -> str:
             said += more
     os.close(parent)
     assert process.returncode == 0
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode()).replace("\r\n", "\n")
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode()).replace("\r\n", "\n")
+    return text.split("\f\n")[: len(commands)]
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_signal_and_show_fit_a_terminal(width: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-    options = (NET, "--input", "data=1x28x28", "--seed", "1")
-    for command in ("signal", "show", "init"):
-        said = terminal(width, command, *options)
+    options = [NET, "--input", "data=1x28x28", "--seed", "1"]
+    *tables, wide = terminal(
+        width, *([command, *options] for command in ("signal", "show", "init")), ["signal", *options, "--wide"]
+    )
+    for said in tables:
         rows = [line for line in said.splitlines() if re.match(r"(layer|conv\d|ip\d)\s", line)]
         assert len({len(re.split(r"\s\s+", row.strip())) for row in rows}) <= 2
         assert max(map(len, rows)) <= width
         # each number is whole
         assert all(re.fullmatch(r"\S+", word) for row in rows for word in row.split())
         assert len(rows) in (5, 9)
-    assert ("--wide" in terminal(80, "signal", *options)) is True
-    assert "variance" in terminal(80, "signal", *options, "--wide").splitlines()[1]
+    assert len(tables) == 3
+    assert ("--wide" in tables[0]) is (width == 80)
+    assert "variance" in wide.splitlines()[1]
 
 
 def test_no_color_holds_for_errors() -> None:

@@ -77,6 +77,7 @@ def test_teams(build, simd):
     assert done.stdout.endswith(", 0 differ\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("simd", ["portable", "avx2", "avx512", "neon"])
 def test_loops_of_layers(build, simd):
     done = subprocess.run([build("layers"), simd], capture_output=True, text=True)
