@@ -24,7 +24,7 @@ class RNG:
     def copy(self) -> RNG: ...
     def become(self, other: RNG) -> None: ...
     def __copy__(self) -> RNG: ...
-    def __deepcopy__(self, memo: Any) -> RNG: ...
+    def __deepcopy__(self, memo: dict[int, object]) -> RNG: ...
     @overload
     def random_raw(self, size: None = None) -> int: ...
     @overload
@@ -103,22 +103,22 @@ def depthwise(
     window: _Window,
     out: Array,
 ) -> bool: ...
-def tile_kernels(weight: npt.NDArray[Any], tiles: npt.NDArray[Any]) -> bool: ...
+def tile_kernels(weight: Array, tiles: Array) -> bool: ...
 def tile_image(
-    x: npt.NDArray[Any],
-    window: Any,
+    x: Array,
+    window: _Window,
     places: tuple[int, ...],
     first: int,
     last: int,
-    tiles: npt.NDArray[Any],
+    tiles: Array,
 ) -> bool: ...
 def tile_sums(
-    products: npt.NDArray[Any],
-    bias: npt.NDArray[Any] | None,
-    window: Any,
+    products: Array,
+    bias: Array | None,
+    window: _Window,
     first: int,
     last: int,
-    out: npt.NDArray[Any],
+    out: Array,
 ) -> bool | None: ...
 def affine(
     x: Array,

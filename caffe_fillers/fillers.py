@@ -535,7 +535,7 @@ def fill(
 ) -> Array: ...
 def fill(
     target: Dims | np.ndarray | Blob,
-    filler: Any,
+    filler: object,
     *,
     rng: RNG | int | None = None,
     dtype: npt.DTypeLike = np.float32,

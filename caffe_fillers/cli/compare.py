@@ -31,7 +31,7 @@ def command(a: str, b: str, as_json: bool, **options: object) -> None:
       caffe-fillers compare snapshot.caffemodel lenet_solver.prototxt \\
         --input data=1x28x28
     """
-    sides: list[Any] = []
+    sides: list[object] = []
     net = None
     for path in (a, b):
         if path.endswith((".prototxt", ".pbtxt")) or path == "-":

@@ -17,7 +17,7 @@ __all__ = ["command"]
 
 def _preprocess(given: tuple[str, ...]) -> dict[str, Any] | None:
     """KEY=VALUE as `cf.export` takes them."""
-    exported: dict[str, Any] = {}
+    exported: dict[str, object] = {}
     for each in given:
         key, equals, value = each.partition("=")
         if key not in ("mean", "scale", "order") or not equals:
@@ -91,7 +91,7 @@ def command(net: str, weights: tuple[str, ...], output: str, check: bool, as_jso
 
 
 def _print_json(exported: cf.Exported) -> None:
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "files": [str(file) for file in exported.files],
         "inputs": exported.inputs,
         "outputs": exported.outputs,

@@ -22,7 +22,7 @@ FINE, DIFFERS, STOPPED = 0, 1, 130  # exit codes; 2, wrong usage, is click's own
 
 
 def print_table(
-    rows: Iterable[dict[str, Any]],
+    rows: Iterable[dict[str, object]],
     columns: Sequence[tuple[str, str, str]],
     title: str = "",
     console: Console | None = None,

@@ -105,14 +105,11 @@ def export(
 
     target = as_path(path)
     kind = target.suffix.lower()
-    if kind not in (".onnx", ".py"):
-        raise CaffeError(f"{target}: the suffix names no format: use .onnx, or .py for a script of NumPy")
+    _check_target(target)
     if kind == ".py":
         given = {"opset": opset, "dynamic": dynamic or None, "preprocess": preprocess, "external": external}
         if wrong := [name for name, value in given.items() if value is not None]:
             raise CaffeError(f"{target}: a script takes no {', '.join(wrong)}; that is for ONNX files")
-    if not target.parent.is_dir():
-        raise CaffeError(f"{target}: cannot be written: the folder {target.parent} does not exist")
     prepared = as_preprocess(preprocess)
     testing = twin(net, end)
     plan = make_plan(testing, end)
@@ -147,3 +144,10 @@ def export(
         plan.notes,
         compared,
     )
+
+
+def _check_target(target: Path) -> None:
+    if target.suffix.lower() not in (".onnx", ".py"):
+        raise CaffeError(f"{target}: the suffix names no format: use .onnx, or .py for a script of NumPy")
+    if not target.parent.is_dir():
+        raise CaffeError(f"{target}: cannot be written: the folder {target.parent} does not exist")

@@ -77,7 +77,7 @@ class Preprocess:
         return {value.name: blob}
 
 
-def as_preprocess(given: Mapping[str, Any] | Preprocess | None) -> Preprocess | None:
+def as_preprocess(given: Mapping[str, object] | Preprocess | None) -> Preprocess | None:
     """Read what the caller gave: a mapping with `mean`, `scale` and `order`.
 
     Raises

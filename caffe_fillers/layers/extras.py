@@ -22,7 +22,7 @@ _KNOWN = {field.name for field in schema.LayerParameter.DESCRIPTOR.fields}
 class Fields:
     """The fields of a message of a fork, which the schema does not hold, as plain values."""
 
-    def __init__(self, where: str, values: Mapping[str, list[Any]], followed: set[str] | None = None) -> None:
+    def __init__(self, where: str, values: Mapping[str, list[object]], followed: set[str] | None = None) -> None:
         self.where, self.values = where, values
         self.followed = set() if followed is None else followed
 

@@ -234,7 +234,7 @@ class Net:
             raise CaffeError(f"no blob is named {missing[0]!r}; there are {', '.join(self.blobs)}")
         return {name: self.blobs[name] for name in names}
 
-    def _give(self, values: dict[str, Any], names: list[str], part: str, unlike: str, what: str) -> None:
+    def _give(self, values: dict[str, object], names: list[str], part: str, unlike: str, what: str) -> None:
         """Write `values` to the data or diff of all of `names`; nothing is written where one does not fit."""
         if set(values) != set(names):
             raise CaffeError(f"{unlike}\ngot {', '.join(values)}; there are {', '.join(names) or 'none'}")
@@ -312,7 +312,7 @@ class Net:
             gradients.add(self.backward(diffs, None, None, **diff))
         return data.arrays(), gradients.arrays()
 
-    def _batch(self, blobs: dict[str, Any]) -> Iterator[dict[str, Array]]:
+    def _batch(self, blobs: dict[str, object]) -> Iterator[dict[str, Array]]:
         """Cut arrays into batches; the last one is filled up with zeros."""
         size = self.blobs[next(iter(blobs))].shape[0] if blobs else 0
         return batches(blobs, size)

@@ -33,7 +33,7 @@ def param_name_dict() -> dict[str, str]:
     return {kind.name.removesuffix("Parameter"): name.removesuffix("_param") for kind, name in kinds if kind}
 
 
-def assign_proto(message: Message, name: str, value: Any) -> None:
+def assign_proto(message: Message, name: str, value: object) -> None:
     """Set a field of a message: dicts become messages, lists repeated fields, and one value is a list of one.
 
     Raises
@@ -135,8 +135,8 @@ _OWN_FIELDS = param_name_dict()
 class _Writer:
     """The layers of a net in the making, in order, and the names given so far."""
 
-    def __init__(self, names: Mapping[Any, str]) -> None:
-        self.names: dict[Any, str] = dict(names)
+    def __init__(self, names: Mapping[object, str]) -> None:
+        self.names: dict[object, str] = dict(names)
         self.layers: OrderedDict[Function, schema.LayerParameter] = OrderedDict()
         self.counts: Counter[str] = Counter()
 

@@ -111,7 +111,7 @@ def search_seed(
     groups = seeded.revisions((caffe,) if caffe else REVISIONS[::-1], profiles[0])
     search = SeedSearch()
     left: list[Judge] = []
-    seen: set[Any] = set()
+    seen: set[object] = set()
     placed: dict[int, dict[str, int]] = {}
     for own in groups:
         revisions = [own, *(group for group in groups if group is not own)]

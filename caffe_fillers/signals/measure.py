@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -113,7 +112,7 @@ def measure(net: Net, rows: set[int], images: int | None = None) -> Measured:
 
 def _leads_on(steps: list[Step], i: int, rows: set[int], place: int) -> bool:
     """Whether a layer that is to be measured follows step `i`."""
-    reached: set[Any] = set(map(id, steps[i].tops))
+    reached: set[object] = set(map(id, steps[i].tops))
     for step in steps[i + 1 :]:
         place += not step.node.inserted
         if any(id(blob) in reached for blob in step.bottoms):

@@ -26,7 +26,7 @@ def places_of(net: Net) -> dict[str, Any]:
     found = {}
     for i, entry in enumerate(net.tape.entries):
         operation, work = entry.operation, entry.work
-        place: dict[str, Any] = {}
+        place: dict[str, object] = {}
         if isinstance(operation, Delivering):
             place["delivered"] = operation.place(work)
         if operation is not None and operation.carries:
@@ -60,7 +60,7 @@ def standing(solver: Solver) -> tuple[RNG, list[dict[str, Any]]]:
     return solver.net.rng.copy(), [places_of(net) for net in solver.test_nets]
 
 
-def stand(solver: Solver, before: tuple[RNG, list[dict[str, Any]]]) -> None:
+def stand(solver: Solver, before: tuple[RNG, list[dict[str, object]]]) -> None:
     """Bring the stream and the test nets back to where they stood."""
     stream, places = before
     solver.net.rng.become(stream)

@@ -240,7 +240,7 @@ def checksum(arrays: Iterable[Array]) -> int:
     return total
 
 
-def write_side(path: Path, content: dict[str, Any]) -> None:
+def write_side(path: Path, content: dict[str, object]) -> None:
     data = json.dumps({"caffe_fillers_resume": _VERSION, **content}, separators=(",", ":"))
     with replacing(path, len(data)) as temporary:
         temporary.write_text(data, encoding="utf-8")

@@ -145,14 +145,17 @@ class Solver:
                 state = message.test_state[i] if message.test_state else schema.NetState()
                 self.test_nets.append(self._build(test, "TEST", state, stream, options))
             warn_of_unused(options.inputs, [self.net, *self.test_nets])
-            try:
-                check_class(message)
-            except CaffeError as error:
-                raise CaffeError(f"{where}{error}") from None
+            self._check_class(where)
         except BaseException:
             stream.become(before)
             raise
         self._start_from_zero()
+
+    def _check_class(self, where: str) -> None:
+        try:
+            check_class(self.message)
+        except CaffeError as error:
+            raise CaffeError(f"{where}{error}") from None
 
     def _start_from_zero(self) -> None:
         """Where a training stands before its first iteration."""

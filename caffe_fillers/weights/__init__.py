@@ -117,7 +117,7 @@ def load_weights(path: str | os.PathLike[str], names: str | None = None) -> Any:
 
 
 def save_weights(
-    path: str | os.PathLike[str], weights: WeightSet | Mapping[str, Sequence[Any]], names: str | None = None
+    path: str | os.PathLike[str], weights: WeightSet | Mapping[str, Sequence[object]], names: str | None = None
 ) -> None:
     """Write a net's weights in the format that the suffix names, whole or not at all.
 

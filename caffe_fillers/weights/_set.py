@@ -120,7 +120,7 @@ def as_mapping(source: WeightSet) -> Weights:
     return Weights(((layer.name, list(layer.arrays)) for layer in source.layers if layer.arrays), source=source)
 
 
-def as_set(weights: WeightSet | Mapping[str, Sequence[Any]]) -> WeightSet:
+def as_set(weights: WeightSet | Mapping[str, Sequence[object]]) -> WeightSet:
     """Bring what a caller has, a mapping name -> arrays or Blobs, into the form the formats write."""
     if isinstance(weights, WeightSet):
         return weights
@@ -160,7 +160,7 @@ def _name(name: object) -> str:
 def _arrays(name: str, values: object) -> list[Any]:
     if isinstance(values, np.ndarray) or not isinstance(values, Iterable):
         raise CaffeError(f"layer '{name}': a list of arrays is needed, got {type(values).__name__}: write [array]")
-    arrays: list[Any] = []
+    arrays: list[object] = []
     for value in values:
         # a Blob, as in net.params; an array's own `data` is its buffer
         inner = value if isinstance(value, np.ndarray) or value is None else getattr(value, "data", value)
@@ -239,7 +239,7 @@ def keyed(path: Path, weights: WeightSet) -> dict[str, Array]:
     }
 
 
-def from_keys(path: Path, arrays: Mapping[str, Array], record: dict[str, Any] | None) -> WeightSet:
+def from_keys(path: Path, arrays: Mapping[str, Array], record: dict[str, object] | None) -> WeightSet:
     """Gather arrays named ``<layer>/<index>`` into layers, in the order of the record, else of the file."""
     if record and record.get("names") == "torch":
         raise CaffeError(f"{path}: its arrays have PyTorch's names: read it with names='torch'")
@@ -268,7 +268,7 @@ def layer_entries(record: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     return list(record["layers"]) if record and "layers" in record else []
 
 
-def restore(layers: list[LayerBlobs], record: dict[str, Any] | None) -> WeightSet:
+def restore(layers: list[LayerBlobs], record: dict[str, object] | None) -> WeightSet:
     """Make the set of layers as read, and of the record that stood beside them."""
     entries = {entry["name"]: entry for entry in layer_entries(record)}
     for layer in layers:

@@ -37,7 +37,7 @@ def write(path: Path, weights: WeightSet) -> None:
     write_arrays(path, keyed(path, weights), describe(weights))
 
 
-def write_arrays(path: Path, arrays: Mapping[str, Array], record: dict[str, Any]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, Array], record: dict[str, object]) -> None:
     """Write named arrays and a record, which is an array of text like those beside it, so that NumPy reads all."""
     held = np.array(to_json(record))
     size = sum(array.nbytes for array in arrays.values())
@@ -69,7 +69,7 @@ def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
     """Return the named arrays and the record, if there is one."""
     size = check_readable(path)
     arrays: dict[str, Array] = {}
-    record: dict[str, Any] | None = None
+    record: dict[str, object] | None = None
     try:
         with zipfile.ZipFile(path) as archive:
             _check_sizes(path, archive, size)

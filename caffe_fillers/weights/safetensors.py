@@ -36,14 +36,14 @@ def write(path: Path, weights: WeightSet) -> None:
     write_arrays(path, keyed(path, weights), describe(weights))
 
 
-def write_arrays(path: Path, arrays: Mapping[str, Array], record: dict[str, Any]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, Array], record: dict[str, object]) -> None:
     """Write named arrays and a record, byte for byte as the library does.
 
     By hand, since the library writes to a temporary file of its own, which stays when the process is killed.
     """
     # float64 before float32, so that every array is aligned
     ordered = sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0]))
-    header: dict[str, Any] = {"__metadata__": {_RECORD: to_json(record)}}
+    header: dict[str, object] = {"__metadata__": {_RECORD: to_json(record)}}
     end = 0
     for name, array in ordered:
         start, end = end, end + array.nbytes

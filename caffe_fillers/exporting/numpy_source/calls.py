@@ -61,7 +61,7 @@ def _(operation: ops.Im2col, s: Script, e: Entry) -> None:
 @write.register
 def _(operation: ops.Pooling, s: Script, e: Entry) -> None:
     function = ops.average_pool if operation.method == "AVE" else ops.max_pool
-    options: dict[str, Any] = {"ceil": operation.ceil}
+    options: dict[str, object] = {"ceil": operation.ceil}
     if len(e.writes) > 1:
         mask = s.var(e.writes[1])
         s.more(f"{mask} = np.empty({s.dims(e.y, s.var(e.x))}, {s.var(e.x)}.dtype)")

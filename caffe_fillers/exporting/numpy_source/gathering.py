@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 __all__ = ["Sources"]
 
@@ -69,7 +68,7 @@ class Sources:
         self._imports: set[tuple[str, str, str]] = set()
         self._refuses = False
 
-    def add(self, function: Callable[..., Any]) -> str:
+    def add(self, function: Callable[..., object]) -> str:
         """Gather a function or a class; return what it is called in the script."""
         original = inspect.unwrap(function)
         return self._add(original.__module__, original.__name__)

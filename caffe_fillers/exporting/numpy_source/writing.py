@@ -82,7 +82,7 @@ class Script:
         self.lines: list[str] = []
         self.parameters: dict[str, np.ndarray] = {}
         self.dtype = dtype
-        self._keys: dict[Any, str] = {}
+        self._keys: dict[object, str] = {}
         self._variables: dict[str, str] = {}
 
     def name(self, blob: str) -> str:

@@ -33,11 +33,11 @@ class Builder:
 
     def __init__(self, opset: int) -> None:
         self.opset = opset
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
+        self.nodes: list[object] = []
+        self.constants: list[object] = []
         self.weights: list[tuple[str, np.ndarray]] = []
-        self._constant_names: dict[Any, str] = {}
-        self._weight_names: dict[Any, str] = {}
+        self._constant_names: dict[object, str] = {}
+        self._weight_names: dict[object, str] = {}
         self._values: set[str] = set()
         self._node_names: set[str] = set()
         self._layer, self._tops = "", frozenset[str]()

@@ -183,7 +183,7 @@ def _pooled_any_size(
     clips = any(window.padding) or any(s > k for s, k in zip(window.stride, window.kernel, strict=True))
     if method != "MAX" or len(tops) > 1 or (ceil and clips):
         _fixed(e, e.x.dims[2:])
-    options: dict[str, Any] = {"kernel_shape": window.kernel, "strides": window.stride}
+    options: dict[str, object] = {"kernel_shape": window.kernel, "strides": window.stride}
     return [g.add("MaxPool", [x], tops[0], pads=[*window.pad, *_behind(window)], ceil_mode=int(ceil), **options)]
 
 
