@@ -223,3 +223,32 @@ def test_what_is_offered_is_there(path):
     module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
     assert sorted(names) == sorted(set(names))
     assert not [name for name in names if not hasattr(module, name)]
+
+
+# what a person may say of a net, of a fill or of a file's images; a kernel and its twin, which take the same
+MANY_PARAMETERS = {
+    "net.py:__init__",
+    "training/solver.py:__init__",
+    "seeds/search.py:search_seed",
+    "initializers.py:variance_scaling",
+    "datasets.py:images",
+    "ops/lrn.py:across_gradient",
+    "ops/native.py:lrn_gradient",
+}
+
+
+def test_a_function_fits_on_a_screen():
+    """Without its docstring no function has more than 60 lines, and none but those named more than 8 parameters."""
+    long, many = [], set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                continue
+            said = node.body[0] if ast.get_docstring(node, clean=False) is not None else None
+            lines = node.end_lineno - node.lineno + 1 - (said.end_lineno - said.lineno + 1 if said else 0)
+            if lines > 60:
+                long.append(f"{path}:{node.lineno} {node.name}: {lines} lines")
+            if len(node.args.posonlyargs) + len(node.args.args) + len(node.args.kwonlyargs) > 8:
+                many.add(f"{path.relative_to(PACKAGE).as_posix()}:{node.name}")
+    assert not long, "\n".join(long)
+    assert many == MANY_PARAMETERS
