@@ -584,10 +584,15 @@ def fill(
     array([[-0.82113355,  0.03747821, -0.7692446 ],
            [ 0.61336017,  0.03748786,  0.06374049]], dtype=float32)
     """
-    plain = type(target) is np.ndarray and target.flags.carray and target.dtype in (_FLOAT32, _FLOAT64)
-    if plain and isinstance(target, np.ndarray) and isinstance(rng, RNG) and boost is None:
+    stream = rng if isinstance(rng, RNG) and boost is None else None
+    if (
+        type(target) is np.ndarray
+        and stream is not None
+        and target.flags.carray
+        and target.dtype in (_FLOAT32, _FLOAT64)
+    ):
         # without the closure a small array takes three quarters of the time
-        apply(plan(filler, target.shape, target.dtype, caffe), target, rng, threads)
+        apply(plan(filler, target.shape, target.dtype, caffe), target, stream, threads)
         return target
     return fill_by(lambda shape, kind: plan(filler, shape, kind, caffe), target, rng, dtype, boost, threads)
 
