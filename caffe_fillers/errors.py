@@ -27,7 +27,7 @@ def _bounded(text: object) -> str:
 
 
 class CaffeError(ValueError):
-    """Anything a caller or a file can get wrong.
+    """Raised for every error in a call or a file.
 
     The text says what is wrong, what was received, where (file, line, layer) and what to do about it.
 
@@ -46,7 +46,7 @@ class CaffeError(ValueError):
 
 
 class CaffeWarning(UserWarning):
-    """Something that Caffe accepts, or that was skipped, and that the caller should look at."""
+    """Warns of input that Caffe accepts or that was skipped, but that is probably a mistake."""
 
     def __init__(self, text: object = "") -> None:
         super().__init__(_bounded(text))

@@ -90,9 +90,9 @@ class Net:
     strict : bool, optional
         Refuse what BVLC Caffe refuses; otherwise what forks added is skipped with one warning.
     weightless : sequence of str, optional
-        Layers, by name or by type, of which nothing is known, and that hold no parameters and draw nothing.
+        Layers of unknown types, by name or type, that hold no parameters and draw nothing.
     ignore : sequence of str, optional
-        Fields of forks that are known to change shapes and are to count for nothing all the same.
+        Forks' fields to ignore although they change shapes.
     fill : bool, optional
         With False shapes and ledger only; no weight is allocated.
     max_bytes : int, optional

@@ -18,13 +18,13 @@ __all__ = ["BlobComparison", "BlobDifference", "compare_blobs", "save_blobs"]
 
 @dataclass(frozen=True, slots=True)
 class BlobDifference:
-    """How one array of a port lies beside the blob of that name.
+    """The comparison of one array of a port with the blob of that name.
 
     Attributes
     ----------
     name : str
     layer : str
-        The layer that made the blob last.
+        The last layer that wrote the blob.
     shape, other : tuple of int
         Of the blob, and of the port's array.
     largest : float
@@ -36,7 +36,7 @@ class BlobDifference:
     same : bool
         Whether it is within the tolerance.
     hint : str
-        What the port may have done otherwise.
+        A likely cause in the port.
     """
 
     name: str
@@ -59,13 +59,13 @@ class BlobDifference:
 
 @dataclass(frozen=True, slots=True)
 class BlobComparison:
-    """A port beside a net, in the net's order.
+    """The comparison of a port's arrays with a net's blobs, in the net's order.
 
     Attributes
     ----------
     rows : list of BlobDifference
     first : BlobDifference or None
-        The first that differs: where to look.
+        The first blob that differs.
     missing : list of str
         Blobs that the port did not give.
     """
@@ -90,7 +90,7 @@ class BlobComparison:
 
 
 def compare_blobs(net: Net, arrays: Mapping[str, object], tolerance: float = 1e-4) -> BlobComparison:
-    """Lay the arrays of a port beside the blobs of a net, and name the first that differs.
+    """Compare the arrays of a port with a net's blobs, and name the first that differs.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def _difference(name: str, layer: str, ours: np.ndarray, other: np.ndarray, tole
 
 
 def save_blobs(net: Net, path: str | os.PathLike[str], names: Iterable[str] | None = None) -> None:
-    """Write what a pass left in the blobs, by their names, to an ``.npz`` that `numpy.load` reads.
+    """Write the blobs of the last pass by name to an ``.npz`` that `numpy.load` reads.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ def read_prototxt(
 
 
 def read_net(path: str | os.PathLike[str], strict: bool = False) -> schema.NetParameter:
-    """Read a net's prototxt, as it is written: `upgrade` brings it into today's form.
+    """Read a net's prototxt without upgrading it (see `upgrade`).
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def read_net(path: str | os.PathLike[str], strict: bool = False) -> schema.NetPa
 
 
 def read_solver(path: str | os.PathLike[str], strict: bool = False) -> schema.SolverParameter:
-    """Read a solver's prototxt, as it is written.
+    """Read a solver's prototxt without upgrading it.
 
     Parameters
     ----------

@@ -177,7 +177,7 @@ def upgrade(message: schema.SolverParameter | Text[schema.SolverParameter]) -> s
 @overload
 def upgrade(message: Message | Text[Message]) -> schema.NetParameter | schema.SolverParameter: ...
 def upgrade(message: Message | Text[Message]) -> schema.NetParameter | schema.SolverParameter:
-    """Return a net or solver message in today's form; the one given stays as it was.
+    """Return a net or solver message in the current format; the argument is unchanged.
 
     Parameters
     ----------

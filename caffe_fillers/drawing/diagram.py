@@ -52,24 +52,24 @@ def diagram(net: Net | NetLike, rankdir: str = "TB", phase: str | None = None, l
         layers = [layer for _, layer in graph.kept(layers, state)]
     if not layers:
         warnings.warn("there is no layer to draw: the picture is empty", CaffeWarning, stacklevel=3)
-    converted = Diagram(message.name or "Net", rankdir)
+    built = Diagram(message.name or "Net", rankdir)
     for layer in layers:
-        _add(converted, layer, lr_mult)
-    return converted
+        _add(built, layer, lr_mult)
+    return built
 
 
-def _add(converted: Diagram, layer: schema.LayerParameter, lr_mult: bool) -> None:
+def _add(built: Diagram, layer: schema.LayerParameter, lr_mult: bool) -> None:
     name = f"{layer.name}_{layer.type}"
-    while name in converted.boxes:
+    while name in built.boxes:
         # the data layers of two phases often have one name
         name += "'"
     in_place = list(layer.bottom) == list(layer.top) and len(layer.top) == 1
     color = NEURON if in_place else COLORS.get(layer.type, LAYER)
-    converted.boxes[name] = Box(tuple(layer_lines(layer, lr_mult)), color)
+    built.boxes[name] = Box(tuple(layer_lines(layer, lr_mult)), color)
     for blob in (*layer.bottom, *layer.top):
-        converted.boxes.setdefault(f"{blob}_blob", Box((blob,), BLOB, blob=True))
-    converted.arrows += [(f"{blob}_blob", name, "") for blob in layer.bottom]
-    converted.arrows += [(name, f"{blob}_blob", edge_label(layer)) for blob in layer.top]
+        built.boxes.setdefault(f"{blob}_blob", Box((blob,), BLOB, blob=True))
+    built.arrows += [(f"{blob}_blob", name, "") for blob in layer.bottom]
+    built.arrows += [(name, f"{blob}_blob", edge_label(layer)) for blob in layer.top]
 
 
 def edge_label(layer: schema.LayerParameter) -> str:

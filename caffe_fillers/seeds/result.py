@@ -9,7 +9,7 @@ __all__ = ["FoundSeed", "SeedSearch"]
 
 @dataclass(frozen=True)
 class FoundSeed:
-    """A seed, and what of the weights is its fill.
+    """A seed, and which blobs hold its fill.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class FoundSeed:
 
 @dataclass
 class SeedSearch:
-    """What a search found, and what it tried. Its text says so.
+    """What a search found and tried; its text is a summary.
 
     Attributes
     ----------

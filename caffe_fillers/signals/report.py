@@ -34,11 +34,11 @@ class SignalReport:
     layers : list of LayerSignal
         The layers with weights, in the net's order.
     findings : list of str
-        Where the signal vanishes or explodes, and what keeps the gain at 1.
+        Where the signal vanishes or explodes, and which fillers keep the gain at 1.
     notes : list of str
-        What the theory leaves out in this net.
+        What the theory cannot model in this net.
     images : int
-        How many images the measurement pushed through; 0 without one.
+        The number of images that were measured; 0 without `measure`.
     """
 
     name: str
@@ -171,16 +171,16 @@ def _findings(rows: list[LayerSignal]) -> list[str]:
 
 
 def signal(net: Net, measure: bool = False, *, images: int | None = None) -> SignalReport:
-    """Say what the theory says about a net before it is trained.
+    """Predict how a net's signal grows or shrinks before training.
 
     Parameters
     ----------
     net : Net
         Built with ``fill=True``, or without for the theory alone. Its phase counts: Dropout works in TRAIN.
     measure : bool, optional
-        Push noise of mean 0 and variance 1 through the net in NumPy, as far as its layers allow, and measure.
+        Pass noise of mean 0 and variance 1 through the net in NumPy, as far as its layers allow, and measure.
     images : int, optional
-        How many images to push through; as many as are quick unless given.
+        The number of images to pass through; by default a number that runs quickly.
 
     Returns
     -------

@@ -119,7 +119,7 @@ def load_weights(path: str | os.PathLike[str], names: str | None = None) -> Any:
 def save_weights(
     path: str | os.PathLike[str], weights: WeightSet | Mapping[str, Sequence[object]], names: str | None = None
 ) -> None:
-    """Write a net's weights in the format that the suffix names, whole or not at all.
+    """Write a net's weights in the format of the suffix; the file is complete or absent.
 
     The same weights give the same file, byte for byte. Every bit is kept, NaN payloads and -0.0 included.
 

@@ -28,7 +28,7 @@ def convert_batchnorm(
     how: str,
     net: Message | prototxt.Text[Message] | None = None,
 ) -> tuple[Weights, schema.NetParameter | None]:
-    """Take BatchNorm from one form to the other: the forks' five blobs, or three and a Scale layer behind them.
+    """Convert BatchNorm between the forks' five blobs, and three blobs with a Scale layer.
 
     Parameters
     ----------

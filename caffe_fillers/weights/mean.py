@@ -72,7 +72,7 @@ def _read_blob(path: Path) -> Array:
 
 
 def save_mean(path: str | os.PathLike[str], mean: Array) -> None:
-    """Write a mean image, whole or not at all.
+    """Write a mean image; the file is complete or absent.
 
     Parameters
     ----------
