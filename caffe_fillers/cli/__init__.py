@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -47,7 +47,7 @@ class _Commands(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(FINE)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         as_json = self.as_json
         with warnings.catch_warnings():
             warnings.simplefilter("always", cf.CaffeWarning)
@@ -68,7 +68,7 @@ class _Commands(click.Group):
                 _fail(str(error), as_json)
 
 
-def _fail(text: str, as_json: bool) -> None:
+def _fail(text: str, as_json: bool) -> NoReturn:
     _say("error:", "red", text)
     if as_json:  # for the script that reads standard output; people read the line above
         print_json({"error": text, "exit_code": DIFFERS})

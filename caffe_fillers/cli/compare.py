@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Any
+from typing import Unpack
 
 import click
 
 import caffe_fillers as cf
 
-from .options import as_json_option, build, with_net_options
+from .options import NetOptions, as_json_option, build, with_net_options
 from .output import DIFFERS, FINE, filler_text, print_json, print_table, progress
 
 __all__ = ["command"]
@@ -21,7 +21,7 @@ __all__ = ["command"]
 @click.argument("b", type=click.Path())
 @with_net_options
 @as_json_option
-def command(a: str, b: str, as_json: bool, **options: object) -> None:
+def command(a: str, b: str, as_json: bool, **options: Unpack[NetOptions]) -> None:
     """Compare weights bit for bit, then by how far they are apart. B may be a prototxt, filled with --seed.
 
     With a prototxt every blob is listed: which still hold the bits that they began with, and which were trained.
@@ -52,7 +52,7 @@ def command(a: str, b: str, as_json: bool, **options: object) -> None:
     sys.exit(FINE if report else DIFFERS)
 
 
-def _initial(net: Any, report: Any) -> None:
+def _initial(net: cf.Net, report: cf.Comparison) -> None:
     """Which blobs still are as a net's fills made them."""
     same = len(report) - len(report.differences)
     click.echo(f"{same} of {len(report)} blobs are equal bit for bit to the fills of seed {net.seed}\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict, Unpack
 
 import click
 
@@ -12,6 +12,12 @@ from .options import as_json_option
 from .output import print_json, progress
 
 __all__ = ["command"]
+
+
+class _Forms(TypedDict):
+    batchnorm: str | None
+    net: str | None
+    net_output: str | None
 
 
 @click.command("convert", short_help="Convert weights to another format.")
@@ -26,7 +32,7 @@ __all__ = ["command"]
 @click.option("-n", "--net", "net", type=click.Path(), help="With --batchnorm: the net's prototxt.")
 @click.option("-o", "--net-output", "net_output", type=click.Path(), help="With --net: where to write it changed.")
 @as_json_option
-def command(weights: str, out: str, names: str | None, as_json: bool, **forms: Any) -> None:
+def command(weights: str, out: str, names: str | None, as_json: bool, **forms: Unpack[_Forms]) -> None:
     """Convert WEIGHTS, of any format and age, to the format of OUT's suffix.
 
     A mean file too: between .npy and .binaryproto.
@@ -39,7 +45,7 @@ def command(weights: str, out: str, names: str | None, as_json: bool, **forms: A
     with progress(f"converting {weights}"):
         loaded = cf.load_weights(weights)
         if forms["batchnorm"]:
-            loaded = _converted(loaded, **forms)
+            loaded = _converted(loaded, forms["batchnorm"], forms["net"], forms["net_output"])
         elif forms["net"] or forms["net_output"]:
             raise click.UsageError("--net and --net-output are for --batchnorm")
         cf.save_weights(out, loaded.source, names=names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict, Unpack
 
 import click
 
@@ -12,6 +12,17 @@ from .options import as_json_option, checked_seed
 from .output import print_json, progress
 
 __all__ = ["command"]
+
+
+class _Options(TypedDict):
+    resize_height: int
+    resize_width: int
+    gray: bool
+    encoded: bool
+    encode_type: str | None
+    shuffle: bool
+    check_size: bool
+
 
 seed_option = click.option("--seed", type=int, help="Caffe's random_seed, for its draws; without it they are fresh.")
 
@@ -67,7 +78,7 @@ def siamese(paths: tuple[str, ...], seed: int | None, as_json: bool) -> None:
 @seed_option
 @click.option("--check-size", is_flag=True, help="Refuse images of several sizes.")
 @as_json_option
-def images(listed: str, out: str, root: str, seed: int | None, as_json: bool, **options: Any) -> None:
+def images(listed: str, out: str, root: str, seed: int | None, as_json: bool, **options: Unpack[_Options]) -> None:
     """Make the LMDB OUT of the images in LIST, lines of a path and a label, as convert_imageset does.
 
     Images that can't be read are left out.

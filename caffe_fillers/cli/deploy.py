@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import cast
 
 import click
 
 import caffe_fillers as cf
 
-from .options import as_json_option, inputs_option, read_text, shapes
+from .options import Shapes, as_json_option, inputs_option, read_text, shapes
 from .output import print_json
 
 __all__ = ["command"]
@@ -22,7 +22,7 @@ __all__ = ["command"]
 @click.option("--classes", type=click.IntRange(1), help="The num_output where a DIGITS network leaves it out.")
 @click.option("--train-val", is_flag=True, help="Of a DIGITS all-in-one network write the net for training instead.")
 @as_json_option
-def command(net: str, output: str, inputs: Any, classes: int | None, train_val: bool, as_json: bool) -> None:
+def command(net: str, output: str, inputs: Shapes, classes: int | None, train_val: bool, as_json: bool) -> None:
     """Make the net for deploying of NET, the one that is trained, or a DIGITS all-in-one network.
 
     Data layers become inputs, losses and accuracies go, and a Softmax stands where SoftmaxWithLoss was.
@@ -32,7 +32,7 @@ def command(net: str, output: str, inputs: Any, classes: int | None, train_val: 
       caffe-fillers deploy train_val.prototxt --input data=3x227x227 \\
         -o deploy.prototxt
     """
-    text = read_text(net)
+    text = cast("cf.prototxt.Text[cf.schema.NetParameter]", read_text(net))  # a solver is refused there
     result = cf.train_val(text, classes) if train_val else cf.deploy(text, shapes(inputs), classes)
     if output == "-":
         cf.write_prototxt(sys.stdout.buffer, result)

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 import click
 
 import caffe_fillers as cf
 
-from .options import as_json_option, inputs_option, level_option, shapes, stages_option
+from .options import Shapes, as_json_option, inputs_option, level_option, shapes, stages_option
 from .output import DIFFERS, print_json, print_table, progress
 
 __all__ = ["command"]
 
 
-def _preprocess(given: tuple[str, ...]) -> dict[str, Any] | None:
+class _Options(TypedDict):
+    inputs: Shapes
+    end: str | None
+    opset: int | None
+    dynamic: bool
+    prepared: tuple[str, ...]
+    external: bool | None
+    level: int
+    stages: tuple[str, ...]
+
+
+def _preprocess(given: tuple[str, ...]) -> dict[str, object] | None:
     """KEY=VALUE as `cf.export` takes them."""
     exported: dict[str, object] = {}
     for each in given:
@@ -50,7 +61,9 @@ def _preprocess(given: tuple[str, ...]) -> dict[str, Any] | None:
 @level_option
 @stages_option
 @as_json_option
-def command(net: str, weights: tuple[str, ...], output: str, check: bool, as_json: bool, **options: Any) -> None:
+def command(
+    net: str, weights: tuple[str, ...], output: str, check: bool, as_json: bool, **options: Unpack[_Options]
+) -> None:
     """Write a net with its weights as an ONNX file, or as a script that needs NumPy alone.
 
     The file is run on random input beside the net; exit code 1 where a blob differs by more than 1e-4 of its largest

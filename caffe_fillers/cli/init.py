@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Unpack
 
 import click
 
 import caffe_fillers as cf
 
 from ..errors import printable
-from .options import as_json_option, build, wide_option, with_net_options
+from .options import NetOptions, as_json_option, build, wide_option, with_net_options
 from .output import filler_text, print_json, print_table, progress
 
 __all__ = ["command"]
+
+
+class _Options(NetOptions):
+    allow_empty: bool
+    wide: bool
 
 
 @click.command("init", short_help="Fill the weights of a net as Caffe would.")
@@ -26,7 +31,7 @@ __all__ = ["command"]
 @click.option("--allow-empty", is_flag=True, help="Take a net without parameters too.")
 @wide_option
 @as_json_option
-def command(net: str, output: str | None, draws: bool, allow_empty: bool, as_json: bool, **options: Any) -> None:
+def command(net: str, output: str | None, draws: bool, as_json: bool, **options: Unpack[_Options]) -> None:
     """Fill the weights of NET, a net's or a solver's prototxt; - is standard input.
 
     \b
@@ -37,7 +42,7 @@ def command(net: str, output: str | None, draws: bool, allow_empty: bool, as_jso
     with progress(f"filling {net}"):
         built, tests = build(net, options)
         rows = built.fills()
-        if not rows and not allow_empty:
+        if not rows and not options["allow_empty"]:
             raise cf.CaffeError(
                 f"{net}: the net has no parameters, so there is nothing to fill\n"
                 "if that is right, say --allow-empty; a net for another phase or stage is had by --phase and --stage"
@@ -94,7 +99,7 @@ def command(net: str, output: str | None, draws: bool, allow_empty: bool, as_jso
         click.echo(f"wrote {output}")
 
 
-def _ledger(net: Any) -> list[dict[str, Any]]:
+def _ledger(net: cf.Net) -> list[dict[str, object]]:
     return [
         {"layer": layer.name, "start": draw.start, "count": draw.count, "what": draw.what}
         for layer in net.layers

@@ -6,9 +6,9 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Sequence
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeAlias, TypedDict, TypeVar, cast
 
 import click
 import numpy as np
@@ -16,6 +16,8 @@ import numpy as np
 import caffe_fillers as cf
 
 __all__ = [
+    "NetOptions",
+    "Shapes",
     "as_json_option",
     "blas_option",
     "blas_threads",
@@ -37,12 +39,54 @@ __all__ = [
 ]
 
 
+_Command = TypeVar("_Command", bound=Callable[..., object])
+_Text: TypeAlias = "cf.prototxt.Text[cf.schema.NetParameter] | cf.prototxt.Text[cf.schema.SolverParameter]"
+Shapes = Sequence[tuple[str, tuple[int, ...]]]
+
+
+class NetOptions(TypedDict):
+    """What `with_net_options` gives to a command."""
+
+    seed: int | None
+    inputs: Shapes
+    phase: str
+    level: int
+    stages: tuple[str, ...]
+    pretrained: tuple[str, ...]
+    boost: str
+    caffe: str
+    dtype: str
+    strict: bool
+    other_net: str | None
+    weightless: tuple[str, ...]
+    ignore: tuple[str, ...]
+    threads: int | None
+
+
+class _Common(TypedDict):
+    """What a net and a solver take alike."""
+
+    inputs: dict[str, tuple[int, ...]]
+    weights: list[str] | None
+    boost: str
+    caffe: str
+    dtype: np.dtype[np.floating]
+    strict: bool
+    weightless: tuple[str, ...]
+    ignore: tuple[str, ...]
+    threads: int | None
+    rng: int | None
+    fill: bool
+
+
 class Dims(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """NAME=1x28x28"""
 
     name = "NAME=DIMS"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, tuple[int, ...]]:
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[int, ...]]:
         name, equals, dims = value.rpartition("=")
         try:
             shape = tuple(int(dim) for dim in re.split("[xX,]", dims)) if dims else ()
@@ -63,7 +107,7 @@ level_option = click.option("--level", type=int, default=0, show_default=True, h
 stages_option = click.option("--stage", "stages", multiple=True, help="A stage of the net's state; may be repeated.")
 
 
-def _one_of(*values: str) -> Any:
+def _one_of(*values: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
     """Completion for an option that takes one of these, and others too."""
     return lambda context, parameter, begun: [value for value in values if value.startswith(begun)]
 
@@ -121,7 +165,7 @@ wide_option = click.option("--wide", is_flag=True, help="Show every column, howe
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def blas_threads(count: int) -> Any:
+def blas_threads(count: int) -> AbstractContextManager[object]:
     """Hold NumPy's BLAS to a number of threads within a block, where threadpoolctl is there to do so."""
     try:
         from threadpoolctl import threadpool_limits
@@ -132,10 +176,11 @@ def blas_threads(count: int) -> Any:
             mend = "pip install threadpoolctl, or set OPENBLAS_NUM_THREADS=1"
             warnings.warn(f"{text}\n{mend}", cf.CaffeWarning, stacklevel=2)
         return nullcontext()
-    return threadpool_limits(count, "blas")
+    limits: AbstractContextManager[object] = threadpool_limits(count, "blas")
+    return limits
 
 
-def with_net_options(command: Any) -> Any:
+def with_net_options(command: _Command) -> _Command:
     for option in reversed(net_options):
         command = option(command)
     return command
@@ -149,24 +194,24 @@ def checked_seed(given: int | None) -> int | None:
     return given
 
 
-def shapes(given: Sequence[tuple[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
+def shapes(given: Shapes) -> dict[str, tuple[int, ...]]:
     inputs = dict(given)
     if len(inputs) < len(given):
         raise click.BadParameter("one name is given twice", param_hint="--input")
     return inputs
 
 
-def read_text(path: str, strict: bool = False) -> Any:
+def read_text(path: str, strict: bool = False) -> _Text:
     """Read a net's or a solver's prototxt, from standard input where it is ``-``; once, since it may be a pipe."""
     return cf.read_prototxt(sys.stdin.buffer if path == "-" else path, strict)
 
 
-def build(path: str, options: dict[str, Any], fill: bool = True, chance: bool = True) -> tuple[Any, list[Any]]:
+def build(path: str, options: NetOptions, fill: bool = True, chance: bool = True) -> tuple[cf.Net, list[cf.Net]]:
     """The net of a prototxt, a solver's train net, and a solver's test nets.
 
     Without `chance`, one whose fills would be those of a seed from entropy is refused.
     """
-    common = {
+    common: _Common = {
         "inputs": shapes(options["inputs"]),
         "weights": list(options["pretrained"]) or None,
         "boost": options["boost"],
@@ -181,8 +226,8 @@ def build(path: str, options: dict[str, Any], fill: bool = True, chance: bool = 
     }
     text = read_text(path, options["strict"])
     message = text.message
-    is_net = message.DESCRIPTOR.name == "NetParameter"
-    if not chance and options["seed"] is None and (is_net or message.random_seed < 0):
+    by_chance = options["seed"] is None and (isinstance(message, cf.schema.NetParameter) or message.random_seed < 0)
+    if by_chance and not chance:
         common["rng"], chance = 0, True
         net, _ = build_text(text, path, options, {**common, "fill": False})
         if any(row["draws"] for row in net.fills()):
@@ -193,12 +238,13 @@ def build(path: str, options: dict[str, Any], fill: bool = True, chance: bool = 
     return build_text(text, path, options, common)
 
 
-def build_text(text: Any, path: str, options: dict[str, Any], common: dict[str, Any]) -> tuple[Any, list[Any]]:
+def build_text(text: _Text, path: str, options: NetOptions, common: _Common) -> tuple[cf.Net, list[cf.Net]]:
     message = text.message
-    if message.DESCRIPTOR.name == "NetParameter":
+    if isinstance(message, cf.schema.NetParameter):
         if options["other_net"]:
             raise click.BadParameter("it is for a solver, and this is a net", param_hint="--net")
-        return cf.Net(text, options["phase"], level=options["level"], stages=options["stages"], **common), []
+        net = cast("cf.prototxt.Text[cf.schema.NetParameter]", text)
+        return cf.Net(net, options["phase"], level=options["level"], stages=options["stages"], **common), []
     # as `caffe train` does before it builds the solver
     message.train_state.level = options["level"]
     message.train_state.stage.extend(options["stages"])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import click
 import numpy as np
@@ -22,7 +21,7 @@ FINE, DIFFERS, STOPPED = 0, 1, 130  # exit codes; 2, wrong usage, is click's own
 
 
 def print_table(
-    rows: Iterable[dict[str, object]],
+    rows: Iterable[Mapping[str, object]],
     columns: Sequence[tuple[str, str, str]],
     title: str = "",
     console: Console | None = None,
@@ -109,7 +108,7 @@ def _cell(value: object) -> str:
     return printable(str(value))
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     """What JSON can hold of a value; NaN and infinities become null."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}

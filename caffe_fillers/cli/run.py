@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Container, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 import click
 import numpy as np
 
 import caffe_fillers as cf
 
-from .options import as_json_option, blas_option, blas_threads, build, with_net_options
+from .options import NetOptions, as_json_option, blas_option, blas_threads, build, with_net_options
 from .output import print_json, print_table, progress, std
 
 __all__ = ["command"]
 
 # their arrays stand as they are; any other file is an image
 _ARRAYS = (".npy", ".npz")
+
+
+class _Options(NetOptions):
+    chosen: tuple[str, ...]
+    mean: str | None
+    scale: float
+    bgr: bool
+    top: int | None
+    labels: str | None
+    blas: int
+
+
+_Class = TypedDict("_Class", {"class": int, "value": float, "label": str})
+
+
+class _Classes(TypedDict):
+    blob: str
+    item: int
+    classes: list[_Class]
 
 
 # a model that is trained is run as it is used, not as it was trained
@@ -39,7 +59,7 @@ _ARRAYS = (".npy", ".npz")
 @with_net_options
 @blas_option
 @as_json_option
-def command(net: str, given: tuple[str, ...], output: str | None, as_json: bool, **options: Any) -> None:
+def command(net: str, given: tuple[str, ...], output: str | None, as_json: bool, **options: Unpack[_Options]) -> None:
     """Run NET forward once, over arrays (.npy, .npz) or images, and show what is in every blob.
 
     Images are read and resized as OpenCV does, 0 to 255, and fill a batch. An .npz holds arrays by the inputs' names.
@@ -82,7 +102,7 @@ def command(net: str, given: tuple[str, ...], output: str | None, as_json: bool,
         click.echo(f"\nwrote {output}")
 
 
-def _row(name: str, values: np.ndarray) -> dict[str, Any]:
+def _row(name: str, values: np.ndarray) -> dict[str, object]:
     with np.errstate(all="ignore"):
         mean = float(values.mean(dtype=np.float64)) if values.size else float("nan")
     return {"blob": name, "shape": values.shape, "mean": mean, "std": std(values)}
@@ -95,7 +115,7 @@ def _labels(path: str) -> list[str]:
         raise cf.CaffeError(f"{path}: the labels cannot be read: {error.strerror or error}") from None
 
 
-def _give(net: Any, given: tuple[str, ...], options: dict[str, Any]) -> None:
+def _give(net: cf.Net, given: tuple[str, ...], options: _Options) -> None:
     """Write the files to the net's inputs, whose batches and sizes follow them."""
     # what a layer without bottoms makes: an Input, or a data layer without a source
     names = [name for layer in net.layers if not layer.bottoms for name in layer.tops]
@@ -137,7 +157,7 @@ def _give(net: Any, given: tuple[str, ...], options: dict[str, Any]) -> None:
         net.blobs[name].data[...] = array
 
 
-def _next(names: list[str], taken: Any, path: str) -> str:
+def _next(names: list[str], taken: Container[str], path: str) -> str:
     for name in names:
         if name not in taken:
             return name
@@ -160,7 +180,7 @@ def _read_arrays(path: str) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _mean(text: str | None) -> Any:
+def _mean(text: str | None) -> np.ndarray | None:
     if text is None:
         return None
     try:
@@ -169,7 +189,7 @@ def _mean(text: str | None) -> Any:
         return cf.load_mean(text)
 
 
-def _classes(outputs: Any, count: int, labels: list[str] | None) -> list[dict[str, Any]]:
+def _classes(outputs: Mapping[str, np.ndarray], count: int, labels: list[str] | None) -> list[_Classes]:
     """The classes with the highest values, for each item of each output that has classes."""
     scores = {
         name: values for name, values in outputs.items() if values.ndim > 1 and values[:1].size == values.shape[1]
@@ -177,13 +197,13 @@ def _classes(outputs: Any, count: int, labels: list[str] | None) -> list[dict[st
     if not scores:
         shapes = ", ".join(f"{name} {values.shape}" for name, values in outputs.items())
         raise cf.CaffeError(f"--top needs an output of shape (items, classes), this net has {shapes or 'none'}")
-    found = []
+    found: list[_Classes] = []
     for name, values in scores.items():
         if labels is not None and len(labels) != values.shape[1]:
             raise cf.CaffeError(f"there are {len(labels)} labels for the {values.shape[1]} classes of {name}")
         for item, row in enumerate(values.reshape(len(values), -1)):
             best = np.argsort(-row, kind="stable")[:count]
-            classes = [
+            classes: list[_Class] = [
                 {"class": int(k), "value": float(row[k]), "label": str(k) if labels is None else labels[k]}
                 for k in best
             ]

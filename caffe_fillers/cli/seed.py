@@ -6,7 +6,7 @@ import dataclasses
 import sys
 from contextlib import nullcontext
 from time import perf_counter
-from typing import Any
+from typing import TypedDict, Unpack
 
 import click
 from rich.console import Console
@@ -14,10 +14,31 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 import caffe_fillers as cf
 
-from .options import as_json_option, boosts, inputs_option, level_option, phase_option, revisions, shapes, stages_option
+from .options import (
+    Shapes,
+    as_json_option,
+    boosts,
+    inputs_option,
+    level_option,
+    phase_option,
+    revisions,
+    shapes,
+    stages_option,
+)
 from .output import DIFFERS, FINE, STOPPED, print_json
 
 __all__ = ["command"]
+
+
+class _Options(TypedDict):
+    layer: str | None
+    phase: str
+    level: int
+    stages: tuple[str, ...]
+    boost: str | None
+    caffe: str | None
+    threads: int | None
+
 
 _MARK = 2**28  # a line for each so many seeds, where there is no terminal to draw a bar on
 
@@ -42,7 +63,9 @@ _MARK = 2**28  # a line for each so many seeds, where there is no terminal to dr
 @click.option("--to", "last", type=click.IntRange(0, 2**32 - 1), default=2**32 - 1, help="The last seed to try.")
 @click.option("--threads", type=click.IntRange(1), help="Threads to search with; one for each core otherwise.")
 @as_json_option
-def command(weights: str, net: str, inputs: Any, first: int, last: int, as_json: bool, **options: Any) -> None:
+def command(
+    weights: str, net: str, inputs: Shapes, first: int, last: int, as_json: bool, **options: Unpack[_Options]
+) -> None:
     """Find the seed whose fills of NET, a net's or a solver's prototxt, these WEIGHTS are.
 
     One blob that training has not touched is enough. Ctrl-C stops the search, and says how to go on.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Unpack
 
 import click
 import numpy as np
@@ -11,10 +11,14 @@ import numpy as np
 import caffe_fillers as cf
 
 from ..errors import printable
-from .options import as_json_option, build, wide_option, with_net_options
+from .options import NetOptions, as_json_option, build, wide_option, with_net_options
 from .output import filler_text, print_json, print_table, progress, std
 
 __all__ = ["command"]
+
+
+class _Options(NetOptions):
+    wide: bool
 
 
 @click.command("show", short_help="Show the blobs of a net or of a file of weights.")
@@ -22,7 +26,7 @@ __all__ = ["command"]
 @with_net_options
 @wide_option
 @as_json_option
-def command(source: str, as_json: bool, **options: Any) -> None:
+def command(source: str, as_json: bool, **options: Unpack[_Options]) -> None:
     """Show the blobs of a net's prototxt (filled with --seed, or with one from entropy), or of a file of weights.
 
     Or what a solver's state or a mean file holds.

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Unpack
 
 import click
 
 import caffe_fillers as cf
 
-from .options import as_json_option, build, wide_option, with_net_options
+from .options import NetOptions, as_json_option, build, wide_option, with_net_options
 from .output import filler_text, print_json, print_table, progress
 
 __all__ = ["command"]
 
 # what the command is asked for: on a narrow terminal the columns that explain it give way
 _ANSWERS = ("layer", "forward_gain", "backward_gain", "forward", "backward", "variance", "measured")
+
+
+class _Options(NetOptions):
+    wide: bool
 
 
 @click.command("signal", short_help="Predict where the signal vanishes or explodes.")
@@ -25,7 +29,7 @@ _ANSWERS = ("layer", "forward_gain", "backward_gain", "forward", "backward", "va
 @click.option("--plot", type=click.Path(), help="Draw a .png (needs matplotlib) or a single .html file.")
 @wide_option
 @as_json_option
-def command(net: str, measure: bool, plot: str | None, as_json: bool, **options: Any) -> None:
+def command(net: str, measure: bool, plot: str | None, as_json: bool, **options: Unpack[_Options]) -> None:
     """Predict how the signal of NET grows or shrinks before training: gains by depth, and fillers that keep them at 1.
 
     \b

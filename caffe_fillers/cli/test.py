@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict, Unpack
 
 import click
 import numpy as np
@@ -13,6 +13,16 @@ from .options import blas_option, blas_threads, boost_option, caffe_option, chec
 from .output import print_json
 
 __all__ = ["command"]
+
+
+class _Options(TypedDict):
+    weights: str
+    seed: int | None
+    blas: int
+    level: int
+    stages: tuple[str, ...]
+    boost: str
+    caffe: str
 
 
 @click.command("test", short_help="Score trained weights, as `caffe test` does.")
@@ -26,7 +36,7 @@ __all__ = ["command"]
 @boost_option
 @caffe_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(net: str, iterations: int, as_json: bool, **options: Any) -> None:
+def command(net: str, iterations: int, as_json: bool, **options: Unpack[_Options]) -> None:
     """Score trained WEIGHTS on the test data of NET, as `caffe test` does.
 
     \b

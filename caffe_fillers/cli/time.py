@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import click
 
-from .options import as_json_option, blas_option, blas_threads, build, with_net_options
+from .options import NetOptions, as_json_option, blas_option, blas_threads, build, with_net_options
 from .output import print_json, print_table, progress
 
 __all__ = ["command"]
@@ -16,7 +18,7 @@ __all__ = ["command"]
 @with_net_options
 @blas_option
 @as_json_option
-def command(net: str, iterations: int, blas: int, as_json: bool, **options: object) -> None:
+def command(net: str, iterations: int, blas: int, as_json: bool, **options: Unpack[NetOptions]) -> None:
     """Measure the milliseconds of each layer, forward and backward, as `caffe time` does.
 
     Inputs are noise. A layer that needs no gradient takes no time backward.

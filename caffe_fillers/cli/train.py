@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 import click
 from rich.console import Console
@@ -21,6 +21,21 @@ from .options import blas_option, blas_threads, boost_option, caffe_option, chec
 from .output import STOPPED, print_table
 
 __all__ = ["command"]
+
+
+class _Options(TypedDict):
+    weights: str | None
+    log_file: str | None
+    plot: str | None
+    json_file: str | None
+    other_net: str | None
+    seed: int | None
+    on_full_disk: str
+    blas: int
+    level: int
+    stages: tuple[str, ...]
+    boost: str
+    caffe: str
 
 
 @click.command("train", short_help="Train a net, as `caffe train` does.")
@@ -45,7 +60,7 @@ __all__ = ["command"]
 @stages_option
 @boost_option
 @caffe_option
-def command(solver: str, snapshot: str | None, iterations: int | None, **options: Any) -> None:
+def command(solver: str, snapshot: str | None, iterations: int | None, **options: Unpack[_Options]) -> None:
     """Train the net of SOLVER, as `caffe train` does, and with its numbers.
 
     Ctrl-C finishes the iteration, writes a snapshot and says how to go on; a second one stops at once.
@@ -84,7 +99,7 @@ def command(solver: str, snapshot: str | None, iterations: int | None, **options
         click.echo(f"wrote {work.saved[1]}", err=True)
 
 
-def _prepared(path: str, snapshot: str | None, options: dict[str, Any]) -> cf.Solver:
+def _prepared(path: str, snapshot: str | None, options: _Options) -> cf.Solver:
     message = cf.read_solver(path)
     # as `caffe train` does before it builds the solver
     message.train_state.level = options["level"]
