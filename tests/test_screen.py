@@ -171,7 +171,7 @@ def test_an_npz_can_be_looped_over(tmp_path: Path) -> None:
 
 
 def test_signal_keeps_its_answers_at_80_columns() -> None:
-    printed = terminal(80, "signal", NET, "--input", "data=1x28x28")
+    (printed,) = terminal(80, ["signal", NET, "--input", "data=1x28x28"])
     heading = next(line for line in printed.splitlines() if line.startswith("layer "))
     for answer in ("gain", "gain back", "forward", "backward", "variance"):
         assert answer in heading, printed
