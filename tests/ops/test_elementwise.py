@@ -173,6 +173,15 @@ def test_constants_of_double_are_computed_in_double():
     np.testing.assert_array_equal(ops.bnll(x).view(np.uint32), expected.view(np.uint32))
 
 
+def test_a_logarithm_of_nothing_but_its_shift_has_no_gradient():
+    # Caffe scales 1 / (0 * x + 0) by 0 through the BLAS, which writes zeros there
+    for dtype in (np.float32, np.float64):
+        x, dy = np.array([-1, 0, 2], dtype), np.array([1, -2, 3], dtype)
+        assert not ops.log_backward(dy, x, scale=0).any()
+        assert not ops.log_backward(dy, x, scale=0, shift=2).any()
+        assert not ops.log_backward(dy, x, scale=0, out=dy).any()
+
+
 def test_threshold_has_no_gradient():
     with pytest.raises(CaffeError, match="Threshold has no gradient"):
         gradient(ops.Threshold(), np.ones((2, 2)), np.ones((2, 2)), np.ones((2, 2)))
