@@ -7,9 +7,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -106,14 +105,15 @@ def check_source(net: Net, plan: Plan, path: Path) -> BlobComparison:
     return _compared(net, plan, results, 0.0)
 
 
-def _one_thread(environment: dict[str, str]) -> Any:
+def _one_thread(environment: dict[str, str]) -> AbstractContextManager[object]:
     """Hold the BLAS of both sides to one thread, where that can be: sums of several threads have another order."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
         return nullcontext()
     environment.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1"))
-    return threadpool_limits(1, "blas")
+    limits: AbstractContextManager[object] = threadpool_limits(1, "blas")
+    return limits
 
 
 def _compared(net: Net, plan: Plan, results: Mapping[str, np.ndarray], tolerance: float) -> BlobComparison:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import CaffeError
 from .plan import Plan, Value
+
+if TYPE_CHECKING:
+    from .onnx.builder import Builder
 
 __all__ = ["Preprocess", "as_preprocess"]
 
@@ -59,7 +62,7 @@ class Preprocess:
                 )
         return found[0]
 
-    def nodes(self, g: Any, plan: Plan) -> dict[str, str]:
+    def nodes(self, g: Builder, plan: Plan) -> dict[str, str]:
         """Add the nodes to a graph of ONNX; return the graph's own input by the net's."""
         value = self.image(plan)
         blob, value.name = value.name, f"{value.name}_preprocessed"

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from ..blob import Blob
 from ..errors import CaffeError
+from .rows import Filler
 
-__all__ = ["designed_moments", "histogram", "measured_moments"]
+__all__ = ["Moments", "designed_moments", "histogram", "measured_moments"]
+
+Moments = tuple[float, float]
+"""Mean and variance."""
 
 _BINS = 41
 
 
-def designed_moments(filler: dict[str, Any], std: float | None) -> tuple[float, float] | None:
+def designed_moments(filler: Filler, std: float | None) -> Moments | None:
     """Mean and variance that a filler is designed to give, where it is."""
     kind = filler["type"]
     if kind == "positive_unitball" or std is None or not math.isfinite(std):
         return None
     mean = 0.0
     if kind == "constant":
-        mean = filler.get("value", 0.0)
+        mean = float(filler.get("value", 0.0))
     elif kind == "uniform":
-        mean = (filler.get("min", 0.0) + filler.get("max", 1.0)) / 2
+        mean = (float(filler.get("min", 0.0)) + float(filler.get("max", 1.0))) / 2
     elif kind == "gaussian":
-        mean = filler.get("mean", 0.0)
+        mean = float(filler.get("mean", 0.0))
     elif kind == "bilinear":
         return None
     return mean, std**2
 
 
-def measured_moments(blob: Blob) -> tuple[float, float] | None:
+def measured_moments(blob: Blob) -> Moments | None:
     try:
         data = blob.data
     except CaffeError:

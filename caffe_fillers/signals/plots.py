@@ -6,12 +6,11 @@ import html
 import math
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from ..errors import CaffeError
 from ..files import as_path, replacing
 from .report import EXPLODED, VANISHED, SignalReport
-from .rows import LayerSignal
+from .rows import Filler, LayerSignal
 
 __all__ = ["signal_plot"]
 
@@ -90,7 +89,7 @@ def _number(value: float | None) -> str:
     return f"{value:.3g}"
 
 
-def _filler(filler: dict[str, Any] | None) -> str:
+def _filler(filler: Filler | None) -> str:
     """As HTML."""
     if not filler:
         return "&ndash;"

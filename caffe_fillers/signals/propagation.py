@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -20,8 +19,8 @@ from ..net import Net
 from ..planning import Step as Planned
 from .fans import Fans, true_fans
 from .meanfield import Values
-from .moments import designed_moments, histogram, measured_moments
-from .rows import LayerSignal
+from .moments import Moments, designed_moments, histogram, measured_moments
+from .rows import Filler, LayerSignal
 from .through import Passing, Signal, activation, through
 
 __all__ = ["Propagation"]
@@ -43,7 +42,7 @@ class _Step:
         return self.planned.layer
 
     @property
-    def operation(self) -> Any:
+    def operation(self) -> ops.Operation | None:
         return self.planned.setup.operation
 
 
@@ -55,7 +54,7 @@ class Propagation:
         self.rng = np.random.default_rng(0)
         self.blobs: list[Signal] = []
         self.steps: list[_Step] = []
-        self.measured: dict[int, tuple[float, float] | None] = {}
+        self.measured: dict[int, Moments | None] = {}
         rows = iter(net.fills())
         planned = [step for step in net.steps if not step.node.inserted]
         # layers may share a name
@@ -116,10 +115,10 @@ class Propagation:
         mean, variance = self._moments(layer, 0)
         return math.sqrt(variance + mean**2)
 
-    def _moments(self, layer: Layer, index: int) -> tuple[float, float]:
+    def _moments(self, layer: Layer, index: int) -> Moments:
         return self._weight(layer, index)[1]
 
-    def _weight(self, layer: Layer, index: int) -> tuple[dict[str, Any] | None, tuple[float, float], Any, Any]:
+    def _weight(self, layer: Layer, index: int) -> tuple[Filler | None, Moments, Moments | None, Moments | None]:
         """Filler, moments to reckon with, moments from the filler, moments measured."""
         row = self.fills[id(layer), index]
         if row["shared_with"] is not None:
@@ -233,7 +232,7 @@ def _following(step: _Step, readers: dict[int, list[_Step]]) -> Iterator[_Step]:
         yield step
 
 
-def _holding(row: LayerSignal, fan: float | None, factor: float) -> dict[str, Any] | None:
+def _holding(row: LayerSignal, fan: float | None, factor: float) -> Filler | None:
     """A filler that makes ``fan Var(W) factor`` 1: one of Caffe's by name where it comes within 2 %."""
     if not fan or not factor or not math.isfinite(factor):
         return None

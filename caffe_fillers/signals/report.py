@@ -9,14 +9,14 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import CaffeError
 from ..net import Net
 
 if TYPE_CHECKING:
     # only who asks for a report pays for what it needs
-    from .rows import LayerSignal
+    from .rows import Filler, LayerSignal
 
 __all__ = ["EXPLODED", "VANISHED", "SignalReport", "signal"]
 
@@ -48,10 +48,9 @@ class SignalReport:
     notes: list[str] = field(default_factory=list)
     images: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON; what is not finite becomes None."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        return plain
+        return {key: _plain(value) for key, value in asdict(self).items()}
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw it by depth, with a histogram for each layer.
@@ -74,7 +73,7 @@ class SignalReport:
         return f"<SignalReport {self.name!r} {self.phase}: {len(self.layers)} layers with weights>"
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -85,7 +84,7 @@ def _plain(value: object) -> Any:
 # --- findings ------------------------------------------------------------------------------------------------------
 
 
-def _filler_text(filler: dict[str, Any] | None) -> str:
+def _filler_text(filler: Filler | None) -> str:
     if filler is None:
         return "another one"
     rest = "".join(

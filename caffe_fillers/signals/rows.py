@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from ..layers.rule import Shape
 
-__all__ = ["LayerSignal"]
+__all__ = ["Filler", "LayerSignal"]
+
+Filler = dict[str, str | float]
 
 
 @dataclass(slots=True)
@@ -62,7 +64,7 @@ class LayerSignal:
     fan_out: float | None = None
     caffe_fan_in: int | None = None
     caffe_fan_out: int | None = None
-    filler: dict[str, str | float] | None = None
+    filler: Filler | None = None
     weight_variance: float | None = None
     weight_variance_measured: float | None = None
     forward_gain: float | None = None
@@ -71,8 +73,8 @@ class LayerSignal:
     backward: float | None = None
     variance: float | None = None
     measured: float | None = None
-    unit_gain_filler_forward: dict[str, str | float] | None = None
-    unit_gain_filler_backward: dict[str, str | float] | None = None
+    unit_gain_filler_forward: Filler | None = None
+    unit_gain_filler_backward: Filler | None = None
     normalised: bool = False
     line: int | None = None
     weights_histogram: dict[str, list[float]] | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from ..._version import __version__
 from ...errors import CaffeError
 from ...files import replacing
 from ...net import Net
-from ..plan import Plan
+from ...ops import Operation
+from ..plan import Entry, Plan
 from .writing import Script, quoted
 
 __all__ = ["export_source"]
@@ -39,7 +40,7 @@ def export_source(net: Net, plan: Plan, path: Path) -> list[Path]:
     return [path, beside]
 
 
-def _load_calls() -> Any:
+def _load_calls() -> Callable[[Operation, Script, Entry], None]:
     """The function that writes a layer, once every class of operation has entered its own."""
     from . import moves  # noqa: F401
     from .calls import write

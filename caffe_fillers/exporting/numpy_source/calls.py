@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 
@@ -21,8 +21,8 @@ def write(operation: ops.Operation, s: Script, e: Entry) -> None:
     raise refuse(e.where, e.layer, f"{type(operation).__name__} is no call of one function")
 
 
-def one(s: Script, e: Entry, function: Any, *given: str | Items, **options: Any) -> None:
-    s.statement(e, s.var(e.y), s.call(function, s.var(e.x), *given, **options))
+def one(s: Script, e: Entry, function: Callable[..., object], *given: str | Items, **options: object) -> None:
+    s.statement(e, s.var(e.y), s.call(function, s.var(e.x), *given, behind="", **options))
 
 
 def _bias(s: Script, e: Entry, i: int = 1) -> str:
@@ -42,7 +42,9 @@ def _(operation: ops.Deconvolution, s: Script, e: Entry) -> None:
     _convolved(s, e, ops.deconvolution, operation)
 
 
-def _convolved(s: Script, e: Entry, function: object, operation: ops.Convolution | ops.Deconvolution) -> None:
+def _convolved(
+    s: Script, e: Entry, function: Callable[..., object], operation: ops.Convolution | ops.Deconvolution
+) -> None:
     given = (s.parameter(e, 0), _bias(s, e), s.text(operation.window))
     for x, y in zip(e.reads, e.writes, strict=True):
         s.statement(e, s.var(y), s.call(function, s.var(x), *given, group=operation.group))
@@ -94,9 +96,9 @@ def _(operation: ops.Elementwise, s: Script, e: Entry) -> None:
     one(s, e, function, **options)
 
 
-def _element(o: ops.Elementwise) -> tuple[Any, dict[str, Any]]:
+def _element(o: ops.Elementwise) -> tuple[Callable[..., object] | None, dict[str, object]]:
     """The function of each element, and its numbers."""
-    plain = {
+    plain: dict[type, Callable[..., object]] = {
         **{ops.ReLU6: ops.relu6, ops.HardSwish: ops.hard_swish, ops.AbsVal: ops.absolute},
         **{ops.Sigmoid: ops.sigmoid, ops.TanH: ops.tanh, ops.BNLL: ops.bnll},
     }
@@ -132,12 +134,13 @@ def _(operation: ops.Dropout, s: Script, e: Entry) -> None:
 
 @write.register
 def _(operation: ops.Eltwise, s: Script, e: Entry) -> None:
-    functions = {"SUM": ops.eltwise_sum, "PROD": ops.eltwise_product, "MAX": ops.eltwise_max}
-    options: dict[str, Any] = {"coefficients": operation.coefficients} if operation.method == "SUM" else {}
+    total: Callable[..., object] = ops.eltwise_sum
+    functions = {"SUM": total, "PROD": ops.eltwise_product, "MAX": ops.eltwise_max}
+    options: dict[str, object] = {"coefficients": operation.coefficients} if operation.method == "SUM" else {}
     if e.in_place[0]:
         options["out"] = s.var(e.x)
     given = Items(s.var(value) for value in e.reads)
-    s.statement(e, s.var(e.y), s.call(functions[operation.method], given, **options))
+    s.statement(e, s.var(e.y), s.call(functions[operation.method], given, behind="", **options))
 
 
 @write.register

@@ -6,9 +6,8 @@ import builtins
 import inspect
 import keyword
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -107,7 +106,7 @@ class Script:
     def var(self, value: Value) -> str:
         return self._variables[value.blob]
 
-    def call(self, function: Any, *given: str | Items, behind: str = "", **options: Any) -> Call:
+    def call(self, function: Callable[..., object], *given: str | Items, behind: str = "", **options: object) -> Call:
         """A call of a function that is written in; arguments that are its defaults are left out.
 
         `given` are texts. `options` are values, a `str` being text as well unless the default is one.

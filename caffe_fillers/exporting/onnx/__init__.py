@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from .builder import Builder, translate
 from .file import write_model
 from .normal import folds, stored_norm
 
+if TYPE_CHECKING:
+    import onnx
+
 __all__ = ["DEFAULT_OPSET", "OLDEST_OPSET", "export_onnx"]
 
 # what TensorRT 10, OpenVINO and OpenCV 5 read alike
@@ -26,7 +30,7 @@ DEFAULT_OPSET = 17
 OLDEST_OPSET = 13
 
 
-def _library() -> Any:
+def _library() -> ModuleType:
     try:
         import onnx
     except ImportError:
@@ -131,7 +135,7 @@ def _any_length(plan: Plan, value: Value) -> bool:
     return id(value) in depends
 
 
-def _info(value: Value, name: str, any_length: bool = False) -> Any:
+def _info(value: Value, name: str, any_length: bool = False) -> onnx.ValueInfoProto:
     from onnx import TensorProto, helper
 
     dims: Sequence[int | str] = value.dims
@@ -140,7 +144,7 @@ def _info(value: Value, name: str, any_length: bool = False) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
 
 
-def _check(model: Any, weights: Sequence[tuple[str, np.ndarray]]) -> None:
+def _check(model: onnx.ModelProto, weights: Sequence[tuple[str, np.ndarray]]) -> None:
     """Have onnx check the graph and infer every shape; weights stand in it as inputs, so that none is copied."""
     from onnx import TensorProto, checker, helper, shape_inference
 

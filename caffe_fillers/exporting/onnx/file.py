@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from ...carried import varint
 from ...errors import CaffeError
 from ...files import replacing
+
+if TYPE_CHECKING:
+    import onnx
 
 __all__ = ["write_model"]
 
@@ -27,7 +30,11 @@ def _head(field: int, size: int) -> bytes:
 
 
 def write_model(
-    model: Any, weights: Sequence[tuple[str, np.ndarray]], path: Path, external: bool | None, largest: int = _LARGEST
+    model: onnx.ModelProto,
+    weights: Sequence[tuple[str, np.ndarray]],
+    path: Path,
+    external: bool | None,
+    largest: int = _LARGEST,
 ) -> list[Path]:
     """Write `model`, which has no weights yet, and `weights` as its initializers; return the files written.
 
@@ -75,7 +82,9 @@ def _headers(weights: Sequence[tuple[str, np.ndarray]], location: str) -> Iterat
         yield tensor.SerializeToString(deterministic=True)
 
 
-def _write_message(file: BinaryIO, model: Any, heads: Sequence[bytes], arrays: Sequence[np.ndarray]) -> None:
+def _write_message(
+    file: BinaryIO, model: onnx.ModelProto, heads: Sequence[bytes], arrays: Sequence[np.ndarray]
+) -> None:
     graph = model.graph.SerializeToString(deterministic=True)
     rest = type(model)()
     rest.CopyFrom(model)

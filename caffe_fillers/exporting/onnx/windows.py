@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -157,7 +156,7 @@ def pooled(g: Builder, e: Entry, x: str, window: Window, method: str, *, ceil: b
         amounts = [0, 0, *window.pad, 0, 0, *behind]
         x = g.add("Pad", [x, g.whole(amounts), g.number(filler)])
         pads = [0] * 4
-    options: dict[str, Any] = {"kernel_shape": window.kernel, "strides": window.stride, "pads": pads}
+    options: dict[str, object] = {"kernel_shape": window.kernel, "strides": window.stride, "pads": pads}
     if method == "MAX":
         if len(tops) == 1:
             return [g.add("MaxPool", [x], tops[0], **options)]
@@ -168,7 +167,7 @@ def pooled(g: Builder, e: Entry, x: str, window: Window, method: str, *, ceil: b
     area = np.float32(math.prod(window.kernel))
     if (divisors == area).all():
         return [g.add("AveragePool", [x], tops[0], count_include_pad=1, **options)]
-    mean = g.add("AveragePool", [x], count_include_pad=1, **options)
+    mean = g.add("AveragePool", [x], "", count_include_pad=1, **options)
     with np.errstate(divide="ignore"):
         shares = area / divisors
     return [g.add("Mul", [mean, g.weight(shares, "overhang")], tops[0])]
