@@ -289,6 +289,8 @@ MIDDLE = [
     'name: "m" type: "Slice" bottom: "a" top: "m" top: "n" slice_param { slice_point: 60 }',
     'name: "m" type: "Add" bottom: "a" bottom: "b" top: "m"',
     'name: "m" type: "Mul" bottom: "a" bottom: "b" top: "m"',
+    'name: "m" type: "BN" bottom: "a" top: "m" bn_param { scale_filler { value: 3 } shift_filler { value: 2 } }',
+    'name: "m" type: "Normalize" bottom: "a" top: "m" norm_param { across_spatial: false scale_filler { value: 20 } }',
     'name: "m" type: "Permute" bottom: "a" top: "m" permute_param { order: [0, 2, 3, 1] }',
     'name: "m" type: "Flatten" bottom: "a" top: "m"',
     'name: "m" type: "Reshape" bottom: "a" top: "m" reshape_param { shape { dim: 0 dim: -1 } }',
@@ -372,6 +374,75 @@ def test_residual_sums_add_and_branches_join(tmp_path: Path) -> None:
     assert b.backward == pytest.approx(10 / 128 * (96 * 2 / 32 + 1))
     assert a.backward == pytest.approx(b.backward * (1 + 0.25))
     assert [row.depth for row in (a, b, c)] == [1, 2, 3]
+
+
+BETWEEN = [
+    ('"Permute"', "permute_param { order: [0, 2, 3, 1] }", 1),
+    ('"Flatten"', "", 1),
+    ('"Bias"', "bias_param { filler { value: 3 } }", 1),
+    ('"Scale"', "scale_param { filler { value: 3 } }", 9),
+    ('"MVN"', "mvn_param { normalize_variance: false }", 1),
+    # what divides values of variance 4 by their deviation does so with the gradient
+    ('"MVN"', "", 1 / 4),
+    ('"BatchNorm"', "", 1 / 4),
+    ('"BN"', "bn_param { scale_filler { value: 3 } }", 9 / 4),
+    # 16 channels of mean square 4 have the length 8
+    ('"Normalize"', "norm_param { across_spatial: false scale_filler { value: 4 } }", 4**2 / 8**2),
+    ('"Dropout"', "dropout_param { dropout_ratio: 0.2 }", 1 / 0.8),
+    # Caffe keeps nothing at a ratio of 1
+    ('"Dropout"', "dropout_param { dropout_ratio: 1 }", 0),
+    ('"LRN"', "lrn_param { local_size: 3 alpha: 0.5 beta: 0.75 k: 2 }", 4**-1.5),
+]
+
+
+@pytest.mark.parametrize(("kind", "param", "factor"), BETWEEN)
+def test_a_layer_between_multiplies_signal_and_gradient(tmp_path: Path, kind: str, param: str, factor: float) -> None:
+    text = over(
+        (2, 16, 4, 4),
+        conv("a", "x", 'num_output: 16 kernel_size: 1 weight_filler { type: "gaussian" std: 0.5 }'),
+        f'name: "m" type: {kind} bottom: "a" top: "m" {param}',
+        dense("z", "m", 10, 'type: "gaussian" std: 0.1'),
+    )
+    a, z = cf.signal(build(tmp_path, text, phase="TRAIN")).layers
+    assert (a.forward_gain, a.backward_gain) == pytest.approx((4, 4))
+    assert z.forward == pytest.approx(4 * factor * z.forward_gain, rel=1e-3)
+    assert a.backward == pytest.approx(4 * factor * z.backward_gain, rel=1e-3)
+
+
+def test_axpy_multiplies_and_adds(tmp_path: Path) -> None:
+    a = 'num_output: 16 kernel_size: 1 weight_filler { type: "gaussian" std: %s }'
+    text = over(
+        (2, 16, 1, 1),
+        conv("f", "x", a % 0.5),
+        conv("x1", "x", a % 0.25),
+        conv("y", "x", a % 0.75),
+        'name: "m" type: "Axpy" bottom: "f" bottom: "x1" bottom: "y" top: "m"',
+        conv("z", "m", a % 0.25),
+    )
+    f, _, _, z = cf.signal(build(tmp_path, text)).layers
+    # mean squares of 4, 1 and 9: f times x, plus y; the gradient to f is multiplied with x, that to x with f
+    assert z.forward == pytest.approx(4 * 1 + 9, rel=1e-3)
+    assert z.backward == pytest.approx(1)
+    # three branches from one blob: what each sends back, times its own gain
+    assert f.backward == pytest.approx(4 * 1 + 1 * 4 + 9 * 1, rel=1e-3)
+
+
+def test_what_no_signal_passes_stays_without_one(tmp_path: Path) -> None:
+    # a length of 0, and steps that no small difference gets through, even if their values vary
+    zeros = dense("a", "x", 16, "", "axis: 1")
+    for before, between in (
+        (zeros, 'type: "Normalize" norm_param { across_spatial: false }'),
+        (dense("a", "x", 16), 'type: "Threshold"'),
+    ):
+        text = over(
+            (2, 16),
+            before,
+            f'name: "m" {between} bottom: "a" top: "m"',
+            'name: "n" type: "BatchNorm" bottom: "m" top: "n"',
+            dense("z", "n", 10),
+        )
+        first, last = cf.signal(build(tmp_path, text, phase="TRAIN")).layers
+        assert (first.backward, last.forward) == (0, 0), between
 
 
 def test_losses_start_the_gradient_with_their_weights(tmp_path: Path) -> None:

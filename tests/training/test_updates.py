@@ -9,7 +9,7 @@ import pytest
 
 import caffe_fillers as cf
 from caffe_fillers import schema
-from caffe_fillers.training.updates import UPDATES
+from caffe_fillers.training.updates import UPDATES, axpby
 
 
 def slow(kind, m, w, g, state, rate, t):
@@ -110,6 +110,32 @@ def test_gradients_are_clipped_together_and_before_they_are_averaged():
     params[0].diff[...], params[1].diff[...] = 0.3, 0.4
     update.apply(np.float64(1), 1)
     assert len(printed) == 1
+
+
+def test_a_norm_of_exactly_the_limit_is_not_clipped_and_a_limit_of_0_stops_all():
+    params = blobs([(2,)])
+    update = UPDATES["SGD"](message("SGD", momentum=0, clip_gradients=5), params, [(1, 1)])
+    printed = []
+    update.clipped = lambda *said: printed.append(said)
+    params[0].diff[...] = [3, 4]
+    update.apply(np.float64(1), 0)
+    assert printed == []
+    # only limits below 0 stand for none
+    update = UPDATES["SGD"](message("SGD", momentum=0, clip_gradients=0), params, [(1, 1)])
+    before = params[0].data.copy()
+    params[0].diff[...] = [3, 4]
+    update.apply(np.float64(1), 0)
+    np.testing.assert_array_equal(params[0].data, before)
+
+
+@pytest.mark.parametrize("alpha", [0, 1, 2])
+@pytest.mark.parametrize("beta", [0, 1, 2])
+def test_sums_leave_out_what_a_factor_of_0_stands_before(alpha, beta):
+    x = np.array([3.0, math.inf if alpha == 0 else 5.0])
+    y = np.array([7.0, math.inf if beta == 0 else 11.0])
+    expected = [3 * alpha + 7 * beta, (5 * alpha if alpha else 0) + (11 * beta if beta else 0)]
+    axpby(np.float64(alpha), x, np.float64(beta), y, np.empty(2))
+    np.testing.assert_array_equal(y, expected)
 
 
 def test_blobs_that_get_other_memory_are_followed():
