@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
 
 from ..errors import CaffeError
 from . import common, io, proto
@@ -113,7 +112,7 @@ def stand_in() -> None:
     sys.modules["caffe"] = here
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in ("_caffe", "pycaffe"):
         raise CaffeError(f"caffe.{name}, pycaffe's inside, is not here: what it defines stands in caffe itself")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

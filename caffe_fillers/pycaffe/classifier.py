@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -19,21 +18,23 @@ __all__ = ["Classifier", "transformer_of"]
 Array = np.ndarray
 
 
-def transformer_of(net: Net, mean: Any, input_scale: Any, raw_scale: Any, channel_swap: Any) -> Transformer:
+def transformer_of(
+    net: Net, mean: Array | None, input_scale: float | None, raw_scale: float | None, channel_swap: Sequence[int] | None
+) -> Transformer:
     """The Transformer of a net's first input, with what is not None set."""
     if not net.inputs:
         raise CaffeError("this net has no Input layer to take images: give a deploy prototxt")
     name = net.inputs[0]
     result = Transformer({name: net.blobs[name].shape})
     result.set_transpose(name, (2, 0, 1))
-    for set_it, value in (
-        (result.set_mean, mean),
-        (result.set_input_scale, input_scale),
-        (result.set_raw_scale, raw_scale),
-        (result.set_channel_swap, channel_swap),
-    ):
-        if value is not None:
-            set_it(name, value)
+    if mean is not None:
+        result.set_mean(name, mean)
+    if input_scale is not None:
+        result.set_input_scale(name, input_scale)
+    if raw_scale is not None:
+        result.set_raw_scale(name, raw_scale)
+    if channel_swap is not None:
+        result.set_channel_swap(name, channel_swap)
     return result
 
 
@@ -73,7 +74,9 @@ class Classifier(Net):
         super().__init__(model_file, TEST, weights=pretrained_file)
         self.transformer = transformer_of(self, mean, input_scale, raw_scale, channel_swap)
         self.crop_dims = np.array(self.blobs[self.inputs[0]].shape[2:])
-        self.image_dims: Any = self.crop_dims if image_dims is None or not len(image_dims) else image_dims
+        self.image_dims: Sequence[int] | Array = (
+            self.crop_dims if image_dims is None or not len(image_dims) else image_dims
+        )
 
     def predict(self, inputs: Sequence[Array], oversample: bool = True) -> Array:
         """Classify images.
@@ -105,7 +108,7 @@ class Classifier(Net):
             height, width = self.crop_dims
             crops = images[:, top : top + height, left : left + width]
         name = self.inputs[0]
-        given: dict[str, Any] = {name: np.stack([self.transformer.preprocess(name, crop) for crop in crops])}
+        given = {name: np.stack([self.transformer.preprocess(name, crop) for crop in crops])}
         result = self.forward_all(None, **given)[self.outputs[0]]
         if oversample:
             result = result.reshape(len(result) // 10, 10, -1).mean(1)

@@ -16,8 +16,6 @@ Examples
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..errors import CaffeError
@@ -33,7 +31,7 @@ __all__ = [
     "inverse",
 ]
 
-Map = tuple[int | None, Any, Any]
+Map = tuple[int | None, float | np.ndarray, float | np.ndarray]
 
 IDENTITY: Map = (None, 1, 0)
 PASS_THROUGH_LAYERS = [
@@ -50,7 +48,7 @@ class AxisMismatchException(CaffeError):
     """Two maps along other axes."""
 
 
-def _numbers(value: object) -> Any:
+def _numbers(value: object) -> np.ndarray:
     return np.array(value, ndmin=1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -15,9 +15,17 @@ from .images import load_image, resize_image
 from .net import Net, PathLike
 from .proto.caffe_pb2 import TEST
 
-__all__ = ["Detector"]
+__all__ = ["Detection", "Detector"]
 
 Array = np.ndarray
+
+
+class Detection(TypedDict):
+    """What is in a window of an image."""
+
+    window: object
+    filename: PathLike
+    prediction: Array
 
 
 class Detector(Net):
@@ -67,7 +75,7 @@ class Detector(Net):
                 around = around[:, :, np.argsort(swap)]
             self.crop_mean = np.asarray(around / self.transformer.raw_scale.get(name, 1.0), np.float32)
 
-    def detect_windows(self, images_windows: Iterable[tuple[Any, Any]]) -> list[dict[str, Any]]:
+    def detect_windows(self, images_windows: Iterable[tuple[PathLike, Iterable[object]]]) -> list[Detection]:
         """Classify windows.
 
         Parameters
@@ -85,22 +93,24 @@ class Detector(Net):
         CaffeError
             If there are no windows, one is empty, or an image can't be read.
         """
-        found: list[dict[str, Any]] = []
+        found: list[tuple[object, PathLike]] = []
         crops: list[Array] = []
         name = self.inputs[0]
         for filename, windows in images_windows:
             image = load_image(filename)
             for window in windows:
                 crops.append(self.transformer.preprocess(name, self.crop(image, window)))
-                found.append({"window": window, "filename": filename})
+                found.append((window, filename))
         if not found:
             raise CaffeError("detect_windows takes at least one window")
-        given: dict[str, Any] = {name: np.stack(crops)}
-        for each, prediction in zip(found, self.forward_all(None, **given)[self.outputs[0]], strict=True):
-            each["prediction"] = prediction
-        return found
+        given = {name: np.stack(crops)}
+        predictions = self.forward_all(None, **given)[self.outputs[0]]
+        return [
+            {"window": window, "filename": filename, "prediction": prediction}
+            for (window, filename), prediction in zip(found, predictions, strict=True)
+        ]
 
-    def detect_selective_search(self, image_fnames: Sequence[str]) -> list[dict[str, Any]]:
+    def detect_selective_search(self, image_fnames: Sequence[str]) -> list[Detection]:
         """Classify the windows that Selective Search proposes; it needs the package of that name, which runs MATLAB."""
         try:
             selective_search = importlib.import_module("selective_search_ijcv_with_python")

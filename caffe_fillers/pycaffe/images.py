@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import CaffeError
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 __all__ = ["load_image", "oversample", "resize_image"]
 
@@ -66,7 +69,7 @@ def load_image(filename: str | os.PathLike[str] | IO[bytes], color: bool = True)
     return np.ascontiguousarray(values, np.float32)
 
 
-def _pixels(image: Any) -> Array:
+def _pixels(image: PIL.Image.Image) -> Array:
     """The image as (height, width) or (height, width, 3), in its own range."""
     mode = image.mode
     if mode in ("LA", "La"):
@@ -84,7 +87,7 @@ def _unit(pixels: Array) -> Array:
     return pixels * (1.0 / (255 if pixels.dtype == np.uint8 else 65535))
 
 
-def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> Array:
+def resize_image(im: Array, new_dims: Sequence[int] | Array, interp_order: int = 1) -> Array:
     """Resize an image as pycaffe of its time did: each new pixel is interpolated from the four around it.
 
     Parameters

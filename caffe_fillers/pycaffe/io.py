@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -139,7 +138,7 @@ def datum_to_array(datum: schema.Datum) -> Array:
     return values.reshape(shape)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in ("resize", "skimage", "zoom"):
         raise CaffeError(f"caffe.io.{name}, of scikit-image or SciPy, is not here: import it from there")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

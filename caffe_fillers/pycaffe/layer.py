@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from ..errors import CaffeError
 from ..layers.python import BlobList, BlobView
@@ -75,10 +74,10 @@ class Layer:
         raise CaffeError(f"the Python layer {type(self).__name__} has no backward(self, top, propagate_down, bottom)")
 
 
-class Imported(Mapping[str, Any]):
+class Imported(Mapping[str, type]):
     """The classes of the modules that are imported already, by ``module.layer``."""
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> type:
         module, _, layer = name.rpartition(".")
         if not module:
             raise KeyError(name)
@@ -88,9 +87,10 @@ class Imported(Mapping[str, Any]):
                 f"add `import {module}` to the script before the net is made: no module is imported for you"
             )
         try:
-            return getattr(sys.modules[module], layer)
+            found: type = getattr(sys.modules[module], layer)
         except AttributeError:
             raise CaffeError(f"module {module!r} has no Python layer {layer!r}") from None
+        return found
 
     def __contains__(self, name: object) -> bool:
         try:

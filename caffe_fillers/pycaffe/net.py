@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from ..planning import Step
 from . import common
 from .batches import Collected, batches, items_of
 from .layer import Imported
+
+if TYPE_CHECKING:
+    from ..layers.delivering import MemoryData
 
 __all__ = ["Net", "NetLayer", "PathLike"]
 
@@ -35,7 +38,7 @@ class NetLayer:
         self.type = layer.type
         self.blobs = [BlobView(blob) for blob in layer.blobs]
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name in ("setup", "reshape"):
             raise CaffeError(f"{name} of a single layer is not here: net.reshape() reshapes all of them")
         raise AttributeError(name)
@@ -374,7 +377,7 @@ class Net:
             if array.dtype != np.float32 or array.ndim != 4 or array.shape[1:] != shape:
                 raise CaffeError(f"{name} must be float32 of shape (items, {shape}), got {array.dtype} {array.shape}")
         entry = self.wrapped.tape.entries[0]
-        operation: Any = entry.operation
+        operation = cast("MemoryData", entry.operation)
         operation.give(entry.work, data, labels)
         for blob in self._steps[0].tops:
             _ = blob.data

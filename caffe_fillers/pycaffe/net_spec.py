@@ -101,7 +101,7 @@ class Function:
         If an input is no `Top`: the several tops of a layer must be passed one by one.
     """
 
-    def __init__(self, type_name: str, inputs: Iterable[Any], params: Mapping[str, Any]) -> None:
+    def __init__(self, type_name: str, inputs: Iterable[Top], params: Mapping[str, Any]) -> None:
         self.type_name = type_name
         self.inputs = tuple(inputs)
         for index, each in enumerate(self.inputs):
@@ -112,7 +112,7 @@ class Function:
         self.in_place: bool = self.params.pop("in_place", False)
         self.tops = tuple(Top(self, n) for n in range(self.ntop))
 
-    def _message(self, bottoms: list[str], tops: list[str], name: str) -> Any:
+    def _message(self, bottoms: list[str], tops: list[str], name: str) -> schema.LayerParameter:
         layer = schema.LayerParameter(type=self.type_name, bottom=bottoms, top=tops, name=name)
         own = _OWN_FIELDS.get(self.type_name)
         for key, value in self.params.items():
@@ -147,7 +147,7 @@ class _Writer:
             self.names[key] = f"{type_name}{self.counts[type_name]}"
         return self.names[key]
 
-    def need(self, wanted: Any) -> None:
+    def need(self, wanted: Top | Function) -> None:
         """Write the layer of `wanted`, a Top or a Function, behind all that it needs."""
         # by hand, not by recursion: nets are deeper than Python's stack
         todo = [wanted if isinstance(wanted, Function) else wanted.fn]
@@ -232,12 +232,12 @@ class NetSpec:
     <BLANKLINE>
     """
 
-    tops: OrderedDict[str, Any]
+    tops: OrderedDict[str, Top | Function]
 
     def __init__(self) -> None:
         super().__setattr__("tops", OrderedDict())
 
-    def __setattr__(self, name: str, value: object) -> None:
+    def __setattr__(self, name: str, value: Top | Function) -> None:
         self.tops[name] = value
 
     def __getattr__(self, name: str) -> Any:
@@ -245,7 +245,7 @@ class NetSpec:
             raise _NoSuchTop(f"this NetSpec has no top {name!r}")
         return self.tops[name]
 
-    def __setitem__(self, name: str, value: object) -> None:
+    def __setitem__(self, name: str, value: Top | Function) -> None:
         self.tops[name] = value
 
     def __getitem__(self, name: str) -> Any:
@@ -274,7 +274,7 @@ class Layers:
         if name.startswith("__"):
             raise AttributeError(name)
 
-        def make(*bottoms: Top, **fields: object) -> Any:
+        def make(*bottoms: Top, **fields: object) -> Function | Top | tuple[Top, ...]:
             function = Function(name, bottoms, fields)
             if function.ntop == 0:
                 return function
@@ -296,7 +296,7 @@ class _Constants:
 class Parameters:
     """The constants of a layer's parameters: ``params.Pooling.MAX`` is PoolingParameter's MAX."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> _Constants:
         if name.startswith("__"):
             raise AttributeError(name)
         return _Constants(getattr(schema, f"{name}Parameter"))

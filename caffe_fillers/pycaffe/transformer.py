@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ __all__ = ["Transformer"]
 Array = np.ndarray
 
 
-def _factor(scale: Any) -> Any:
+def _factor(scale: float | Array) -> float | Array:
     """A plain number, so that float32 stays float32 whatever NumPy scalar it was."""
     return float(scale) if np.ndim(scale) == 0 else scale
 
@@ -48,11 +47,11 @@ class Transformer:
 
     def __init__(self, inputs: Mapping[str, Sequence[int]]) -> None:
         self.inputs = {name: tuple(shape) for name, shape in inputs.items()}
-        self.transpose: dict[str, Any] = {}
-        self.channel_swap: dict[str, Any] = {}
-        self.raw_scale: dict[str, Any] = {}
+        self.transpose: dict[str, tuple[int, ...]] = {}
+        self.channel_swap: dict[str, tuple[int, ...]] = {}
+        self.raw_scale: dict[str, float | Array] = {}
         self.mean: dict[str, Array] = {}
-        self.input_scale: dict[str, Any] = {}
+        self.input_scale: dict[str, float | Array] = {}
 
     def _shape(self, in_: str) -> tuple[int, ...]:
         if in_ not in self.inputs:
