@@ -86,6 +86,9 @@ SHAPES = [
     ("Scale", "scale_param { bias_term: true }", [(2, 3), ()], [(2, 3)]),
     ("Bias", "bias_param { num_axes: -2 } blobs { shape { } data: 1 }", [(2, 3)], [(2, 3)]),
     ("Tile", "tile_param { tiles: -1 axis: 0 }", [(0, 3)], [(0, 3)]),
+    # empty scores are refused only where a loss weight is to be written to their gradient
+    ("SoftmaxWithLoss", "loss_weight: 0", [(0, 3), (0,)], [()]),
+    ("SigmoidCrossEntropyLoss", "loss_weight: 1", [(1, 1), (1, 1)], [()]),
 ]
 
 
@@ -133,6 +136,11 @@ REFUSED = [
     ("LSTM", "recurrent_param { num_output: 2 }", [(0, 2, 4), (0, 2)], 1, "data_"),
     ("Accuracy", "accuracy_param { top_k: 4 }", [(2, 3), (2,)], 1, "(4 vs. 3)"),
     ("ContrastiveLoss", "", [(2, 3), (2, 4), (2,)], 1, "(3 vs. 4)"),
+    ("ContrastiveLoss", "", [(2, 3, 2, 1), (2, 3), (2,)], 1, "bottom[0]->height() == 1 (2 vs. 1)"),
+    ("ContrastiveLoss", "", [(2, 3), (2, 3, 1, 2), (2,)], 1, "bottom[1]->width() == 1 (2 vs. 1)"),
+    ("ContrastiveLoss", "", [(2, 3), (2, 3), (2, 3)], 1, "bottom[2]->channels() == 1 (3 vs. 1)"),
+    ("MultinomialLogisticLoss", "", [(2, 3), (2, 2)], 1, "bottom[1]->channels() == 1 (2 vs. 1)"),
+    ("SoftmaxWithLoss", "", [(0, 3), (0,)], 1, "diff_"),
     ("InfogainLoss", "loss_param { normalize: true }", [(2, 3), (2,), (1, 1, 3, 3)], 1, "normalize"),
     ("HDF5Data", "hdf5_data_param { source: 'x' batch_size: 2 }", [], 1, "--input y0=DIMS"),
     ("DummyData", "dummy_data_param { data_filler { type: 'no' } shape { dim: 1 } }", [], 1, "Unknown filler name: no"),

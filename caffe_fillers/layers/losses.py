@@ -233,8 +233,7 @@ def given_tops(layer: Layer) -> Setup:
     """For layers of which only the caller knows the tops: their shapes, from `inputs`."""
     tops: list[Shape] = []
     for name in layer.tops:
-        shape = layer.given() if len(layer.tops) == 1 else None
-        shape = layer.given(name) if shape is None else shape
+        shape = layer.given(name)
         if shape is None:
             raise CaffeError(
                 f"nobody knows the shape of top {name!r} of a layer of type {layer.type!r}\n"
