@@ -1,5 +1,5 @@
-from collections.abc import Sequence
-from typing import Any, Protocol, SupportsFloat, SupportsIndex, TypeAlias, overload
+from collections.abc import Mapping, Sequence
+from typing import Protocol, SupportsFloat, SupportsIndex, TypeAlias, TypedDict, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,14 @@ _Size: TypeAlias = SupportsIndex | tuple[SupportsIndex, ...]
 
 simd: str
 
+class _Twister(TypedDict):
+    key: npt.NDArray[np.uint32]
+    pos: int
+
+class _State(TypedDict):
+    bit_generator: str
+    state: _Twister
+
 class RNG:
     boost: str
     def __init__(self, seed: SupportsIndex | None = None, *, boost: str = "1.74") -> None: ...
@@ -18,9 +26,9 @@ class RNG:
     @property
     def position(self) -> int: ...
     @property
-    def state(self) -> dict[str, Any]: ...
+    def state(self) -> _State: ...
     @state.setter
-    def state(self, value: dict[str, Any]) -> None: ...
+    def state(self, value: Mapping[str, object]) -> None: ...
     def copy(self) -> RNG: ...
     def become(self, other: RNG) -> None: ...
     def __copy__(self) -> RNG: ...

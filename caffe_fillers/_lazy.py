@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any
 
 __all__ = ["later"]
 
@@ -19,7 +18,7 @@ def later(
     """
     places = {name: module for module, names in modules.items() for name in names or (module,)}
 
-    def get(name: str) -> Any:
+    def get(name: str) -> object:
         if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module = import_module(f"{package}.{places[name]}")

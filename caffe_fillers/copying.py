@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from .blob import Blob, describe
 from .errors import CaffeError
 
+if TYPE_CHECKING:
+    from .layers.rule import Layer
+    from .planning import Step
+    from .weights import LayerBlobs
+
 __all__ = ["CopyReport", "copy_weights", "weight_files"]
+
+
+class Target(Protocol):
+    """The net that weights are copied into."""
+
+    @property
+    def layers(self) -> Sequence[Layer]: ...
+    @property
+    def steps(self) -> Sequence[Step]: ...
+    @property
+    def params(self) -> Mapping[str, object]: ...
 
 
 @dataclass(slots=True)
@@ -49,12 +65,12 @@ def weight_files(weights: object) -> list[str]:
     raise CaffeError(f"weights= takes paths, got {type(weights).__name__}")
 
 
-def copy_weights(net: Any, weights: Any) -> CopyReport:
+def copy_weights(net: Target, weights: object) -> CopyReport:
     """Copy every file into `net`: all of them are checked before the first value is written."""
     from .weights import read
 
-    first: dict[str, Any] = {}
-    last: dict[str, Any] = {}
+    first: dict[str, Layer] = {}
+    last: dict[str, Layer] = {}
     for layer in net.layers:
         first.setdefault(layer.name, layer)
         last[layer.name] = layer
@@ -86,7 +102,9 @@ def copy_weights(net: Any, weights: Any) -> CopyReport:
     return report
 
 
-def _pairs(path: str, entry: Any, target: Any, partial: bool, owned: set[int]) -> list[tuple[Blob, np.ndarray]]:
+def _pairs(
+    path: str, entry: LayerBlobs, target: Layer, partial: bool, owned: set[int]
+) -> list[tuple[Blob, np.ndarray]]:
     where = f"{path}: layer '{entry.name}'"
     have, want = len(entry.arrays), len(target.blobs)
     if have > want or (have < want and not partial):

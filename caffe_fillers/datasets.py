@@ -11,13 +11,12 @@ import warnings
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from . import schema
 from ._core import RNG
-from .arrays import Bytes
+from .arrays import Bytes, Integers
 from .checks import need_equal
 from .errors import CaffeError, CaffeWarning
 from .files import as_path
@@ -239,7 +238,7 @@ def images(
     return written
 
 
-def _read(images: Any, labels: Any) -> tuple[Bytes, Bytes]:
+def _read(images: str | os.PathLike[str] | None, labels: str | os.PathLike[str] | None) -> tuple[Bytes, Bytes]:
     if images is None or labels is None:
         raise CaffeError("images and labels go together: give both files, or none")
     from .records import read_idx
@@ -281,12 +280,12 @@ def _single(images: Bytes, labels: Bytes) -> Iterator[tuple[bytes, bytes]]:
     return _records(images[:, None], labels.astype(np.int8))
 
 
-def _pairs(images: Bytes, labels: Bytes, left: Any, right: Any) -> Iterator[tuple[bytes, bytes]]:
+def _pairs(images: Bytes, labels: Bytes, left: Integers, right: Integers) -> Iterator[tuple[bytes, bytes]]:
     for index, (i, j) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
         yield from _records(np.stack([images[i], images[j]])[None], (labels[i] == labels[j])[None], index)
 
 
-def _records(images: Bytes, labels: Any, first: int = 0) -> Iterator[tuple[bytes, bytes]]:
+def _records(images: Bytes, labels: np.ndarray, first: int = 0) -> Iterator[tuple[bytes, bytes]]:
     _, channels, height, width = images.shape
     datum = schema.Datum(channels=channels, height=height, width=width)
     for index, (image, label) in enumerate(zip(images, labels.tolist(), strict=True), first):

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, SupportsIndex, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, NamedTuple, Protocol, SupportsIndex, TypeAlias, TypeVar, overload
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from .schema import is_message
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from google.protobuf.message import Message as ProtobufMessage
 
 __all__ = [
     "Dims",
@@ -123,7 +124,7 @@ def _from_bytes(serialized: bytes) -> Spec:
     return Spec(message.type, value, low, high, mean, std, message.sparse, message.variance_norm, zeros)
 
 
-def _from_message(message: Any) -> Spec:
+def _from_message(message: ProtobufMessage) -> Spec:
     # through its bytes: it may be another package's message, and a net's fillers repeat
     return _from_bytes(message.SerializePartialToString())
 

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from . import fillers
 from ._core import RNG
 from .blob import Blob
-from .layers.rule import Param
+from .layers.rule import Draw, Param
 from .planning import Step
 
-__all__ = ["Draw", "carry_out", "purpose"]
+__all__ = ["carry_out", "purpose"]
 
 _UNFILLED = "this net was built with fill=False and holds no values"
-
-
-@dataclass(slots=True, frozen=True)
-class Draw:
-    """An entry of the ledger: `count` raw draws from position `start` of the stream on, and what for."""
-
-    start: int
-    count: int
-    what: str
 
 
 def carry_out(step: Step, tops: Mapping[str, Blob], stream: RNG, fill: bool, threads: int | None) -> None:

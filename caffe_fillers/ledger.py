@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TypedDict
 
 from .errors import CaffeError
 from .fillers import fans
 from .filling import purpose
 from .planning import Step
 
-__all__ = ["fills", "plain"]
+__all__ = ["FillRow", "fills", "plain"]
 
 
-def fills(steps: Sequence[Step], caffe: str) -> list[dict[str, Any]]:
+class FillRow(TypedDict):
+    """What filled one parameter blob: a row of `Net.fills`."""
+
+    layer: str
+    type: str
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    filler: dict[str, str | float] | None
+    fan_in: int | None
+    fan_out: int | None
+    std: float | None
+    start: int | None
+    draws: int
+    shared_with: str | None
+
+
+def fills(steps: Sequence[Step], caffe: str) -> list[FillRow]:
     """One row per parameter blob, as `Net.fills` gives them."""
-    rows = []
+    rows: list[FillRow] = []
     places: dict[int, str] = {}
     for step in steps:
         layer = step.layer
@@ -52,18 +69,24 @@ def fills(steps: Sequence[Step], caffe: str) -> list[dict[str, Any]]:
     return rows
 
 
-def plain(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def plain(rows: Iterable[FillRow]) -> dict[str, dict[str, object]]:
     """The rows by the blob's place, ``layer/index``, as JSON can hold them."""
-    blobs = {}
+    blobs: dict[str, dict[str, object]] = {}
     for row in rows:
-        entry = {key: row[key] for key in ("filler", "fan_in", "fan_out", "std", "start", "draws", "shared_with")}
-        if entry["std"] is not None and not math.isfinite(entry["std"]):
-            entry["std"] = None
-        if entry["filler"]:
+        std, filler = row["std"], row["filler"]
+        if filler:
             # JSON has no word for them
-            entry["filler"] = {
+            filler = {
                 name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-                for name, value in entry["filler"].items()
+                for name, value in filler.items()
             }
-        blobs[f"{row['layer']}/{row['index']}"] = entry
+        blobs[f"{row['layer']}/{row['index']}"] = {
+            "filler": filler,
+            "fan_in": row["fan_in"],
+            "fan_out": row["fan_out"],
+            "std": None if std is not None and not math.isfinite(std) else std,
+            "start": row["start"],
+            "draws": row["draws"],
+            "shared_with": row["shared_with"],
+        }
     return blobs

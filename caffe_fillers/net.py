@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from .copying import CopyReport
     from .files import Files
+    from .ledger import FillRow
     from .prototxt import Text
     from .running import Tape
     from .weights import WeightSet
@@ -34,6 +35,15 @@ __all__ = ["Net", "NetLike", "as_names", "warn_of_unused"]
 
 NetLike: TypeAlias = "str | os.PathLike[str] | fillers.Message | Text[schema.NetParameter]"
 """A net as callers hand it over: the path of a prototxt, a NetParameter or a Text of one."""
+
+
+class LayerTime(TypedDict):
+    """How long a layer takes, in milliseconds: a row of `Net.time`."""
+
+    layer: str
+    type: str
+    forward: float
+    backward: float
 
 
 def as_names(given: Iterable[str]) -> tuple[str, ...]:
@@ -443,7 +453,7 @@ class Net:
             (name, np.concatenate([np.atleast_1d(v) for v in result])[:items]) for name, result in parts.items()
         )
 
-    def time(self, iterations: int = 50) -> list[dict[str, Any]]:
+    def time(self, iterations: int = 50) -> list[LayerTime]:
         """Measure how long each layer takes, as `caffe time`.
 
         Parameters
@@ -576,7 +586,7 @@ class Net:
         for target, array in todo:
             target[...] = array
 
-    def fills(self) -> list[dict[str, Any]]:
+    def fills(self) -> list[FillRow]:
         """Return one row per parameter blob: what filled it.
 
         Returns
@@ -589,7 +599,7 @@ class Net:
         """
         return fills(self.steps, self.caffe)
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, object]:
         """Return where the weights come from, as plain values: what `save` puts beside them."""
         return {
             "version": __version__,

@@ -6,7 +6,7 @@ Nothing is allocated or drawn here; `filling` carries the plans out, in order an
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -141,17 +141,17 @@ class Options:
     max_bytes: int | None = None
     threads: int | None = None
     weights: Files | None = None
-    python: Mapping[str, type] = field(default_factory=dict)
+    python: Mapping[str, Callable[[], object]] = field(default_factory=dict)
     readers: set[str] = field(default_factory=set)
     alone: bool = True
 
     @classmethod
     def of(
         cls,
-        inputs: Mapping[str, Any] | None,
+        inputs: Mapping[str, object] | None,
         dtype: npt.DTypeLike,
         caffe: str,
-        python: Mapping[str, type] | None,
+        python: Mapping[str, Callable[[], object]] | None,
         **others: Any,
     ) -> Options:
         """Check what a caller gave, and bring it into one form."""
@@ -445,7 +445,7 @@ def unfollowed(source: Source, steps: Iterable[Step]) -> list[Skipped]:
     ]
 
 
-def header(step: Step) -> Any:
+def header(step: Step) -> schema.LayerParameter:
     """The layer's message as Caffe would write it: its set-up has completed it."""
     layer = step.layer
     message = schema.LayerParameter()

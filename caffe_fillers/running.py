@@ -258,7 +258,7 @@ class Tape:
 
     def loss(self) -> float:
         """The sum of all tops that have a loss_weight, each times its weight, added up as Caffe adds it."""
-        total: Any = None
+        total: np.floating | None = None
         for entry in self.entries:
             for i, weight in entry.losses.items():
                 data = entry.step.tops[i].data

@@ -14,7 +14,7 @@ True
 from __future__ import annotations
 
 import os
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
@@ -42,7 +42,7 @@ def is_message(value: object, name: str) -> TypeGuard[Message]:
     return getattr(getattr(value, "DESCRIPTOR", None), "name", None) == name
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> type[Message]:
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

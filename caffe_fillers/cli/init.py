@@ -64,9 +64,10 @@ def command(net: str, output: str | None, draws: bool, as_json: bool, **options:
             }
         )
         return
+    shown: list[dict[str, object]] = []
     for row in rows:
-        row["filler"] = f"= {row['shared_with']}" if row["shared_with"] else filler_text(row["filler"])
-        row["blob"] = f"{row['index']} {row['name']}"
+        filler = f"= {row['shared_with']}" if row["shared_with"] else filler_text(row["filler"])
+        shown.append({**row, "filler": filler, "blob": f"{row['index']} {row['name']}"})
     columns = [
         ("layer", "layer", "left"),
         ("blob", "blob", "left"),
@@ -76,7 +77,7 @@ def command(net: str, output: str | None, draws: bool, as_json: bool, **options:
         ("fan_out", "fan_out", "right"),
         ("std", "std", "right"),
     ]
-    print_table(rows, columns, wide=options["wide"])
+    print_table(shown, columns, wide=options["wide"])
     if draws:
         click.echo()
         for each in (built, *tests):

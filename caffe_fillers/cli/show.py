@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack, cast
 
 import click
 import numpy as np
@@ -13,6 +13,9 @@ import caffe_fillers as cf
 from ..errors import printable
 from .options import NetOptions, as_json_option, build, wide_option, with_net_options
 from .output import filler_text, print_json, print_table, progress, std
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["command"]
 
@@ -40,20 +43,24 @@ def command(source: str, as_json: bool, **options: Unpack[_Options]) -> None:
     if kind in ("net", "solver") or source.endswith((".prototxt", ".pbtxt", ".pt")):
         with progress(f"filling {source}"):
             net, _ = build(source, options)
-        rows = net.fills()
-        arrays = {(layer.name, i): blob.data for layer in net.layers for i, blob in enumerate(layer.blobs)}
-        said = {"seed": net.seed, "boost": net.boost, "caffe": net.caffe}
+        rows: list[dict[str, object]] = [{**row} for row in net.fills()]
+        arrays: dict[tuple[object, object], np.ndarray] = {
+            (layer.name, i): blob.data for layer in net.layers for i, blob in enumerate(layer.blobs)
+        }
+        said: dict[str, object] = {"seed": net.seed, "boost": net.boost, "caffe": net.caffe}
     else:
         weights = cf.load_weights(source)
         record = weights.source.provenance or {}
-        known = record.get("blobs") or {}
-        types = {entry["name"]: entry.get("type") for entry in record.get("layers", ())}
+        known = cast("Mapping[str, Mapping[str, object]]", record.get("blobs") or {})
+        layers = cast("Iterable[Mapping[str, str]]", record.get("layers", ()))
+        types = {entry["name"]: entry.get("type") for entry in layers}
         types |= {layer.name: layer.message.type for layer in weights.source.layers if layer.message is not None}
         arrays = {(name, i): array for name, blobs in weights.items() for i, array in enumerate(blobs)}
         rows = []
-        for (name, i), array in arrays.items():
-            entry = known.get(f"{name}/{i}", {})
-            rows.append({**entry, "layer": name, "type": types.get(name), "index": i, "shape": array.shape})
+        for name, blobs in weights.items():
+            for i, array in enumerate(blobs):
+                entry = known.get(f"{name}/{i}", {})
+                rows.append({**entry, "layer": name, "type": types.get(name), "index": i, "shape": array.shape})
         said = {key: record[key] for key in ("seed", "boost", "caffe", "version", "prototxt_sha256") if key in record}
     for row in rows:
         array = arrays[row["layer"], row["index"]]

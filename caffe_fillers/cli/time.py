@@ -28,11 +28,13 @@ def command(net: str, iterations: int, blas: int, as_json: bool, **options: Unpa
     with progress(f"running {net}"), blas_threads(blas):
         built, _ = build(net, options)
         rows = built.time(iterations)
-    totals = {key: sum(row[key] for row in rows) for key in ("forward", "backward")}
+    totals = {"forward": sum(row["forward"] for row in rows), "backward": sum(row["backward"] for row in rows)}
     if as_json:
         print_json({"net": built.name, "phase": built.phase, "iterations": iterations, **totals, "layers": rows})
         return
-    shown = [{**row, **{key: f"{row[key]:.3f}" for key in totals}} for row in rows]
+    shown: list[dict[str, object]] = [
+        {**row, "forward": f"{row['forward']:.3f}", "backward": f"{row['backward']:.3f}"} for row in rows
+    ]
     print_table(
         shown,
         [

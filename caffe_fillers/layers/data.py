@@ -6,9 +6,9 @@ where they lie on the disk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..arrays import Array
 from ..checks import c_int, need
@@ -37,10 +37,12 @@ def _asked(layer: Layer, what: str, source: str) -> CaffeError:
     )
 
 
-def datum_shape(layer: Layer, given: Any, what: str, source: str) -> tuple[int, int, int]:
+def datum_shape(layer: Layer, given: object, what: str, source: str) -> tuple[int, int, int]:
     if given is None:
         raise _asked(layer, what, source)
     try:
+        if not isinstance(given, Iterable):
+            raise TypeError
         channels, height, width = (int(dim) for dim in given)
     except (TypeError, ValueError):
         raise CaffeError(f"one datum has three dims, channels, height and width; got {given!r}") from None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -230,7 +231,7 @@ class MemoryData(Given):
         work.kept["place"] = (place + count) % len(work.kept["data"])
 
 
-def here(source: str) -> Any:
+def here(source: str) -> Path:
     path = records.existing(source)
     if path is None:
         raise CaffeError(f"{source}: is not here any more")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,11 +18,13 @@ __all__ = ["Fields", "check_followed", "check_unknown"]
 
 _KNOWN = {field.name for field in schema.LayerParameter.DESCRIPTOR.fields}
 
+_Number = TypeVar("_Number", int, float)
+
 
 class Fields:
     """The fields of a message of a fork, which the schema does not hold, as plain values."""
 
-    def __init__(self, where: str, values: Mapping[str, list[object]], followed: set[str] | None = None) -> None:
+    def __init__(self, where: str, values: Mapping[str, Sequence[object]], followed: set[str] | None = None) -> None:
         self.where, self.values = where, values
         self.followed = set() if followed is None else followed
 
@@ -40,8 +42,10 @@ class Fields:
         self.followed.add(f"{self.where}.{name}")
         return bool(self.values.get(name))
 
-    def _number(self, name: str, value: Any, kind: Any) -> Any:
+    def _number(self, name: str, value: object, kind: type[_Number]) -> _Number:
         try:
+            if not isinstance(value, (str, int, float)):
+                raise TypeError
             if isinstance(value, str) and kind is not float:
                 raise ValueError
             return kind(value)
@@ -66,7 +70,7 @@ class Fields:
     def numbers(self, name: str) -> list[float]:
         return [float(np.float32(self._number(name, value, float))) for value in self._all(name)]
 
-    def _all(self, name: str) -> list[Any]:
+    def _all(self, name: str) -> Sequence[object]:
         return self.values[name] if name in self else []
 
     def filler(self, name: str, absent: Spec | None = None) -> Spec:
@@ -83,8 +87,8 @@ class Fields:
         return cls(where, value)
 
 
-def _plain(value: object) -> Any:
-    return float(value) if value in ("inf", "infinity", "nan", "-inf", "-nan") else value
+def _plain(value: object) -> object:
+    return float(str(value)) if value in ("inf", "infinity", "nan", "-inf", "-nan") else value
 
 
 # --- what may not be passed over in silence --------------------------------------------------------------------------
@@ -170,7 +174,7 @@ def _weighty(layer: Layer) -> Iterator[str]:
                     yield f"a {inner.name}"
 
 
-def _names_in(values: Mapping[str, Any]) -> Iterator[str]:
+def _names_in(values: Mapping[str, Iterable[object]]) -> Iterator[str]:
     for name, given in values.items():
         yield name
         for each in given:

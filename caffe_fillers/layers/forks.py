@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -88,10 +88,13 @@ def _aspect_ratios(fields: Fields) -> list[float]:
     return ratios
 
 
+_Number = TypeVar("_Number", int, float)
+
+
 def _prior_box(fields: Fields) -> ops.PriorBox:
     """What a PriorBox computes."""
 
-    def pair(one: str, both: str, number: Callable[[str], object]) -> Any:
+    def pair(one: str, both: str, number: Callable[[str], _Number]) -> tuple[_Number, _Number] | None:
         """Height and width, from one field or from two."""
         if f"{both}_h" in fields or f"{both}_w" in fields:
             return number(f"{both}_h"), number(f"{both}_w")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
+from typing import cast
 
 from google.protobuf.message import DecodeError
 
 from .. import ops, schema
+from ..arrays import Array
 from ..blob import Blob
 from ..checks import c_int, need, need_equal
 from ..errors import CaffeError
@@ -58,9 +59,7 @@ def _normalization(layer: Layer, default: ops.Normalization = "VALID") -> ops.No
     """What loss_param says, else its older switch `normalize`, else the layer's `default`."""
     param = layer.message.loss_param
     if param.HasField("normalization"):
-        name: Any = type(param).NormalizationMode.Name(param.normalization)
-        named: ops.Normalization = name
-        return named
+        return cast("ops.Normalization", type(param).NormalizationMode.Name(param.normalization))
     if param.HasField("normalize"):
         return "VALID" if param.normalize else "BATCH_SIZE"
     return default
@@ -205,7 +204,7 @@ def infogain(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([SCALAR, scores][: len(layer.tops)], operation=operation)
 
 
-def _blob_file(source: str) -> Any:
+def _blob_file(source: str) -> Array:
     """The values of a file that holds one BlobProto."""
     path = as_path(source)
     check_readable(path)

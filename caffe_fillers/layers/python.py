@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +89,7 @@ class BlobView:
             raise CaffeError(f"reshape takes one int for each axis, got {shape!r}")
         self.blob.reshape(tuple(int(dim) for dim in shape))
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         if name in ("_gpu_data_ptr", "_gpu_diff_ptr"):
             raise CaffeError(f"{name}: there is no GPU here; data and diff are arrays in memory")
         raise AttributeError(f"a blob has no attribute {name!r}")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import warnings
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from .. import ops
 from ..blob import describe
 from ..checks import c_int, need, need_equal
 from ..errors import CaffeError, CaffeWarning
 from .rule import UNSET, Layer, Setup, Shape, axis, count, layer_type
+
+if TYPE_CHECKING:
+    from ..ops.eltwise import Method as EltwiseMethod
+    from ..ops.reduce import Method as ReductionMethod
 
 ONE = (1, 1)
 
@@ -141,7 +145,7 @@ def eltwise(layer: Layer, bottoms: list[Shape]) -> Setup:
             f"bottom[{i}]: {describe(bottom)}",
             "an element-wise layer needs bottoms of one shape",
         )
-    method: Any = type(param).EltwiseOp.Name(param.operation)
+    method = cast("EltwiseMethod", type(param).EltwiseOp.Name(param.operation))
     return Setup([bottoms[0]], operation=ops.Eltwise(method, tuple(param.coeff), param.stable_prod_grad))
 
 
@@ -232,7 +236,7 @@ def reduction(layer: Layer, bottoms: list[Shape]) -> Setup:
     # in place the bottom has the top's shape by the time at which Caffe counts what it reduces
     if param.operation in (operations.Value("SUM"), operations.Value("MEAN")) and not layer.in_place[0]:
         need(math.prod(bottom[a:]) > 0, "data_", f"nothing to reduce in a bottom of shape {bottom}")
-    method: Any = operations.Name(param.operation)
+    method = cast("ReductionMethod", operations.Name(param.operation))
     return Setup([bottom[:a]], operation=ops.Reduction(a, method, param.coeff))
 
 

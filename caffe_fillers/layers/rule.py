@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,13 @@ from ..fillers import Spec, as_spec
 from ..ops.operation import Operation
 from ..revisions import REVISIONS, age_of
 
+if TYPE_CHECKING:
+    from .python import PythonOperation
+
 __all__ = [
     "RULES",
     "UNSET",
+    "Draw",
     "Inputs",
     "Layer",
     "Param",
@@ -103,6 +107,15 @@ class Setup:
     operation: Operation | None = None
 
 
+@dataclass(slots=True, frozen=True)
+class Draw:
+    """An entry of the ledger: `count` raw draws from position `start` of the stream on, and what for."""
+
+    start: int
+    count: int
+    what: str
+
+
 class Inputs(dict[str, Any]):
     """Shapes from the caller, by layer or top, and those of them that a layer asked for."""
 
@@ -148,17 +161,17 @@ class Layer:
     net_phase: str = "TRAIN"
     caffe: str = "master"
     strict: bool = False
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Sequence[object]] = field(default_factory=dict)
     line: int | None = None
     inputs: Inputs = field(default_factory=lambda: Inputs())
     consumers: Mapping[str, set[str]] = field(default_factory=dict)
     readers: set[str] = field(default_factory=set)
     dtype: npt.DTypeLike = np.float32
-    python: Mapping[str, Any] = field(default_factory=dict)
-    running: Any = None
+    python: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    running: PythonOperation | None = None
     in_place: list[bool] = field(default_factory=list)
     blobs: list[Blob] = field(default_factory=list)
-    draws: list[Any] = field(default_factory=list)
+    draws: list[Draw] = field(default_factory=list)
     followed: set[str] = field(default_factory=set)
 
     @property
@@ -208,10 +221,22 @@ class Rule:
     """Whether it is computed here; else it is set up only."""
 
 
+class _Options(TypedDict, total=False):
+    """All of `Rule`'s fields but its function."""
+
+    bottoms: tuple[int, int | None] | None
+    tops: tuple[int, int | None] | None
+    equal: bool
+    automatic_top: bool
+    since: str
+    fork: str
+    runs: bool
+
+
 RULES: dict[str, Rule] = {}
 
 
-def layer_type(*names: str, **options: Any) -> Callable[[RuleFunction], RuleFunction]:
+def layer_type(*names: str, **options: Unpack[_Options]) -> Callable[[RuleFunction], RuleFunction]:
     """Enter the decorated function as the rule of the types `names`; `options` are `Rule`'s."""
 
     def enter(function: RuleFunction) -> RuleFunction:
@@ -260,7 +285,7 @@ def register(type_name: str, rule: RuleFunction | type[Operation] | None) -> Non
         RULES[type_name] = Rule(_rule_of_class(rule) if isinstance(rule, type) else rule, fork="user")
 
 
-def _rule_of_class(kind: type[Any]) -> RuleFunction:
+def _rule_of_class(kind: type[object]) -> RuleFunction:
     if not issubclass(kind, Operation) or not callable(getattr(kind, "setup", None)):
         raise CaffeError(
             f"a class to register is a subclass of caffe_fillers.ops.Operation with a method "

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
@@ -75,7 +75,7 @@ def convolution_window(param: schema.ConvolutionParameter, spatial: int) -> Wind
     return Window(tuple(kernel), tuple(stride), tuple(pad), tuple(dilation))
 
 
-def exact_blobs(params: Sequence[Param]) -> Any:
+def exact_blobs(params: Sequence[Param]) -> Callable[[list[Blob]], list[Blob]]:
     """For `Setup.text_blobs`: the blobs written in a layer's text must be those that it would have made."""
 
     def check(blobs: list[Blob]) -> list[Blob]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
@@ -110,7 +110,9 @@ class WindowData(Delivering):
         )
         return mean[:, off : off + size, off : off + size]
 
-    def _patch(self, path: Any, window: records.Window, mirrored: bool, real: Any) -> tuple[np.ndarray, int, int]:
+    def _patch(
+        self, path: Path, window: records.Window, mirrored: bool, real: type[np.floating]
+    ) -> tuple[np.ndarray, int, int]:
         """A box cut out of its image and warped, and the row and column where it is put."""
         image = records.read_image(records.beside(path, window.path))
         box, (rows, columns), top, left = self._fit(window, image.shape, mirrored, real)
@@ -120,7 +122,9 @@ class WindowData(Delivering):
         patch = records.resize(image[y1 : y2 + 1, x1 : x2 + 1], rows, columns)
         return (patch[:, ::-1] if mirrored else patch), top, left
 
-    def _fit(self, window: records.Window, shape: Shape, mirrored: bool, real: Any) -> Any:
+    def _fit(
+        self, window: records.Window, shape: Shape, mirrored: bool, real: type[np.floating]
+    ) -> tuple[tuple[int, int, int, int], tuple[int, int], int, int]:
         """The box with its context, clipped; the size to warp it to; and where its first row and column are put."""
         size = self.crop
         x1, y1, x2, y2 = window.x1, window.y1, window.x2, window.y2
@@ -144,7 +148,7 @@ class WindowData(Delivering):
         return (x1, y1, x2, y2), (rows, columns), top, left
 
 
-def _round(value: Any) -> int:
+def _round(value: np.floating) -> int:
     """To the nearest whole number, halves away from zero, as C has it."""
     size = abs(float(value))
     whole = math.floor(size) + (size % 1 >= 0.5)

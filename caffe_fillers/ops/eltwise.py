@@ -19,6 +19,7 @@ __all__ = [
     "Add",
     "Axpy",
     "Eltwise",
+    "Method",
     "Mul",
     "add",
     "axpy",
@@ -27,6 +28,8 @@ __all__ = [
     "eltwise_sum",
     "multiply",
 ]
+
+Method = Literal["SUM", "PROD", "MAX"]
 
 
 @in_c(native.eltwise_sum)
@@ -106,7 +109,7 @@ class Eltwise(Operation):
     bottom's own number: NaN where that is 0.
     """
 
-    method: Literal["SUM", "PROD", "MAX"] = "SUM"
+    method: Method = "SUM"
     coefficients: tuple[float, ...] = ()
     stable: bool = True
 

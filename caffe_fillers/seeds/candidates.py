@@ -15,6 +15,7 @@ import numpy.typing as npt
 from .. import fillers
 from ..arrays import Array
 from ..errors import CaffeError, CaffeWarning
+from ..ledger import FillRow
 from ..net import Net
 from ..sources import either
 from .strategies import Filled
@@ -188,21 +189,21 @@ def candidates(
             lacking.append(f"{name} has shape {array.shape} in the weights, {shape} in the net")
             continue
         values = array.reshape(shape)
-        plan = fillers.plan(row["filler"], shape, values.dtype, caffe)
+        filler = row["filler"]
+        assert filler is not None  # it draws
+        plan = fillers.plan(filler, shape, values.dtype, caffe)
         if plan.finish is not None:
-            lacking.append(
-                f"{row['filler']['type']} changes what it draws, so the values of {name} do not show the draws"
-            )
+            lacking.append(f"{filler['type']} changes what it draws, so the values of {name} do not show the draws")
             continue
-        starts = {boost: _start([each[i]["start"] for each in rows[boost]]) for boost in profiles}
+        starts = {boost: _start([each[i]["start"] or 0 for each in rows[boost]]) for boost in profiles}
         filled = Filled(values.reshape(-1), plan, starts)
-        found.append(Candidate(name, row["filler"]["type"], values, filled))
+        found.append(Candidate(name, str(filler["type"]), values, filled))
     if not found:
         raise CaffeError("nothing to search a seed by: " + "; ".join(lacking))
     return found
 
 
-def _of_layer(layer: str, rows: list[dict[str, Any]], drawing: list[int]) -> list[int]:
+def _of_layer(layer: str, rows: Sequence[FillRow], drawing: list[int]) -> list[int]:
     # a layer's name may end as a blob's does
     named = [i for i, row in enumerate(rows) if layer == row["layer"]] or [
         i for i, row in enumerate(rows) if layer == f"{row['layer']}/{row['index']}"

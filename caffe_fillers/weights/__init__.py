@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 
@@ -49,7 +49,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 def load_weights(path: str | os.PathLike[str], names: None = None) -> Weights: ...
 @overload
 def load_weights(path: str | os.PathLike[str], names: str) -> OrderedDict[str, Array]: ...
-def load_weights(path: str | os.PathLike[str], names: str | None = None) -> Any:
+def load_weights(path: str | os.PathLike[str], names: str | None = None) -> Weights | OrderedDict[str, Array]:
     """Read a net's weights from a file of any format.
 
     The format is told by the content, not the suffix: ``.caffemodel`` of every age, ``.npz``, Caffe's HDF5,
@@ -218,7 +218,7 @@ def _load_torch(path: Path) -> OrderedDict[str, Array]:
     return to_torch(path, from_keys(path, arrays, record))
 
 
-def _save_torch(path: Path, kind: str, weights: Any) -> None:
+def _save_torch(path: Path, kind: str, weights: object) -> None:
     from .torch import to_torch
 
     if kind not in _KEYED:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 
@@ -17,9 +17,13 @@ from ..arrays import Array
 from ..encoding import as_text
 from ..errors import CaffeError
 
+if TYPE_CHECKING:
+    from .. import schema
+
 __all__ = [
     "MAX_COUNT",
     "LayerBlobs",
+    "LayerEntry",
     "WeightSet",
     "Weights",
     "as_mapping",
@@ -39,6 +43,17 @@ __all__ = [
 MAX_COUNT = 2**31 - 1  # Caffe counts a blob's values, and the bytes of a message, in an int
 MAX_AXES = 32
 _KEY = re.compile(r"(.*)/(0|[1-9][0-9]{0,8})", re.DOTALL)
+
+
+class LayerEntry(TypedDict, total=False):
+    """What a record says of one layer."""
+
+    name: str
+    type: str
+    bottom: list[str]
+    top: list[str]
+    transpose: bool
+    legacy: list[int]
 
 
 @dataclass(slots=True)
@@ -64,10 +79,10 @@ class LayerBlobs:
 
     name: str
     arrays: list[Any]
-    message: Any = None
+    message: schema.LayerParameter | None = None
     owned: list[bool] | None = None
     legacy: list[bool] | None = None
-    diffs: list[Any] | None = None
+    diffs: list[Array] | None = None
 
 
 @dataclass(slots=True)
@@ -87,7 +102,7 @@ class WeightSet:
 
     layers: list[LayerBlobs]
     name: str = ""
-    provenance: dict[str, Any] | None = None
+    provenance: dict[str, object] | None = None
     format: str = ""
 
 
@@ -111,7 +126,7 @@ class Weights(OrderedDict[str, list[Any]]):
 
     __copy__ = copy
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[object, ...]:
         return OrderedDict, (list(self.items()),)  # message classes outside the default pool cannot be pickled
 
 
@@ -120,7 +135,7 @@ def as_mapping(source: WeightSet) -> Weights:
     return Weights(((layer.name, list(layer.arrays)) for layer in source.layers if layer.arrays), source=source)
 
 
-def as_set(weights: WeightSet | Mapping[str, Sequence[object]]) -> WeightSet:
+def as_set(weights: object) -> WeightSet:
     """Bring what a caller has, a mapping name -> arrays or Blobs, into the form the formats write."""
     if isinstance(weights, WeightSet):
         return weights
@@ -157,10 +172,10 @@ def _name(name: object) -> str:
     return name
 
 
-def _arrays(name: str, values: object) -> list[Any]:
+def _arrays(name: str, values: object) -> list[Array | None]:
     if isinstance(values, np.ndarray) or not isinstance(values, Iterable):
         raise CaffeError(f"layer '{name}': a list of arrays is needed, got {type(values).__name__}: write [array]")
-    arrays: list[object] = []
+    arrays: list[Array | None] = []
     for value in values:
         # a Blob, as in net.params; an array's own `data` is its buffer
         inner = value if isinstance(value, np.ndarray) or value is None else getattr(value, "data", value)
@@ -264,22 +279,22 @@ def from_keys(path: Path, arrays: Mapping[str, Array], record: dict[str, object]
     return restore(layers, record)
 
 
-def layer_entries(record: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    return list(record["layers"]) if record and "layers" in record else []
+def layer_entries(record: Mapping[str, object] | None) -> list[LayerEntry]:
+    return list(cast("list[LayerEntry]", record["layers"])) if record and "layers" in record else []
 
 
 def restore(layers: list[LayerBlobs], record: dict[str, object] | None) -> WeightSet:
     """Make the set of layers as read, and of the record that stood beside them."""
     entries = {entry["name"]: entry for entry in layer_entries(record)}
     for layer in layers:
-        old = entries.get(layer.name, {}).get("legacy")
+        old = entries.get(layer.name, LayerEntry()).get("legacy")
         if isinstance(old, list) and layer.arrays:
             layer.legacy = [index in old for index in range(len(layer.arrays))]
     name = record.get("name") if record else None
     return WeightSet(layers, name if isinstance(name, str) else "", record)
 
 
-def describe(weights: WeightSet) -> dict[str, Any]:
+def describe(weights: WeightSet) -> dict[str, object]:
     """Return the record that goes beside the arrays: the provenance, and each layer's name, type and what it needs.
 
     Needed for what the arrays alone don't say: the order, layers without blobs, and the types for other names.
@@ -287,19 +302,19 @@ def describe(weights: WeightSet) -> dict[str, Any]:
     known = {entry["name"]: entry for entry in layer_entries(weights.provenance)}
     layers = []
     for layer in weights.layers:
-        entry = dict(known.get(layer.name, {})) | {"name": layer.name}
+        entry: LayerEntry = {**known.get(layer.name, LayerEntry()), "name": layer.name}
         entry.pop("legacy", None)
         message = layer.message
         if message is not None:
             entry["type"] = as_text(message.type)
-            for side in ("bottom", "top"):
-                entry[side] = [as_text(name) for name in getattr(message, side)]
+            entry["bottom"] = [as_text(name) for name in message.bottom]
+            entry["top"] = [as_text(name) for name in message.top]
             if message.inner_product_param.transpose:
                 entry["transpose"] = True
         if layer.legacy and any(layer.legacy):
             entry["legacy"] = [index for index, old in enumerate(layer.legacy) if old]
         layers.append(entry)
-    record = dict(weights.provenance or {}) | {"layers": layers}
+    record: dict[str, object] = {**(weights.provenance or {}), "layers": layers}
     if weights.name:
         record["name"] = weights.name
     return record
@@ -309,7 +324,7 @@ def to_json(record: object) -> str:
     return json.dumps(record, sort_keys=True, separators=(",", ":"))
 
 
-def from_json(path: Path, data: str | bytes) -> dict[str, Any]:
+def from_json(path: Path, data: str | bytes) -> dict[str, object]:
     """Read a record back, refusing what `describe` cannot have made."""
     try:
         record = json.loads(data)
@@ -329,12 +344,12 @@ def from_json(path: Path, data: str | bytes) -> dict[str, Any]:
     return dict(record)
 
 
-def _drop_odd(fields: dict[str, Any], **kinds: type) -> None:
+def _drop_odd(fields: dict[str, object], **kinds: type) -> None:
     """Take out what is not of its kind; the lists that there are hold text."""
     for key, kind in kinds.items():
-        value: Any = fields.get(key)
+        value = fields.get(key)
         sound = isinstance(value, kind)
-        if sound and kind is list:
+        if kind is list and isinstance(value, list):
             sound = all(isinstance(each, str) for each in value)
         if value is not None and not sound:
             del fields[key]

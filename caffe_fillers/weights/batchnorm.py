@@ -7,7 +7,6 @@ factor, then scale and bias.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from google.protobuf.message import Message
@@ -16,7 +15,7 @@ from .. import prototxt, schema
 from ..carried import carry
 from ..errors import CaffeError
 from ..upgrading import upgrade_net
-from ._set import LayerBlobs, Weights, WeightSet, as_mapping, as_set, describe
+from ._set import LayerBlobs, LayerEntry, Weights, WeightSet, as_mapping, as_set, describe, layer_entries
 
 __all__ = ["convert_batchnorm"]
 
@@ -82,8 +81,8 @@ def convert_batchnorm(
 # --- weights ---------------------------------------------------------------------------------------------------------
 
 
-def _entries(source: WeightSet) -> list[Mapping[str, Any]]:
-    return list(describe(source)["layers"])
+def _entries(source: WeightSet) -> list[LayerEntry]:
+    return layer_entries(describe(source))
 
 
 def _to_split(source: WeightSet, net: schema.NetParameter | None) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
@@ -15,6 +15,9 @@ from ..errors import CaffeError
 from ..files import replacing
 from ._set import MAX_COUNT, LayerBlobs, WeightSet, layer_entries, stored
 from ._wire import BYTES, Wire, blob_parts
+
+if TYPE_CHECKING:
+    from .. import prototxt
 
 __all__ = ["read", "write"]
 
@@ -32,7 +35,7 @@ def read(path: Path) -> WeightSet:
         If the file is truncated, damaged, no NetParameter, or mixes ages. Sizes are checked against what the file
         holds before memory is taken for them.
     """
-    blobs: dict[tuple[str, int], _Blobs] = {}
+    blobs: dict[prototxt.Path, _Blobs] = {}
     with Wire(path) as wire:
         header = _walk(wire, blobs)
     net = schema.NetParameter()
@@ -54,7 +57,7 @@ def read(path: Path) -> WeightSet:
     return WeightSet(layers, as_text(net.name))
 
 
-def _walk(wire: Wire, blobs: dict[tuple[str, int], _Blobs]) -> bytes:
+def _walk(wire: Wire, blobs: dict[prototxt.Path, _Blobs]) -> bytes:
     """Read all blobs into arrays; return the message that is left without them."""
     header = bytearray()
     counts = {_LAYER: 0, _V1_LAYERS: 0}
@@ -106,8 +109,8 @@ def _v1_layer(wire: Wire, at: int, end: int, where: str) -> tuple[bytes, _Blobs]
 
 
 def _in_todays_form(
-    path: Path, net: schema.NetParameter, blobs: dict[tuple[str, int], _Blobs]
-) -> tuple[schema.NetParameter, list[Any]]:
+    path: Path, net: schema.NetParameter, blobs: dict[prototxt.Path, _Blobs]
+) -> tuple[schema.NetParameter, list[prototxt.Path | None]]:
     from ..upgrading import upgrade_net
 
     if not net.layers:
@@ -159,7 +162,7 @@ def write(path: Path, weights: WeightSet) -> None:
             file.write(part)
 
 
-def _message(path: Path, layer: LayerBlobs, kind: object) -> Any:
+def _message(path: Path, layer: LayerBlobs, kind: object) -> schema.LayerParameter:
     """Return the layer's header: its own message, else a new one of name and type."""
     message = layer.message
     if message is not None and as_text(message.name) == layer.name:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import overload
 
 import numpy as np
 
@@ -71,7 +71,11 @@ class Comparison(Sequence[Difference]):
     def __len__(self) -> int:
         return len(self.blobs)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Difference: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Difference, ...]: ...
+    def __getitem__(self, index: int | slice) -> Difference | tuple[Difference, ...]:
         return self.blobs[index]
 
     @property
@@ -138,7 +142,7 @@ def compare(a: object, b: object, *, rtol: float = 1e-5, atol: float = 1e-8) -> 
     return Comparison(tuple(_compare(name, left.get(name), right.get(name), rtol, atol) for name in names))
 
 
-def _set(weights: Any) -> WeightSet:
+def _set(weights: object) -> WeightSet:
     if isinstance(weights, (str, os.PathLike)):
         from . import read
 
@@ -167,8 +171,10 @@ def _compare(name: str, a: Array | None, b: Array | None, rtol: float, atol: flo
     shape_a, dtype_a = _described(a)
     shape_b, dtype_b = _described(b)
 
-    def found(status: str, *figures: Any) -> Difference:
-        return Difference(name, status, shape_a, shape_b, dtype_a, dtype_b, *figures)
+    def found(
+        status: str, count: int = 0, max_abs: float = 0.0, max_rel: float = 0.0, close: bool = False
+    ) -> Difference:
+        return Difference(name, status, shape_a, shape_b, dtype_a, dtype_b, count, max_abs, max_rel, close)
 
     if a is None or b is None:
         return found("only in a" if b is None else "only in b")

@@ -10,10 +10,11 @@ import io
 import json
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -21,8 +22,23 @@ from ..arrays import Array
 from ..encoding import as_bytes, as_text
 from ..errors import CaffeError, CaffeWarning
 from ..files import check_readable, replacing
-from ._set import LayerBlobs, WeightSet, check_count, describe, from_json, restore, stored, to_json, unique_names
+from ._set import (
+    LayerBlobs,
+    WeightSet,
+    check_count,
+    describe,
+    from_json,
+    layer_entries,
+    restore,
+    stored,
+    to_json,
+    unique_names,
+)
 from .mistaken import is_state
+
+if TYPE_CHECKING:
+    import h5py
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 __all__ = ["open_to_read", "open_to_write", "read", "write"]
 
@@ -34,12 +50,13 @@ _DEEPEST = 256
 _RESERVED = ("name", "order", "shared")
 
 
-def _h5py(path: Path) -> Any:
+def _h5py(path: Path) -> ModuleType:
     try:
         import h5py
     except ImportError:
         raise CaffeError(f"{path}: HDF5 needs h5py: pip install 'caffe_fillers[hdf5]'") from None
-    return h5py
+    module: ModuleType = h5py
+    return module
 
 
 # ---------------------------------------------------------------------------------------------------------- writing
@@ -53,7 +70,7 @@ class _Outlet(io.RawIOBase):
         self._file = open(path, "w+b", buffering=0)  # noqa: SIM115
         self._at = 0
 
-    def write(self, data: Any) -> int:
+    def write(self, data: ReadableBuffer) -> int:
         rest = memoryview(data).cast("B")
         count = len(rest)
         try:
@@ -65,7 +82,7 @@ class _Outlet(io.RawIOBase):
         self._at += count
         return count
 
-    def readinto(self, into: Any) -> int:
+    def readinto(self, into: WriteableBuffer) -> int:
         self._file.seek(self._at)
         view = memoryview(into).cast("B")
         count = self._file.readinto(view) or 0
@@ -105,7 +122,7 @@ class _Outlet(io.RawIOBase):
 
 
 @contextmanager
-def open_to_write(path: Path, size: int) -> Iterator[tuple[Any, Any]]:
+def open_to_write(path: Path, size: int) -> Iterator[tuple[ModuleType, h5py.File]]:
     """Give h5py and an open file, which becomes `path` when the block ends well."""
     h5py = _h5py(path)
     with replacing(path, size) as temporary, _Outlet(temporary) as outlet:
@@ -122,7 +139,7 @@ def open_to_write(path: Path, size: int) -> Iterator[tuple[Any, Any]]:
 
 
 @contextmanager
-def open_to_read(path: Path) -> Iterator[Any]:
+def open_to_read(path: Path) -> Iterator[h5py.File]:
     """Give the open file; what h5py raises in the block is said as damage."""
     h5py = _h5py(path)
     try:
@@ -146,7 +163,8 @@ def write(path: Path, weights: WeightSet) -> None:
     _check_names(path, weights)
     size = sum(array.nbytes for layer in weights.layers for array in layer.arrays if array is not None)
     record = describe(weights)
-    entries, blobs = record.pop("layers"), record.pop("blobs", {})
+    entries, blobs = layer_entries(record), cast("dict[str, object]", record.pop("blobs", {}))
+    del record["layers"]
     with open_to_write(path, size) as (h5py, file):
         for key, value in sorted(record.items()):
             _attribute(file, key, value)
@@ -187,7 +205,13 @@ def _check_names(path: Path, weights: WeightSet) -> None:
             )
 
 
-def _write_layer(path: Path, group: Any, layer: LayerBlobs, homes: dict[tuple[int, int], str], blobs: Any) -> None:
+def _write_layer(
+    path: Path,
+    group: h5py.Group,
+    layer: LayerBlobs,
+    homes: dict[tuple[int, int], str],
+    blobs: Mapping[str, object],
+) -> None:
     shared = {}
     for index, array in enumerate(layer.arrays):
         key = f"{layer.name}/{index}"
@@ -206,7 +230,7 @@ def _write_layer(path: Path, group: Any, layer: LayerBlobs, homes: dict[tuple[in
         _attribute(group, "shared", shared)
 
 
-def _write_diffs(path: Path, file: Any, weights: WeightSet) -> None:
+def _write_diffs(path: Path, file: h5py.File, weights: WeightSet) -> None:
     if all(layer.diffs is None for layer in weights.layers):
         return
     diff = file.create_group("diff")
@@ -216,7 +240,7 @@ def _write_diffs(path: Path, file: Any, weights: WeightSet) -> None:
             group.create_dataset(str(index), data=stored(path, layer.name, index, array), track_times=False)
 
 
-def _attribute(owner: Any, key: str, value: Any) -> None:
+def _attribute(owner: h5py.HLObject, key: str, value: object) -> None:
     text = to_json(value)
     if len(text) < 60_000:  # HDF5 ends at 64 KB; only the bottoms of an enormous Concat are as long
         owner.attrs[key] = np.bytes_(text)
@@ -245,13 +269,13 @@ def read(path: Path) -> WeightSet:
 
 
 class _Reader:
-    def __init__(self, h5py: Any, path: Path, file: Any, size: int) -> None:
+    def __init__(self, h5py: ModuleType, path: Path, file: h5py.File, size: int) -> None:
         self.h5py = h5py
         self.path = path
         self.file = file
         self.size = size
-        self.blobs: dict[str, Any] = {}
-        self.seen: set[Any] = set()
+        self.blobs: dict[str, object] = {}
+        self.seen: set[object] = set()
         self.unpacked = 0
 
     def weights(self) -> WeightSet:
@@ -265,7 +289,7 @@ class _Reader:
             )
         found = list(self.layers(data, "", 0))
         if all(isinstance(order, int) for _, order, _ in found):
-            found.sort(key=lambda item: item[1])
+            found.sort(key=lambda item: item[1] or 0)
         if self.unpacked > _RATIO * self.size + _SPARE:
             raise CaffeError(f"{self.path}: its {self.size} bytes would unpack to {self.unpacked}: refused as a bomb")
         layers, entries, arrays = [], [], {}
@@ -291,13 +315,13 @@ class _Reader:
         value = self.file["learned_net"][()] if "learned_net" in self.file else ""
         return as_text(value) if isinstance(value, (bytes, str)) else ""
 
-    def child(self, group: Any, name: str) -> Any:
+    def child(self, group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
         if group.id.links.get_info(as_bytes(name)).type != self.h5py.h5l.TYPE_HARD:
             link = type(group.get(name, getlink=True)).__name__ if name.isascii() else "link"
             raise CaffeError(f"{self.path}: {group.name}/{name} is a {link}, which could lead elsewhere: not followed")
         return self.opened(group, name)
 
-    def opened(self, group: Any, path: str) -> Any:
+    def opened(self, group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset:
         found = self.h5py.h5o.open(group.id, as_bytes(path))
         if isinstance(found, self.h5py.h5g.GroupID):
             return self.h5py.Group(found)
@@ -305,7 +329,7 @@ class _Reader:
             return self.h5py.Dataset(found)
         raise CaffeError(f"{self.path}: {path} is neither a group nor a dataset")
 
-    def layers(self, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any, list[int]]]:
+    def layers(self, group: h5py.Group, prefix: str, depth: int) -> Iterator[tuple[str, int | None, list[int]]]:
         """Yield name, order and blobs of the groups that are layers: with blobs, marked by us, or without groups.
 
         Nothing stays open: HDF5 becomes slow when thousands of its objects are.
@@ -338,15 +362,16 @@ class _Reader:
                     groups += 1
             marked = "order" in child.attrs
             if indices or marked or not groups:
-                yield full, self.attribute(child, "order") if marked else None, indices
+                order = self.attribute(child, "order") if marked else None
+                yield full, order if isinstance(order, int) else None, indices
             if groups:
                 yield from self.layers(child, full + "/", depth + 1)
 
-    def arrays(self, name: str, group: Any, indices: list[int]) -> list[Any]:
+    def arrays(self, name: str, group: h5py.Group, indices: list[int]) -> list[Array | None]:
         most = max(indices, default=-1)
         if most >= 1000:
             raise CaffeError(f"{self.path}: layer '{name}' has a blob {most}: no layer of Caffe's has so many")
-        arrays: list[Any] = [None] * (most + 1)
+        arrays: list[Array | None] = [None] * (most + 1)
         for index in indices:
             key, dataset = f"{name}/{index}", group[str(index)]
             arrays[index] = self.array(key, dataset)
@@ -354,7 +379,7 @@ class _Reader:
                 self.blobs[key] = self.attribute(dataset, "provenance")
         return arrays
 
-    def array(self, key: str, dataset: Any) -> Array:
+    def array(self, key: str, dataset: h5py.Dataset) -> Array:
         what = f"{self.path}: the dataset /data/{key}"
         if dataset.dtype.kind != "f" or dataset.dtype.itemsize not in (4, 8) or dataset.shape is None:
             raise CaffeError(f"{what} holds {dataset.dtype}, but blobs are float32 or float64")
@@ -378,7 +403,7 @@ class _Reader:
             dataset.read_direct(array)
         return array.astype(dataset.dtype.newbyteorder("="), copy=False)
 
-    def attribute(self, owner: Any, key: str) -> Any:
+    def attribute(self, owner: h5py.HLObject, key: str) -> object:
         handle = owner.attrs.get_id(key)
         # strings of fixed length, as we write them: the others' lengths stand where HDF5 believes anything
         if handle.shape != () or handle.dtype.kind != "S":
@@ -388,7 +413,7 @@ class _Reader:
         except (ValueError, RecursionError):
             return None
 
-    def share(self, layer: LayerBlobs, where: object, arrays: dict[str, Any]) -> None:
+    def share(self, layer: LayerBlobs, where: object, arrays: dict[str, Array | None]) -> None:
         """Put back the blobs that another layer owns."""
         items = where.items() if isinstance(where, dict) else []
         for index, place in items:
@@ -415,7 +440,7 @@ class _Reader:
             )
 
 
-def _group(h5py: Any, data: Any, name: str) -> Any:
+def _group(h5py: ModuleType, data: h5py.Group, name: str) -> h5py.Group:
     raw = as_bytes(name)
     try:
         return data.require_group(raw.decode())

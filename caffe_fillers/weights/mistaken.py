@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from ..encoding import as_text
 from ..errors import CaffeError
@@ -52,19 +51,22 @@ def holds(head: bytes) -> str:
 
 def state_of(path: Path) -> tuple[int, str] | None:
     """Return the iteration and the weights' file that a binary solver state names; None where it is none."""
-    found: dict[int, Any] = {}
+    found: dict[int, int] = {}
+    learned_net = b""
     try:
         with Wire(path) as wire:
             for field in wire.fields(0, wire.size):
                 if _STATE.get(field.number) != field.kind:
                     return None
-                text = field.number == 2 and field.stop - field.start < 4096
-                found[field.number] = wire.bytes(field.start, field.stop - field.start) if text else field.value
+                found[field.number] = field.value
+                if field.number == 2:
+                    length = field.stop - field.start
+                    learned_net = wire.bytes(field.start, length) if length < 4096 else b""
     except CaffeError:
         return None
-    learned_net = as_text(found.get(2) or b"")
+    name = as_text(learned_net)
     # an ONNX model begins with a number and a text too
-    return (found[1], learned_net) if 1 in found and ".caffemodel" in learned_net else None
+    return (found[1], name) if 1 in found and ".caffemodel" in name else None
 
 
 def is_state(path: Path, iteration: int, learned_net: str) -> CaffeError:

@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -65,7 +65,7 @@ def read(path: Path) -> WeightSet:
     return from_keys(path, arrays, record)
 
 
-def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
+def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, object] | None]:
     """Return the named arrays and the record, if there is one."""
     size = check_readable(path)
     arrays: dict[str, Array] = {}
@@ -159,7 +159,7 @@ def read_npy(what: str, file: IO[bytes], size: int) -> Array:
     return shaped.astype(dtype.newbyteorder("="), order="C", copy=False)
 
 
-def _header(stream: Any) -> tuple[tuple[int, ...], bool, Dtype]:
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, Dtype]:
     """Read the shape, the order and the dtype that stand before an array's values; or raise ValueError."""
     try:
         with warnings.catch_warnings():

@@ -6,7 +6,8 @@ import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,12 +16,15 @@ from ..errors import CaffeError
 from ..files import check_readable, replacing
 from ._set import WeightSet, check_count, describe, from_json, from_keys, keyed, to_json, unique_names
 
+if TYPE_CHECKING:
+    import safetensors
+
 __all__ = ["read", "write"]
 
 _RECORD = "caffe_fillers"  # a single entry: the library writes several in no certain order
 
 
-def _library(path: Path) -> Any:
+def _library(path: Path) -> ModuleType:
     try:
         import safetensors.numpy
     except ImportError:
@@ -63,15 +67,16 @@ def read(path: Path) -> WeightSet:
     return from_keys(path, arrays, record)
 
 
-def _open(library: Any, path: Path) -> Any:
+def _open(library: ModuleType, path: Path) -> safetensors.safe_open:
     # a mapped file counts as memory, and kills the process if it is cut short meanwhile; older versions only map
     try:
-        return library.safe_open(path, framework="np", backend="pread")
+        file: safetensors.safe_open = library.safe_open(path, framework="np", backend="pread")
     except TypeError:
-        return library.safe_open(path, framework="np")
+        file = library.safe_open(path, framework="np")
+    return file
 
 
-def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
+def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, object] | None]:
     """Return the named arrays and the record, if there is one."""
     library = _library(path)
     check_readable(path)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..arrays import Array
 from ..errors import CaffeError
-from ._set import LayerBlobs, WeightSet, describe, stored
+from ._set import LayerBlobs, LayerEntry, WeightSet, describe, layer_entries, stored
 
 __all__ = ["to_torch"]
 
@@ -19,7 +18,7 @@ _PLAIN = {"Convolution": 2, "Deconvolution": 2, "InnerProduct": 2, "Embed": 2, "
 
 def to_torch(path: Path, weights: WeightSet) -> OrderedDict[str, Array]:
     """Return the arrays under PyTorch's names; what has none is refused by name."""
-    entries = describe(weights)["layers"]
+    entries = layer_entries(describe(weights))
     named: OrderedDict[str, Array] = OrderedDict()
     open_norms: dict[str, str] = {}  # top of a BatchNorm -> the BatchNorm's name, until something else follows
     last_norm = None
@@ -57,7 +56,7 @@ def to_torch(path: Path, weights: WeightSet) -> OrderedDict[str, Array]:
     return named
 
 
-def _plain(path: Path, layer: LayerBlobs, entry: dict[str, Any]) -> dict[str, Array]:
+def _plain(path: Path, layer: LayerBlobs, entry: LayerEntry) -> dict[str, Array]:
     kind = entry["type"]
     most = _PLAIN.get(kind)
     if most is None:
