@@ -9,11 +9,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import CaffeError
 from ..files import as_path
 from .sources import check_regular
+
+if TYPE_CHECKING:
+    import lmdb
 
 __all__ = ["Database", "open_database", "undamaged", "write_database"]
 
@@ -26,7 +29,7 @@ class Database:
 
     __slots__ = ("__weakref__", "_environment", "entries", "path", "transaction")
 
-    def __init__(self, path: Path, environment: Any) -> None:
+    def __init__(self, path: Path, environment: lmdb.Environment) -> None:
         self.path = path
         self._environment = environment
         self.entries: int = environment.stat()["entries"]
@@ -127,7 +130,7 @@ def write_database(path: str | os.PathLike[str], records: Iterable[tuple[bytes, 
     return count
 
 
-def _put(environment: Any, portion: list[tuple[bytes, bytes]]) -> None:
+def _put(environment: lmdb.Environment, portion: list[tuple[bytes, bytes]]) -> None:
     import lmdb
 
     while True:

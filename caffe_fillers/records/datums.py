@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -47,7 +46,7 @@ class Datums:
         if not self._database.entries:
             raise CaffeError(f"{path}: the LMDB is empty")
         self._cursor = self._database.transaction.cursor()
-        self._values: Any = iter(())
+        self._values: Iterator[memoryview] = iter(())
         self._at = -1
         # how a record begins that is like one before, where its label stands, and the labels met so far
         self._head, self._tail = b"", 0
@@ -71,7 +70,7 @@ class Datums:
         self._at = place + count
         return images, labels
 
-    def _next(self, place: int, count: int) -> list[bytes]:
+    def _next(self, place: int, count: int) -> list[memoryview]:
         if place != self._at:
             self._seek((place + self._skip) % self._database.entries)
         self._at = -1
@@ -84,7 +83,7 @@ class Datums:
             values += more
         return values
 
-    def _alike(self, values: list[bytes]) -> tuple[np.ndarray, list[int]] | None:
+    def _alike(self, values: list[memoryview]) -> tuple[np.ndarray, list[int]] | None:
         """Read records that all are like one that was met before."""
         head, tail, known = self._head, self._tail, self._labels
         begin = len(head)
@@ -95,7 +94,7 @@ class Datums:
         pixels = np.frombuffer(b"".join([value[begin:tail] for value in values]), np.uint8)
         return pixels.reshape(len(values), *self._shape), whole
 
-    def _each(self, values: list[bytes]) -> tuple[list[np.ndarray], list[int]]:
+    def _each(self, values: list[memoryview]) -> tuple[list[np.ndarray], list[int]]:
         images, labels = zip(*map(self._one, values), strict=True) if values else ((), ())
         return list(images), list(labels)
 
@@ -104,7 +103,7 @@ class Datums:
         self._values = self._cursor.iternext(keys=False, values=True)
         next(islice(self._values, place, place), None)
 
-    def _one(self, record: Any) -> tuple[np.ndarray, int]:
+    def _one(self, record: memoryview) -> tuple[np.ndarray, int]:
         value = bytes(record)
         datum = _parse(self._path, value, "a record")
         if datum.encoded:
@@ -178,7 +177,7 @@ def datum_shape(
     return encoded_shape(path, datum.data, force_color, force_gray)
 
 
-def _parse(path: Path, value: bytes, what: str, advice: str = "") -> Any:
+def _parse(path: Path, value: bytes, what: str, advice: str = "") -> schema.Datum:
     datum = schema.Datum()
     try:
         datum.ParseFromString(value)

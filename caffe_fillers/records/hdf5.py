@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from ..errors import CaffeError
 from ..files import as_path, replacing
 from .shuffling import Rand, random_shuffle
 from .sources import beside, check_regular, existing, lines
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["Rows", "hdf5_shapes", "write_rows"]
 
@@ -72,7 +75,7 @@ class Rows:
                 top[begin : begin + len(part)] = part
         self._at = place + count
 
-    def _pieces(self, count: int) -> Iterator[tuple[int, list[np.ndarray], Any]]:
+    def _pieces(self, count: int) -> Iterator[tuple[int, list[np.ndarray], slice | np.ndarray]]:
         """Go on by `count` rows: where each piece begins, its file's datasets, and which of their rows it is."""
         done = 0
         while done < count:
@@ -191,7 +194,7 @@ def _read(file: Path, names: Sequence[str], listed: Path, dtype: npt.DTypeLike) 
 
 
 @contextmanager
-def _datasets(file: Path, names: Iterable[str], listed: Path) -> Iterator[dict[str, Any]]:
+def _datasets(file: Path, names: Iterable[str], listed: Path) -> Iterator[dict[str, h5py.Dataset]]:
     try:
         import h5py
     except ImportError:

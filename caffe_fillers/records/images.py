@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def decode(where: Path, image: bytes | str | Path, kind: str) -> Bytes:
             raise CaffeError(f"{where}: cannot be read as an image: {error}") from None
 
 
-def _pixels(where: Path, image: Image, kind: str, upright: Any) -> Bytes:
+def _pixels(where: Path, image: Image, kind: str, upright: Callable[[Image], Image]) -> Bytes:
     channels = {"color": 3, "gray": 1}.get(kind) or _channels(image)
     form, deep = image.format, image.mode.startswith("I")
     if deep and kind == "native":

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +23,16 @@ from .strategies import Filled
 __all__ = ["Candidate", "SeededNet", "candidates", "read", "shaped"]
 
 
-def read(weights: Any) -> dict[str, list[Array]]:
+def read(weights: object) -> dict[str, list[Array]]:
     """Read weights from a file, a net or a mapping, all in the type that Caffe filled them in."""
     from ..weights import load_weights
 
-    if not isinstance(weights, Mapping):
-        weights = getattr(weights, "params", None) or load_weights(weights)
-    given = {name: [np.asarray(getattr(blob, "data", blob)) for blob in blobs] for name, blobs in weights.items()}
+    held: Mapping[str, Iterable[object]]
+    if isinstance(weights, Mapping):
+        held = weights
+    else:
+        held = getattr(weights, "params", None) or load_weights(cast("str | os.PathLike[str]", weights))
+    given = {name: [np.asarray(getattr(blob, "data", blob)) for blob in blobs] for name, blobs in held.items()}
     # Caffe fills all blobs in one type, but float32 values are often kept as float64
     narrow = all(_in_float32(array) for arrays in given.values() for array in arrays)
     real = np.float32 if narrow else np.float64
@@ -50,18 +53,39 @@ def _of_type(array: Array, real: type[np.floating]) -> Array:
     return np.asarray(array, real, order="C")
 
 
+class _Common(TypedDict):
+    """What a net and a solver are made with."""
+
+    inputs: Mapping[str, object] | None
+    dtype: npt.DTypeLike
+
+
+class _State(TypedDict):
+    """The state of a net by itself."""
+
+    phase: str
+    level: int
+    stages: Sequence[str]
+
+
 class SeededNet:
     """The net that the weights belong to, to be filled from any seed by any revision of Caffe."""
 
     def __init__(
-        self, source: Any, dtype: npt.DTypeLike, phase: str, level: int, stages: Sequence[str], inputs: object
+        self,
+        source: Any,
+        dtype: npt.DTypeLike,
+        phase: str,
+        level: int,
+        stages: Sequence[str],
+        inputs: Mapping[str, object] | None,
     ) -> None:
         from .. import prototxt, schema
 
         self.source = source
-        self.common: dict[str, Any] = {"inputs": inputs, "dtype": dtype}
+        self.common: _Common = {"inputs": inputs, "dtype": dtype}
         self._warned = False
-        self.state: dict[str, Any] = {"phase": phase, "level": level, "stages": stages}
+        self.state: _State = {"phase": phase, "level": level, "stages": stages}
         self.path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
         if isinstance(source, prototxt.Text) and source.message.DESCRIPTOR.name == "SolverParameter":
             source = source.message
@@ -85,12 +109,12 @@ class SeededNet:
         return net
 
     def _built(self, seed: int, boost: str, caffe: str, fill: bool) -> Net:
-        common = {"rng": seed, "boost": boost, "caffe": caffe, "fill": fill, **self.common}
         if self.solver is None:
-            return Net(self.source, **common, **self.state)
+            return Net(self.source, rng=seed, boost=boost, caffe=caffe, fill=fill, **self.common, **self.state)
         from ..training import Solver
 
-        return Solver(self.solver, beside=self.path, **common).net
+        solver = Solver(self.solver, beside=self.path, rng=seed, boost=boost, caffe=caffe, fill=fill, **self.common)
+        return solver.net
 
     def revisions(self, names: Sequence[str], boost: str) -> list[list[str]]:
         """The revisions that can set up this net, those together that fill it alike.
@@ -100,7 +124,7 @@ class SeededNet:
         CaffeError
             If none of them can: what the first says.
         """
-        groups: dict[Any, list[str]] = {}
+        groups: dict[tuple[object, ...], list[str]] = {}
         refused: list[CaffeError] = []
         for caffe in names:
             try:
@@ -128,7 +152,7 @@ class Candidate:
     filled: Filled
 
     @property
-    def mark(self) -> tuple[Any, ...]:
+    def mark(self) -> tuple[object, ...]:
         """The same for two of which one search does: equal values by an equal filler from equal places."""
         plan = self.filled.plan
         return (self.name, plan.draw, plan.a, plan.b, plan.keep, tuple(self.filled.starts.items()))

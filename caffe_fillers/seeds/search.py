@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class SearchOptions(TypedDict, total=False):
     phase: str
     level: int
     stages: Sequence[str]
-    inputs: Mapping[str, Any] | None
+    inputs: Mapping[str, object] | None
     boost: str | None
     caffe: str | None
     seeds: range

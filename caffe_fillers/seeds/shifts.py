@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ..errors import CaffeError
 from ..net import Net
@@ -40,11 +39,11 @@ def shifts(
     return shifted, {seed: found.get(seed) or _explained(blobs, net, here) for seed, blobs in shifted.items()}
 
 
-def _places(net: Net) -> dict[str, Any]:
-    return {f"{row['layer']}/{row['index']}": row["start"] for row in net.fills()}
+def _places(net: Net) -> dict[str, int]:
+    return {f"{row['layer']}/{row['index']}": row["start"] for row in net.fills() if row["start"] is not None}
 
 
-def _explained(blobs: Mapping[str, int], net: Net, here: Mapping[str, Any]) -> str:
+def _explained(blobs: Mapping[str, int], net: Net, here: Mapping[str, int]) -> str:
     first = min(blobs, key=lambda blob: here[blob])
     shift = blobs[first]
     explanation = f"before {first} Caffe drew {abs(shift)} {'more' if shift > 0 else 'less'} than this net does: "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -173,7 +173,7 @@ def one_by_one(blob: Filled, seeds: range, threads: int | None) -> tuple[list[st
     return kinds, parts
 
 
-_Known = list[tuple[int, int, Any]]
+_Known = list[tuple[int, int, Words]]
 
 
 def _possibilities(blob: Filled) -> tuple[list[_Known], list[tuple[Sequence[str], int, int]]]:

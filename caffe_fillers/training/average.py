@@ -6,7 +6,7 @@ from typing import TypedDict
 
 import numpy as np
 
-__all__ = ["Average"]
+__all__ = ["Average", "AverageState"]
 
 
 class AverageState(TypedDict):

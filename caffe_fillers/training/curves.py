@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..errors import CaffeError
 from ..files import as_path, replacing
@@ -39,16 +38,17 @@ class Curves:
 
     loss: dict[int, float] = field(default_factory=dict)
     lr: dict[int, float] = field(default_factory=dict)
-    test: dict[int, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    test: dict[int, dict[int, dict[str, float | list[float]]]] = field(default_factory=dict)
 
     def tested(self, iteration: int, net: int, outputs: Iterable[tuple[str, float]]) -> None:
         """Enter the scores of a test net; a name that comes up again gets a list."""
         entry = self.test.setdefault(iteration, {}).setdefault(net, {})
         for name, value in outputs:
-            if name not in entry:
+            before = entry.get(name)
+            if before is None:
                 entry[name] = value
             else:
-                entry[name] = [*(entry[name] if isinstance(entry[name], list) else [entry[name]]), value]
+                entry[name] = [*(before if isinstance(before, list) else [before]), value]
 
     def series(self, net: int, name: str) -> tuple[list[int], list[float]]:
         """A test output's iterations and values; of several values their mean."""
@@ -60,7 +60,7 @@ class Curves:
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(self.to_dict()))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values that JSON can hold: `loss` and `lr` as lists of [iteration, value], `test` by iteration."""
         return {
             "loss": [[i, _plain(value)] for i, value in self.loss.items()],
@@ -72,7 +72,7 @@ class Curves:
         }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: float | list[float]) -> object:
     if isinstance(value, list):
         return [_plain(each) for each in value]
     return value if math.isfinite(value) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -49,14 +49,14 @@ def forward_backward(net: Net, say: Say) -> float:
     loss = tape.loss()
     for i in range(len(tape.entries) - 1, -1, -1):
         tape.backward(i, i - 1)
-        entry = tape.entries[i]
-        if entry.needs_backward:
-            _backward_lines(entry, say)
+        if tape.entries[i].needs_backward:
+            _backward_lines(net, i, say)
     _all_params(net, say)
     return loss
 
 
-def _backward_lines(entry: Any, say: Say) -> None:
+def _backward_lines(net: Net, i: int, say: Say) -> None:
+    entry = net.tape.entries[i]
     step = entry.step
     for name, blob, down in zip(step.node.wired, step.bottoms, entry.down, strict=True):
         if down:

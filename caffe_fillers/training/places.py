@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -13,31 +14,39 @@ from ..net import Net
 if TYPE_CHECKING:
     from .solver import Solver
 
-__all__ = ["go_to", "places_of", "seeds_of", "stand", "standing"]
+__all__ = ["Place", "go_to", "places_of", "seeds_of", "stand", "standing"]
 
 
-def seeds_of(place: dict[str, Any]) -> dict[str, list[int]]:
+class Place(TypedDict, total=False):
+    """Where a layer stands, as JSON holds it: how many items it delivered, what it carries, what seeds it drew."""
+
+    delivered: int
+    carried: dict[str, tuple[Sequence[int], list[float]]]
+    seeds: dict[str, list[int]]
+
+
+def seeds_of(place: Place) -> dict[str, list[int]]:
     """The seeds that a layer drew when it was set up, by what for."""
     return {what: list(map(int, seeds)) for what, seeds in place["seeds"].items()}
 
 
-def places_of(net: Net) -> dict[str, Any]:
+def places_of(net: Net) -> dict[str, Place]:
     """Where each layer that goes on from pass to pass stands, by its position in the net."""
-    found = {}
+    found: dict[str, Place] = {}
     for i, entry in enumerate(net.tape.entries):
         operation, work = entry.operation, entry.work
-        place: dict[str, object] = {}
+        place: Place = {}
         if isinstance(operation, Delivering):
             place["delivered"] = operation.place(work)
         if operation is not None and operation.carries:
             held = {name: work.buffers[name] for name in operation.carries if name in work.buffers}
-            place["carried"] = {name: [array.shape, array.reshape(-1).tolist()] for name, array in held.items()}
+            place["carried"] = {name: (array.shape, array.reshape(-1).tolist()) for name, array in held.items()}
         if place:
             found[str(i)] = {**place, "seeds": {what: list(seeds) for what, seeds in work.seeds.items()}}
     return found
 
 
-def go_to(net: Net, places: dict[str, Any]) -> None:
+def go_to(net: Net, places: dict[str, Place]) -> None:
     """Bring the layers of a net to where `places_of` found them."""
     for i, place in places.items():
         entry = net.tape.entries[int(i)]
@@ -55,12 +64,12 @@ def go_to(net: Net, places: dict[str, Any]) -> None:
             work.buffer(name, array.shape, array.dtype)[...] = array
 
 
-def standing(solver: Solver) -> tuple[RNG, list[dict[str, Any]]]:
+def standing(solver: Solver) -> tuple[RNG, list[dict[str, Place]]]:
     """Where the stream and the test nets stand."""
     return solver.net.rng.copy(), [places_of(net) for net in solver.test_nets]
 
 
-def stand(solver: Solver, before: tuple[RNG, list[dict[str, object]]]) -> None:
+def stand(solver: Solver, before: tuple[RNG, list[dict[str, Place]]]) -> None:
     """Bring the stream and the test nets back to where they stood."""
     stream, places = before
     solver.net.rng.become(stream)

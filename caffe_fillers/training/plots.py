@@ -6,11 +6,14 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CaffeError
 from ..files import as_path, replacing
 from .curves import Curves
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["drawing"]
 
@@ -83,7 +86,7 @@ def _outputs(curves: Curves) -> list[tuple[int, str]]:
     return list(found)
 
 
-def _tidy(axes: Any, title: str) -> None:
+def _tidy(axes: Axes, title: str) -> None:
     axes.set_title(title)
     axes.set_xlabel("iteration")
     axes.grid(True, color="#dddddd", linewidth=0.7)

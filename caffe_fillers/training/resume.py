@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from ..errors import CaffeError, CaffeWarning
 from ..files import as_path
 from ..net import Net
 from ..weights import save_weights
-from .average import Average
+from .average import Average, AverageState
 from .debug import param_name
-from .places import go_to, places_of, seeds_of
+from .places import Place, go_to, places_of, seeds_of
 from .snapshots import (
     State,
     check_history,
@@ -95,7 +95,7 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
     rate, update = solver.prepare()
     state = read_state(source)
     check_history(source, state, _names(solver.net), update.history, solver.message.type)
-    model, side = model_of(source, state), read_side(side_of(source))
+    model, side = model_of(source, state), cast("_Side | None", read_side(side_of(source)))
     if side is not None:
         _check_side(solver, side_of(source), side)
     if model is not None:
@@ -113,7 +113,25 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
         _restore_side(solver, source, side)
 
 
-def _check_side(solver: Solver, path: Path, side: dict[str, Any]) -> None:
+class _Stream(TypedDict):
+    """Where the random stream stands."""
+
+    key: list[int]
+    pos: int
+
+
+class _Side(TypedDict):
+    """What a side file holds, once it is checked."""
+
+    iteration: int
+    type: str
+    checksum: int
+    stream: _Stream
+    average: AverageState
+    places: list[dict[str, Place]]
+
+
+def _check_side(solver: Solver, path: Path, side: _Side) -> None:
     """Refuse what `_restore_side` would stumble over, before anything is changed."""
     try:
         key = np.array(side["stream"]["key"], np.uint32)
@@ -130,7 +148,7 @@ def _check_side(solver: Solver, path: Path, side: dict[str, Any]) -> None:
         raise CaffeError(f"{path}: is damaged ({error}): remove it to go on as Caffe would") from None
 
 
-def _restore_side(solver: Solver, source: Path, side: dict[str, Any]) -> None:
+def _restore_side(solver: Solver, source: Path, side: _Side) -> None:
     if side["iteration"] != solver.iter or side["checksum"] != _checksum(solver):
         text = "is not of this snapshot: the random stream and the data begin anew, as in Caffe"
         warnings.warn(f"{side_of(source)}: {text}", CaffeWarning, stacklevel=4)
@@ -153,7 +171,7 @@ def _checksum(solver: Solver) -> int:
     return checksum([*(blob.data for blob in update.blobs), *update.history])
 
 
-def _stream_state(solver: Solver) -> dict[str, Any]:
+def _stream_state(solver: Solver) -> _Stream:
     state = solver.net.rng.state["state"]
     return {"key": state["key"].tolist(), "pos": int(state["pos"])}
 

@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -58,7 +57,7 @@ def write_state(path: Path, state: State) -> None:
         _write_hdf5(path, state)
         return
     name = (state.learned_net or "").encode("utf-8", "surrogateescape")
-    parts: list[Any] = [_number(_ITER, state.iteration)]
+    parts: list[bytes | memoryview] = [_number(_ITER, state.iteration)]
     parts += [varint(_LEARNED_NET << 3 | BYTES), varint(len(name)), name]
     for array in state.history:
         pieces, length = blob_parts(array)
@@ -246,7 +245,7 @@ def write_side(path: Path, content: dict[str, object]) -> None:
         temporary.write_text(data, encoding="utf-8")
 
 
-def read_side(path: Path) -> dict[str, Any] | None:
+def read_side(path: Path) -> dict[str, object] | None:
     """What a side file holds; None where there is none.
 
     Raises
