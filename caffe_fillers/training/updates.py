@@ -17,7 +17,7 @@ from ..arrays import Array
 from ..blob import Blob
 from ..errors import CaffeError
 
-__all__ = ["SGD", "UPDATES", "AdaDelta", "AdaGrad", "Adam", "Nesterov", "RMSProp", "Update"]
+__all__ = ["SGD", "UPDATES", "AdaDelta", "AdaGrad", "Adam", "Nesterov", "RMSProp", "Update", "axpby"]
 
 Number = np.floating  # a scalar of the blobs' type
 _PIECE = 16384
