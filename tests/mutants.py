@@ -35,6 +35,8 @@ TESTS = {
     "caffe_fillers/images.py": "tests/running/test_run_command.py",
     "caffe_fillers/fillers.py": "tests/core tests/test_golden_nets.py tests/test_net.py",
     "caffe_fillers/signals": "tests/test_signal.py",
+    "caffe_fillers/training": "tests/training/test_updates.py tests/training/test_rates.py "
+    "tests/training/test_golden_solvers.py tests/test_solver.py tests/training",
 }
 SWAPS = {
     ast.Add: ast.Sub,

@@ -347,6 +347,21 @@ def test_parameters(tmp_path: Path, kind: str, text: str, expected: list[Any]) -
     assert values(setup(tmp_path, kind, [FEATURES], text)[1]) == expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        ("BatchNorm", "batch_norm_param { scale_bias: true }", [0, 0, 0, 1, 1]),
+        ("BatchNorm", "batch_norm_param { engine: MKLDNN }", [0, 0, 0, 1, 1]),
+        ("BatchNorm", "batch_norm_param { engine: CAFFE }", [0, 0, 0]),
+        ("BN", "bn_param { slope_filler { value: 3 } bias_filler { value: 2 } }", [1, 1, 0, 0]),
+    ],
+)
+def test_solvers_leave_statistics_alone(tmp_path: Path, kind: str, text: str, expected: list[float]) -> None:
+    setup(tmp_path, kind, [FEATURES], text)
+    net = cf.Net(tmp_path / "net.prototxt", fill=False)
+    assert [lr for lr, _ in net.multipliers] == expected
+
+
 def test_filled_parameters_draw_as_any_other(tmp_path: Path) -> None:
     text = 'convolution_param { num_output: 12 kernel_size: 3 stride: 1 pad: 0 weight_filler { type: "msra" } }'
     _, layer = setup(tmp_path, "ConvolutionDepthwise", [FEATURES], text)

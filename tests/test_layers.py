@@ -132,6 +132,8 @@ REFUSED = [
     ("Convolution", "convolution_param { num_output: 2 kernel_h: 3 }", [(1, 2, 9, 9)], 1, "(0 vs. 0)"),
     ("Scale", "scale_param { axis: 3 }", [(2, 3)], 1, "axis 3 out of range"),
     ("Embed", "embed_param { num_output: 2 input_dim: 3 }", [(0,)], 1, "data_"),
+    ("Embed", "embed_param { num_output: 2 }", [(2,)], 1, "K_ > 0 (0 vs. 0)"),
+    ("Embed", "embed_param { input_dim: 3 }", [(2,)], 1, "N_ > 0 (0 vs. 0)"),
     ("LSTM", "recurrent_param { num_output: 2 }", [(3, 2, 4), (3, 3)], 1, "(2 vs. 3)"),
     ("LSTM", "recurrent_param { num_output: 2 }", [(0, 2, 4), (0, 2)], 1, "data_"),
     ("Accuracy", "accuracy_param { top_k: 4 }", [(2, 3), (2,)], 1, "(4 vs. 3)"),
@@ -144,7 +146,7 @@ REFUSED = [
     ("InfogainLoss", "loss_param { normalize: true }", [(2, 3), (2,), (1, 1, 3, 3)], 1, "normalize"),
     ("HDF5Data", "hdf5_data_param { source: 'x' batch_size: 2 }", [], 1, "--input y0=DIMS"),
     ("DummyData", "dummy_data_param { data_filler { type: 'no' } shape { dim: 1 } }", [], 1, "Unknown filler name: no"),
-    ("Parameter", "parameter_param { shape { dim: 0 } }", [], 1, "data_"),
+    ("Parameter", "parameter_param { shape { dim: 0 } }", [], 1, "data_\nparameter_param.shape is 0 (0): empty"),
     ("Python", "", [(2, 3)], 1, "--input y0=DIMS"),
     ("LRN", "lrn_param { local_size: 4294967295 }", [(1, 2, 3, 3)], 1, "size_ % 2 == 1 (-1 vs. 1)"),
     ("Log", "log_param { base: inf }", [(2,)], 1, "!isinf(log_base)"),
@@ -165,6 +167,14 @@ REFUSED = [
         "axis + i) == bias->shape(i) (3 vs. 1)",
     ),
     ("Scale", "scale_param { bias_term: true }", [(), ()], 1, "axis 1 out of range for 0-D Blob"),
+    # the Bias layer inside takes the first blob, before the scale is looked at
+    (
+        "Scale",
+        "scale_param { bias_term: true } blobs { shape { dim: 1 } data: 1 } blobs { shape { dim: 3 } data: [1, 2, 3] }",
+        [(2, 3)],
+        1,
+        "axis + i) == bias->shape(i) (3 vs. 1)",
+    ),
     ("Bias", "blobs { shape { dim: 2 } data: [1, 2] }", [(2, 3)], 1, "axis + i) == bias->shape(i) (3 vs. 2)"),
     ("Scale", "blobs { shape { dim: 3 } data: [1, 2, 3] } blobs { shape { dim: 0 } }", [(2, 3)], 1, "data_"),
     ("Accuracy", "", [(4, 2), (4,)], "in place", "axis 1 out of range for 0-D Blob"),
@@ -234,6 +244,14 @@ def test_blobs_written_in_the_text_are_used_and_nothing_is_drawn(net):
     assert built.params["y"][0].data.tolist() == [[1, 2, 3], [4, 5, 6]]
     assert built.layers[1].draws == []
     assert [row["name"] for row in built.fills()] == ["from the text"] * 2
+
+
+def test_a_scale_that_is_written_without_its_bias_is_its_bias_too(net):
+    # Caffe hands all of the text to the Bias layer inside, which begins with the first blob that it finds
+    text = layer("Scale", "scale_param { bias_term: true } blobs { shape { dim: 3 } data: [1, 2, 3] }")
+    built = net(text, (1, 3), fill=True)
+    assert [blob.data.tolist() for blob in built.params["y"]] == [[1, 2, 3]] * 2
+    assert built.forward(x0=np.array([[10.0, 10, 10]]))["y0"].tolist() == [[11, 22, 33]]
 
 
 def test_a_layer_without_parameters_keeps_blobs_of_its_text(net):

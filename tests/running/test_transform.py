@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -90,6 +92,18 @@ def test_what_is_refused_changes_nothing(transform, image, mean, message):
         transform.apply(images, out, rng, None if mean is None else np.zeros(mean, np.float32))
     assert (out == 7).all()
     assert rng.position == 0
+
+
+def test_shapes_of_tops():
+    assert Transform().shape((2, 3, 4)) == (2, 3, 4)
+    assert Transform(crop=3).shape((2, 3, 4)) == (2, 3, 3)
+    for image, message in (
+        ((0, 3, 4), "datum_channels > 0 (0 vs. 0)"),
+        ((2, 2, 4), "datum_height >= crop_size (2 vs. 3)"),
+        ((2, 3, 2), "datum_width >= crop_size (2 vs. 3)"),
+    ):
+        with pytest.raises(CaffeError, match=re.escape(message)):
+            Transform(crop=3).shape(image)
 
 
 def test_mean_files(tmp_path):
