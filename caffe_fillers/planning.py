@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from . import fillers, graph, schema
 from ._core import RNG
@@ -118,6 +118,17 @@ class Allowed:
     ignore: Collection[str] = ()
 
 
+class _Others(TypedDict, total=False):
+    """Those of `Options` that need no check."""
+
+    allowed: Allowed
+    fill: bool
+    max_bytes: int | None
+    threads: int | None
+    weights: Files | None
+    alone: bool
+
+
 @dataclass(slots=True, frozen=True)
 class Options:
     """What a net is set up with beside its text, its state and its stream: the same for all nets of a solver.
@@ -152,7 +163,7 @@ class Options:
         dtype: npt.DTypeLike,
         caffe: str,
         python: Mapping[str, Callable[[], object]] | None,
-        **others: Any,
+        **others: Unpack[_Others],
     ) -> Options:
         """Check what a caller gave, and bring it into one form."""
         return cls(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from time import perf_counter
-from typing import Any
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -19,6 +19,12 @@ from .planning import Step, reshaped, situate
 __all__ = ["Tape"]
 
 _NEVER_GIVEN = "blob '{0}' was never given: write it, net.blobs['{0}'].data[...] = values, or hand it to forward"
+
+
+class _Source(Protocol):
+    """An operation that brings data, one batch after another."""
+
+    def go_to(self, place: int, work: Work) -> None: ...
 
 
 class _Entry:
@@ -191,8 +197,7 @@ class Tape:
             self.rng.become(before)
             for entry, place in zip(self._sources, places, strict=True):
                 if entry.work.kept.get("place", 0) != place:
-                    operation: Any = entry.operation
-                    operation.go_to(place, entry.work)
+                    cast("_Source", entry.operation).go_to(place, entry.work)
             raise
 
     def _run(self, start: int, stop: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -108,6 +108,19 @@ class BlobList(list[BlobView]):
         self.append(BlobView(Blob(tuple(int(dim) for dim in shape), self.dtype)))
 
 
+class PythonLayer(Protocol):
+    """An object that is a layer, as pycaffe's Python layers are."""
+
+    param_str: str
+    phase: int
+    blobs: BlobList
+
+    def setup(self, bottom: list[BlobView], top: list[BlobView]) -> object: ...
+    def reshape(self, bottom: list[BlobView], top: list[BlobView]) -> object: ...
+    def forward(self, bottom: list[BlobView], top: list[BlobView]) -> object: ...
+    def backward(self, top: list[BlobView], propagate_down: list[bool], bottom: list[BlobView]) -> object: ...
+
+
 class PythonOperation(Operation):
     """What runs an object with `setup`, `reshape`, `forward` and `backward` as pycaffe's Python layers have them.
 
@@ -116,7 +129,7 @@ class PythonOperation(Operation):
 
     __slots__ = ("blobs", "bottoms", "instance", "setup", "tops")
 
-    def __init__(self, instance: Any, layer: Layer, bottoms: Sequence[Shape]) -> None:
+    def __init__(self, instance: PythonLayer, layer: Layer, bottoms: Sequence[Shape]) -> None:
         self.instance = instance
         # until the net has blobs of its own
         self.bottoms = [BlobView(Blob(shape, layer.dtype)) for shape in bottoms]
@@ -206,7 +219,7 @@ def python(layer: Layer, bottoms: list[Shape]) -> Setup:
             return given_tops(layer)
         except CaffeError as error:
             raise CaffeError(f"{error}, or its class: python={{'{param.module}.{param.layer}': CLASS}}") from None
-    operation = PythonOperation(make(), layer, bottoms)
+    operation = PythonOperation(cast("PythonLayer", make()), layer, bottoms)
     operation.start(layer)
     setup = operation.reshape()
     layer.running = operation

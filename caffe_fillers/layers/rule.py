@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -285,6 +285,12 @@ def register(type_name: str, rule: RuleFunction | type[Operation] | None) -> Non
         RULES[type_name] = Rule(_rule_of_class(rule) if isinstance(rule, type) else rule, fork="user")
 
 
+class _SetsUp(Protocol):
+    """An operation that is its own rule."""
+
+    def setup(self, layer: Layer, bottoms: list[Shape]) -> Setup: ...
+
+
 def _rule_of_class(kind: type[object]) -> RuleFunction:
     if not issubclass(kind, Operation) or not callable(getattr(kind, "setup", None)):
         raise CaffeError(
@@ -293,8 +299,8 @@ def _rule_of_class(kind: type[object]) -> RuleFunction:
         )
 
     def rule(layer: Layer, bottoms: list[Shape]) -> Setup:
-        operation: Any = kind()
-        setup: Setup = operation.setup(layer, bottoms)
+        operation = kind()
+        setup = cast("_SetsUp", operation).setup(layer, bottoms)
         setup.operation = setup.operation or operation
         return setup
 
