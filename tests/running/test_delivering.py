@@ -16,6 +16,7 @@ import caffe_fillers as cf
 from caffe_fillers import CaffeError, schema
 from caffe_fillers.layers.delivering import Delivering
 from caffe_fillers.records import shuffling
+from caffe_fillers.records.datums import Datums
 from caffe_fillers.transform import read_mean
 from caffe_fillers.weights import save_mean
 
@@ -121,6 +122,33 @@ def test_labels_and_records_of_every_kind(here):
             k = (2 * f + i) % 9
             np.testing.assert_array_equal(net.blobs["data"].data[i], pixels[k] + 0.5 * (k == 8))
             assert net.blobs["label"].data[i] == np.float32(labels[k])
+
+
+def test_records_are_read_from_any_place_on(here):
+    make_db(here / "db", [schema.Datum(channels=1, height=1, width=1, data=bytes([i]), label=i) for i in range(5)])
+    for place in range(12):
+        images, labels = Datums(here / "db").read(place, 3)
+        assert labels == [(place + i) % 5 for i in range(3)]
+        assert [int(image.item()) for image in images] == labels
+        assert Datums(here / "db", skip=2).read(place, 1)[1] == [(place + 2) % 5]
+
+
+def test_records_of_one_length_keep_their_own_shapes(here):
+    shapes = [(1, 2, 6), (1, 2, 6), (1, 3, 4), (1, 3, 4), (2, 2, 3)]
+    pixels = [bytes(range(i, i + 12)) for i in range(5)]
+    make_db(
+        here / "db",
+        [
+            schema.Datum(channels=c, height=h, width=w, data=data)
+            for (c, h, w), data in zip(shapes, pixels, strict=True)
+        ],
+    )
+    net = data_net(1)
+    for _ in range(2):
+        for shape, data in zip(shapes, pixels, strict=True):
+            net.forward()
+            assert net.blobs["data"].shape == (1, *shape)
+            assert net.blobs["data"].data.astype(np.uint8).tobytes() == data
 
 
 def test_a_batch_of_another_shape_reshapes_the_top(here):
