@@ -1,10 +1,12 @@
-"""Nets at work, beside OpenCV, PyTorch, and their own matrix products alone.
+"""Nets at work, beside OpenCV, ONNX Runtime, PyTorch, and their own matrix products alone.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/running.py NETS [--rows products forward training overhead] [--json FILE]
+    python benchmarks/running.py NETS --rows threads
 
-NETS is a folder with prototxts of Caffe's model zoo, searched with all its folders; a net that isn't there is left
-out, and so is OpenCV or PyTorch where it isn't installed. Every figure is the best of several, taken in turns with what
-it is compared with, and all are of one thread: what it spends on the processor, whoever else is at work.
+NETS is a folder with prototxts of Caffe's model zoo, searched with all its folders. A net that is not there is left
+out, and so is a library that is not installed. ONNX Runtime runs our own export. Every figure is the best of several,
+taken in turns with what it is compared with. They are CPU time of one thread; the row `threads` is wall time of one and
+two, and needs two idle cores.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ import json
 import math
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
+from exporting import fill
 from nets import vgg16
 
 import caffe_fillers as cf
@@ -34,17 +38,17 @@ LENET = "examples/mnist/lenet_train_test.prototxt"
 AUTOENCODER = "examples/mnist/mnist_autoencoder.prototxt"
 
 
-def best(calls, seconds, least=3):
-    """The shortest time of each call on the processor; they take turns, so that noise falls on all."""
+def best(calls, seconds, least=3, clock=time.process_time):
+    """The shortest time of each call; they take turns, so that noise falls on all."""
     for call in calls:
         call()
     shortest = [math.inf] * len(calls)
     end, rounds = time.perf_counter() + seconds, 0
     while rounds < least or time.perf_counter() < end:
         for i, call in enumerate(calls):
-            start = time.process_time()
+            start = clock()
             call()
-            shortest[i] = min(shortest[i], time.process_time() - start)
+            shortest[i] = min(shortest[i], clock() - start)
         rounds += 1
     return shortest
 
@@ -135,7 +139,7 @@ def products(options):
     return rows
 
 
-# --- forward beside OpenCV ---
+# --- forward beside OpenCV and ONNX Runtime ---
 
 
 def deploy_of(path, folder):
@@ -158,14 +162,46 @@ def deploy_of(path, folder):
     return result
 
 
+def net_of(path, threads=1):
+    """A net with noise for weights and a batch of one image, and that image."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cf.CaffeWarning)  # deploy nets have no fillers
+        net = cf.Net(path, "TEST", rng=1, threads=threads)
+    fill(net)
+    (data,) = net.inputs
+    shape = (1, *net.blobs[data].shape[1:])
+    net.blobs[data].reshape(shape)
+    net.reshape()
+    return net, {data: np.random.default_rng(1).standard_normal(shape, np.float32)}
+
+
+def in_opencv(path, net, image, folder):
+    import cv2
+
+    cv2.setNumThreads(1)
+    weights = Path(folder) / "net.caffemodel"
+    cf.save_weights(weights, net.params)
+    theirs = cv2.dnn.readNetFromCaffe(str(path), str(weights))
+    (values,) = image.values()
+    return lambda: (theirs.setInput(values), theirs.forward())
+
+
+def in_onnx_runtime(path, net, image, folder):
+    import onnxruntime
+
+    exported = Path(folder) / "net.onnx"
+    cf.export(net, exported)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, image)
+
+
+OTHERS = {"OpenCV": in_opencv, "ONNX Runtime": in_onnx_runtime}
+
+
 def forward(options):
-    try:
-        import cv2
-    except ImportError:
-        cv2 = None
-    else:
-        cv2.setNumThreads(1)
-    rows, ratios = {}, []
+    rows, ratios = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "vgg16.prototxt").write_text(vgg16())
         for name, pattern in [*ZOO.items(), ("VGG-16", "vgg16.prototxt")]:
@@ -173,30 +209,36 @@ def forward(options):
             if path is None or (options.only and name not in options.only):
                 continue
             path = deploy_of(path, folder)
-            net = cf.Net(path, "TEST", rng=1, threads=1)
-            (data,) = net.inputs
-            shape = (1, *net.blobs[data].shape[1:])
-            net.blobs[data].reshape(shape)
-            net.reshape()
-            image = np.random.default_rng(1).standard_normal(shape, np.float32)
-            calls = [lambda net=net, image=image, data=data: net.forward(**{data: image})]
-            if cv2 is not None:
-                weights = Path(folder) / "net.caffemodel"
-                cf.save_weights(weights, net.params)
-                theirs = cv2.dnn.readNetFromCaffe(str(path), str(weights))
-                calls.append(lambda theirs=theirs, image=image: (theirs.setInput(image), theirs.forward()))
-            times = best(calls, options.seconds)
-            rows[name] = {"ms": times[0] * 1e3}
-            print(f"{name:26} {times[0] * 1e3:9.1f} ms", end="")
-            if cv2 is not None:
-                rows[name] |= {"opencv_ms": times[1] * 1e3, "ratio": times[0] / times[1]}
-                ratios.append(times[0] / times[1])
-                print(f" {times[1] * 1e3:9.1f} ms OpenCV {ratios[-1]:9.2f}x", end="")
-            print(flush=True)
-    if ratios:
-        rows["geometric mean"] = math.exp(np.mean(np.log(ratios)))
-        print(f"{'geometric mean':26} {rows['geometric mean']:43.2f}x")
+            net, image = net_of(path)
+            calls = {"caffe_fillers": lambda net=net, image=image: net.forward(**image)}
+            for other, prepared in OTHERS.items():
+                try:
+                    calls[other] = prepared(path, net, image, folder)
+                except ImportError:
+                    print(f"{other}: NOT RUN, not installed")
+            times = dict(zip(calls, best(list(calls.values()), options.seconds), strict=True))
+            rows[name] = {each: seconds * 1e3 for each, seconds in times.items()}
+            ours = times.pop("caffe_fillers")
+            line = f"{name:16} {ours * 1e3:7.1f} ms"
+            for other, seconds in times.items():
+                ratios.setdefault(other, []).append(ours / seconds)
+                line += f"   {other} {seconds * 1e3:7.1f} ms {ours / seconds:5.2f}x"
+            print(line, flush=True)
+    for other, each in ratios.items():
+        rows[f"geometric mean, {other}"] = math.exp(np.mean(np.log(each)))
+        print(f"geometric mean beside {other}: {rows[f'geometric mean, {other}']:.2f}x")
     return rows
+
+
+def threads(options):
+    path = find(options.nets, ZOO["ResNet-50"])
+    if path is None:
+        return {}
+    (one, image), (two, _) = net_of(path, 1), net_of(path, 2)
+    calls = [lambda: one.forward(**image), lambda: two.forward(**image)]
+    first, second = best(calls, options.seconds, clock=time.perf_counter)
+    print(f"ResNet-50: one thread {first * 1e3:.1f} ms, two {second * 1e3:.1f} ms, {first / second:.2f}x as fast")
+    return {"one_ms": first * 1e3, "two_ms": second * 1e3, "speedup": first / second}
 
 
 # --- training beside PyTorch ---
@@ -333,9 +375,9 @@ def overhead(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    rows = {"products": products, "forward": forward, "training": training, "overhead": overhead}
+    rows = {"products": products, "forward": forward, "training": training, "overhead": overhead, "threads": threads}
     parser.add_argument("nets")
-    parser.add_argument("--rows", nargs="+", choices=rows, default=list(rows))
+    parser.add_argument("--rows", nargs="+", choices=rows, default=list(rows)[:-1])
     parser.add_argument("--only", nargs="+", help="names of nets")
     parser.add_argument("--seconds", type=float, default=4.0, help="for each row")
     parser.add_argument("--json", help="write the figures here")
