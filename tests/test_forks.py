@@ -362,6 +362,14 @@ def test_solvers_leave_statistics_alone(tmp_path: Path, kind: str, text: str, ex
     assert [lr for lr, _ in net.multipliers] == expected
 
 
+def test_a_pooling_of_the_same_size_needs_steps(tmp_path: Path) -> None:
+    text = "pooling_param {{ kernel_size: 3 stride_h: {} stride_w: {} pad_type: 1 }}"
+    assert setup(tmp_path, "Pooling", [FEATURES], text.format(3, 2))[0] == [(2, 12, 4, 4)]
+    for steps in ((0, 2), (2, 0)):
+        with pytest.raises(cf.CaffeError, match=r"stride > 0 \(0 vs. 0\)"):
+            setup(tmp_path, "Pooling", [FEATURES], text.format(*steps))
+
+
 def test_filled_parameters_draw_as_any_other(tmp_path: Path) -> None:
     text = 'convolution_param { num_output: 12 kernel_size: 3 stride: 1 pad: 0 weight_filler { type: "msra" } }'
     _, layer = setup(tmp_path, "ConvolutionDepthwise", [FEATURES], text)

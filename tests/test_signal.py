@@ -427,6 +427,32 @@ def test_axpy_multiplies_and_adds(tmp_path: Path) -> None:
     assert f.backward == pytest.approx(4 * 1 + 1 * 4 + 9 * 1, rel=1e-3)
 
 
+@pytest.mark.parametrize("std", [0.001, 0.5])
+def test_a_length_of_1_is_given_to_short_and_long(tmp_path: Path, std: float) -> None:
+    text = over(
+        (2, 16, 4, 4),
+        conv("a", "x", f'num_output: 16 kernel_size: 1 weight_filler {{ type: "gaussian" std: {std} }}'),
+        'name: "m" type: "Normalize" bottom: "a" top: "m" norm_param { across_spatial: false }',
+        dense("z", "m", 10, 'type: "gaussian" std: 0.1'),
+    )
+    a, z = cf.signal(build(tmp_path, text)).layers
+    # a sixteenth of the square for each channel, whatever came
+    assert z.forward == pytest.approx(z.forward_gain / 16, rel=1e-3)
+    assert a.backward == pytest.approx(z.backward_gain / 16, rel=1e-3)
+
+
+def test_dead_units_have_no_length_to_divide_by(tmp_path: Path) -> None:
+    text = over(
+        (2, 16),
+        dense("a", "x", 16, rest="bias_filler { value: -1000 }"),
+        'name: "r" type: "ReLU" bottom: "a" top: "r"',
+        'name: "m" type: "Normalize" bottom: "r" top: "m" norm_param { across_spatial: false }',
+        dense("z", "m", 10),
+    )
+    a, z = cf.signal(build(tmp_path, text)).layers
+    assert (z.forward, z.variance, a.backward) == (0, 0, 0)
+
+
 def test_what_no_signal_passes_stays_without_one(tmp_path: Path) -> None:
     # a length of 0, and steps that no small difference gets through, even if their values vary
     zeros = dense("a", "x", 16, "", "axis: 1")

@@ -118,6 +118,13 @@ def test_fans_of_old_revisions():
     assert cf.fans((), caffe="1.0") == (1, 1)
 
 
+def test_a_sum_of_fans_beyond_an_int_is_refused():
+    # Caffe adds them as ints, and the root of a negative number would be its scale
+    for filler in ('type: "xavier" variance_norm: AVERAGE', 'type: "msra" variance_norm: AVERAGE'):
+        with pytest.raises(cf.CaffeError, match=r"fan_in \+ fan_out = 1 \+ 2147483647 does not fit Caffe's int"):
+            cf.fill((2**31 - 1, 1), filler, rng=1)
+
+
 def test_the_numbers_of_a_filler_are_float32():
     assert cf.fill(2, {"type": "constant", "value": 0.1}, rng=0, dtype=np.float64)[0] == np.float64(np.float32(0.1))
     text = 'type: "constant" value: 1.00000005960464477539062500001'
