@@ -1,4 +1,4 @@
-"""Refuses subinterpreters: NumPy can't serve two at once, and says so at length or not at all."""
+"""Refuses to be imported in a subinterpreter, because NumPy can't serve two interpreters at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that are imported when they are first asked for, so that `import caffe_fillers` stays quick."""
+"""Public names that are imported on first use, so that `import caffe_fillers` stays quick."""
 
 from __future__ import annotations
 

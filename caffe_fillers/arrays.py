@@ -1,4 +1,4 @@
-"""The types of the arrays that the whole package hands about."""
+"""Type aliases for the arrays that the package's functions take and return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many threads layers use: those of our own loops, and those of the BLAS that NumPy brings."""
+"""Number of threads for layers: sets it for the package's own C loops and for NumPy's BLAS."""
 
 from __future__ import annotations
 

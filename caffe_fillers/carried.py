@@ -1,4 +1,4 @@
-"""Fields of forks, carried by the message that they stood in.
+"""Fields that forks add to Caffe's messages, kept with the message that contained them.
 
 What BVLC Caffe's schema lacks rides along as the text that it was written in, under a number that no schema uses. So it
 survives copies and upgrades, is written again, and is there for the rules of layers, whichever way the net came.

@@ -1,4 +1,4 @@
-"""Fine-tuning: weights copied into a net by layer name, as Caffe copies them from a binary or an HDF5 file."""
+"""Fine-tuning: copies weights into a net by layer name, as Caffe does from a binary or an HDF5 file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Databases as Caffe's own converters write them: the same keys, the same datums, byte for byte.
+"""Writes databases as Caffe's own converters do: the same keys and the same datums, byte for byte.
 
 They are LMDBs, also where a converter's default is LevelDB. Nothing is overwritten, and a database comes to be whole or
 not at all.

@@ -1,4 +1,4 @@
-"""From the net that is trained to the one that is deployed, and from DIGITS's all-in-one networks to both."""
+"""Turns a training net into a deploy net, and a DIGITS all-in-one network into both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes that are no UTF-8, in text.
+"""Text that contains bytes that are not valid UTF-8.
 
 Caffe keeps a name's bytes, whatever they are; Python's messages hold nothing but Unicode. So each byte that is no
 UTF-8 stands for itself as a character of Unicode's last private plane, and becomes that byte again when it is written.

@@ -1,4 +1,4 @@
-"""What goes wrong, under one name."""
+"""The package's exception and its warning: CaffeError and CaffeWarning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files are replaced whole or not at all."""
+"""Replaces files atomically: a file is written in full or left unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seven fillers of Caffe: a shape gives fans, fans give a scale, the scale gives one call on the RNG.
+"""Caffe's seven fillers. The shape gives the fans, the fans give the scale, and one call on the RNG gives the values.
 
 A filler is planned first, and its `Plan` refuses everything that can be refused; executing the plan is then one or two
 calls on the stream. A net makes all its plans before it draws anything.

@@ -1,4 +1,4 @@
-"""Carry out what was planned for a net: draw, fill and share, layer by layer on one stream."""
+"""Fills a planned net: draws, fills and shares parameters, layer by layer, from one stream."""
 
 from __future__ import annotations
 

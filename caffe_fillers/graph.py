@@ -1,4 +1,4 @@
-"""From a net's message to its layers in the order of set-up: filtered by state, connected, Splits put in.
+"""Turns a net's message into layers in set-up order: filters by state, connects blobs, inserts Splits.
 
 Names are strings here and nothing has a shape yet.
 """

@@ -1,4 +1,4 @@
-"""An image made ready for a net's input, as the tutorials of its time do it."""
+"""Prepares an image for a net's input, as the tutorials of Caffe's time do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fillers by name: Caffe's own, and those of the papers that Caffe lacks.
+"""Initializers as functions: Caffe's fillers, and others from papers that Caffe lacks.
 
 Caffe's own are thin calls of `fill`, so their bits are Caffe's. The others go through one rule, `variance_scaling`,
 which computes its scale as Caffe computes xavier's and msra's and draws from the same stream.

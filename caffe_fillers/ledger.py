@@ -1,4 +1,4 @@
-"""What filled each parameter of a net, from where on in the stream: row by row."""
+"""Records which filler filled each parameter of a net, and at which position in the random stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plan a net's set-up: every layer's rule gives shapes, and all that can be refused is refused.
+"""Plans a net's set-up: each layer's rule computes shapes and refuses what Caffe would refuse.
 
 Nothing is allocated or drawn here; `filling` carries the plans out, in order and on one stream.
 """

@@ -1,4 +1,4 @@
-"""Holding a port against a net: its arrays beside the net's blobs."""
+"""Compares the arrays of a port with the blobs of a net."""
 
 from __future__ import annotations
 

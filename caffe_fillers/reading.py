@@ -1,4 +1,4 @@
-"""Messages from prototxt and back, for callers who want the message rather than a net."""
+"""Reads and writes prototxt messages, for callers who want the message instead of a net."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A net at work: the tape of its operations, run forward and backward over the memory of its blobs."""
+"""Runs a net: its operations on a tape, forward and backward over the memory of its blobs."""
 
 from __future__ import annotations
 

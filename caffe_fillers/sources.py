@@ -1,4 +1,4 @@
-"""What a caller hands over: a net or a solver, as a path, a message or a text that was read."""
+"""Accepts a net or a solver as a path, a message or a parsed text."""
 
 from __future__ import annotations
 

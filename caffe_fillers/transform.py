@@ -1,4 +1,4 @@
-"""What happens to an image on its way from the disk into a net: crop, mirror, mean, scale, with their draws."""
+"""Transforms images between disk and net: crop, mirror, mean and scale, with their random draws."""
 
 from __future__ import annotations
 

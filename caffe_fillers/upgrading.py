@@ -1,4 +1,4 @@
-"""Nets and solvers of every age in today's form, as Caffe does it on reading a file.
+"""Upgrades nets and solvers of any age to today's format, as Caffe does when it reads a file.
 
 A V0 net (2013) is a list of ``layers { layer { ... } bottom: top: }`` with padding layers of its own, a V1 net (2014)
 one of ``layers { type: CONVOLUTION ... }``; today's has ``layer { type: "Convolution" ... }``. "Set" means present in

@@ -1,4 +1,4 @@
-"""The command line: caffe-fillers, over the public names alone. A command is a module here that has a `command`."""
+"""The command line, `caffe-fillers`. It uses public names only. Each module here with a `command` is a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options that several commands share, and the nets that they build."""
+"""Options that several commands share, and the nets that the commands build from them."""
 
 from __future__ import annotations
 

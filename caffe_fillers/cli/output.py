@@ -1,4 +1,4 @@
-"""What the commands print: tables, JSON, what goes on meanwhile."""
+"""Output of the commands: tables, JSON and progress."""
 
 from __future__ import annotations
 

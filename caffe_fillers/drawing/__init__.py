@@ -1,4 +1,4 @@
-"""Pictures of nets: graphviz's dot language, and an SVG that needs no graphviz."""
+"""Pictures of nets: graphviz's dot language, or an SVG that needs no graphviz."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn of a net: a box for each layer and each blob, and arrows between them."""
+"""The diagram of a net: a box for each layer and each blob, and arrows between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A diagram in graphviz's language."""
+"""Writes a diagram in graphviz's dot language."""
 
 from __future__ import annotations
 

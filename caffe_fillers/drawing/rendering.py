@@ -1,4 +1,4 @@
-"""A diagram as the bytes of a file."""
+"""Renders a diagram to the bytes of a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A diagram as SVG: boxes in ranks, each below what it needs, with as few crossings as a few sweeps find.
+"""Draws a diagram as SVG: boxes in ranks, ordered by a few sweeps that reduce crossings.
 
 The way of Sugiyama, Tagawa and Toda (1981): ranks by the longest path, an empty place wherever an arrow passes a rank,
 the order within ranks by the mean of the neighbours, places by pulling boxes towards theirs.

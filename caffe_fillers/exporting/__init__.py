@@ -1,4 +1,4 @@
-"""The port of a net: an ONNX file, or a script of NumPy."""
+"""Exports a net as an ONNX file or as a NumPy script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was exported at work beside the net itself."""
+"""Runs an exported net beside the original and compares their outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which dims of a net may change from run to run: found by planning it a second time, a little larger."""
+"""Finds the dims of a net that may change from run to run, by planning the net again with larger inputs."""
 
 from __future__ import annotations
 

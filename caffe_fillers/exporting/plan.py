@@ -1,4 +1,4 @@
-"""What of a net is exported: its layers in TEST, each with the values that it reads and writes.
+"""Plans an export: the layers of the net in phase TEST, each with the values that it reads and writes.
 
 A blob that layers overwrite in place becomes a value for each of them; the last one has the blob's name.
 """

@@ -1,4 +1,4 @@
-"""What was done to images before Caffe saw them, as a part of what is exported."""
+"""Image preprocessing that Caffe's data layer did, exported as part of the net."""
 
 from __future__ import annotations
 

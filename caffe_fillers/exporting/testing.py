@@ -1,4 +1,4 @@
-"""The net that is exported: a twin of the caller's in phase TEST, which shares its parameters."""
+"""The net that is exported: a copy of the caller's in phase TEST that shares its parameters."""
 
 from __future__ import annotations
 

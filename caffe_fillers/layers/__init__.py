@@ -1,4 +1,4 @@
-"""Layer types: one rule each, grouped by what they do.
+"""Layer types: one rule for each, grouped by what the layers do.
 
 `register` adds a type of one's own; `Setup`, `Param`, `Layer` and `filler` are what a rule is written in.
 """

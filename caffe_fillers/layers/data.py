@@ -1,4 +1,4 @@
-"""Layers that bring data, and what they draw at set-up in each age of Caffe.
+"""Data layers, and what each version of Caffe draws when it sets them up.
 
 Their shapes come from the prototxt as far as it holds them, from the caller's `inputs`, and from the data themselves
 where they lie on the disk.

@@ -1,4 +1,4 @@
-"""What data layers deliver, and from where on.
+"""Reads the batches that data layers deliver, and tracks their position in the source.
 
 Caffe reads ahead in a thread of its own; what it delivers does not depend on that, so here a batch is read when it is
 asked for. A layer's reader, its place and its stream live in `Work`.

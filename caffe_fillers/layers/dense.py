@@ -1,4 +1,4 @@
-"""Layers with parameters that are not convolutions."""
+"""Layers with parameters, except convolutions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers whose top is shaped as their bottom and that have no parameters."""
+"""Element-wise layers without parameters: the top has the shape of the bottom."""
 
 from __future__ import annotations
 

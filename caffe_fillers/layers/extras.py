@@ -1,4 +1,4 @@
-"""What forks of Caffe write into layers, and BVLC Caffe's schema does not hold: read from `layer.extras`."""
+"""Layer fields that forks of Caffe add and BVLC Caffe's schema lacks, read from `layer.extras`."""
 
 from __future__ import annotations
 

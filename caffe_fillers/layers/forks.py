@@ -1,4 +1,4 @@
-"""Layer types that BVLC Caffe lacks and its forks have, where their shapes and parameters are certain.
+"""Layer types that only forks of Caffe have, where their shapes and parameters are certain.
 
 Each entry names the fork whose set-up it follows. A fork's fields are not in the schema: a rule reads them from
 `layer.extras`, where the reader of prototxts leaves what BVLC Caffe does not know. What forks added to types that BVLC

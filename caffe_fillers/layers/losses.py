@@ -1,4 +1,4 @@
-"""Losses and what is measured beside them: their tops have no axes."""
+"""Losses and accuracies. Their tops have no axes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Python layers: a class of the caller's that works on blobs, as pycaffe's layers do."""
+"""Python layers: a class that you write works on blobs, as pycaffe's layers do."""
 
 from __future__ import annotations
 

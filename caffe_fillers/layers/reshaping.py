@@ -1,4 +1,4 @@
-"""Layers without parameters that join, cut, fold or select."""
+"""Layers without parameters that concatenate, slice, reshape or select."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers of forks that make images larger, smaller, or as large as others."""
+"""Layers of forks that enlarge or shrink images, or match the size of others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rule of a layer type is made of.
+"""The parts of a layer type's rule.
 
 A rule is a function ``rule(layer, bottoms) -> Setup``: from the layer's message and the shapes of its bottoms to the
 shapes of its tops, its parameter blobs in the order in which Caffe fills them, and what it draws besides. It draws

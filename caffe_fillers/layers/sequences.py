@@ -1,4 +1,4 @@
-"""Recurrent layers of forks, and the layers that lay out sequences for them."""
+"""Recurrent layers of forks, and the layers that arrange sequences for them."""
 
 from __future__ import annotations
 

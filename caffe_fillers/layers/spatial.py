@@ -1,4 +1,4 @@
-"""Layers that slide a window over the spatial axes: convolutions and poolings."""
+"""Layers that slide a window over the spatial axes: convolution and pooling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a data layer does to its images, and what it draws at set-up in each age of Caffe."""
+"""Image transforms of data layers, and what each version of Caffe draws when it sets them up."""
 
 from __future__ import annotations
 

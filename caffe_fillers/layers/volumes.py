@@ -1,4 +1,4 @@
-"""Layers of forks over five axes: C3D's of 2014, and those with a kernel_shape."""
+"""Layers of forks with five axes: C3D's of 2014, and those with a kernel_shape."""
 
 from __future__ import annotations
 

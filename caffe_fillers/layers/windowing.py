@@ -1,4 +1,4 @@
-"""What WindowData layers deliver: boxes cut out of images and warped to one size."""
+"""Batches of WindowData layers: boxes cut out of images and warped to one size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What layers compute, forward and backward, in NumPy.
+"""The arithmetic of layers, forward and backward, in NumPy.
 
 Arrays are laid out as in Caffe: (images, channels, spatial axes ...), C order. Results have the type of the input, and
 sums run in Caffe's order where that costs nothing, so that a float32 training follows the real one for as long as

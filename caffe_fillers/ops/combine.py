@@ -1,4 +1,4 @@
-"""Several arrays into one, one into several."""
+"""Concatenation and slicing: several arrays into one, one into several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convolution of any number of axes, as products of matrices with columns."""
+"""Convolution over any number of axes, as matrix products with columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is counted beside the losses: which classes score highest. Neither has a gradient."""
+"""Accuracy and ArgMax: which classes score highest. Neither has a gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Products with a matrix of weights, and rows of one."""
+"""Products with a weight matrix, and look-up of its rows."""
 
 from __future__ import annotations
 

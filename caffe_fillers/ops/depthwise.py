@@ -1,4 +1,4 @@
-"""Convolution with a kernel for each channel: no product of matrices, a sum over the offsets in the kernel."""
+"""Depthwise convolution: a kernel for each channel, summed over the kernel's offsets without a matrix product."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses of distances: between results and targets, between the features of pairs."""
+"""Distance losses: between predictions and targets, and between the features of pairs."""
 
 from __future__ import annotations
 

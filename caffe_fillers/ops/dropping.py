@@ -1,4 +1,4 @@
-"""Dropout: a mask of zeros and ones, drawn from the stream that also filled the net."""
+"""Dropout: a mask of zeros and ones, drawn from the same stream that filled the net."""
 
 from __future__ import annotations
 

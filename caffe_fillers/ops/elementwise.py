@@ -1,4 +1,4 @@
-"""Smooth functions of each element, and what all element-wise operations share.
+"""Smooth element-wise functions, and what all element-wise operations share.
 
 Each function takes `out=`, which may be the input itself, as a layer that works in place has it. What Caffe computes
 in double, since a constant of its formula is a double, is computed in float64 here and rounded; and so is what it asks

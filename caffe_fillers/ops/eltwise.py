@@ -1,4 +1,4 @@
-"""Arrays of one shape, or shapes that fit, taken together element by element."""
+"""Element-wise combination of arrays of equal or broadcastable shapes."""
 
 from __future__ import annotations
 

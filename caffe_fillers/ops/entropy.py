@@ -1,4 +1,4 @@
-"""Losses of probabilities that they make themselves: cross entropy of sigmoids, and information gain."""
+"""Losses on logits or probabilities: sigmoid cross entropy and information gain."""
 
 from __future__ import annotations
 

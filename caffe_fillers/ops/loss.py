@@ -1,4 +1,4 @@
-"""Losses of numbers as they are, without a softmax or sigmoid of their own, and labels."""
+"""Losses that use their inputs as given, without a softmax or sigmoid of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Local response normalisation, across channels or within each."""
+"""Local response normalisation, across channels or within each channel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What C does in place of NumPy, where arrays are laid out for it.
+"""C loops that replace NumPy where the arrays have the memory layout that they need.
 
 A function of this package that has a twin in C is written in NumPy and decorated by `in_c`. The twin is called first,
 with the same arguments; where it returns ``Left.TO_NUMPY``, nothing was written, and NumPy's version runs. Both give

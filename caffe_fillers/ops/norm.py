@@ -1,4 +1,4 @@
-"""Normalisation of each image by itself: MVN, and the length of a vector."""
+"""Normalisation of each image separately: MVN, and division by a vector's norm."""
 
 from __future__ import annotations
 

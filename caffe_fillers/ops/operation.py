@@ -1,4 +1,4 @@
-"""What an operation is: the plain numbers of one layer, and what it computes with them, forward and backward."""
+"""The Operation base: the parameters of one layer, and its forward and backward computation."""
 
 from __future__ import annotations
 

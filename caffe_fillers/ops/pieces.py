@@ -1,4 +1,4 @@
-"""Large arrays a piece at a time, so that what is computed on the way stays in the cache and takes no memory."""
+"""Processes large arrays in pieces, so that intermediate results stay in the cache and need little memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pooling: the largest value or the mean of each window."""
+"""Pooling: the maximum or the mean of each window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exponentials, logarithms and powers of each element, with Caffe's scales and shifts."""
+"""Element-wise exponentials, logarithms and powers, with Caffe's scales and shifts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Softmax, and the loss over it."""
+"""Softmax and the softmax loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pyramid of poolings."""
+"""Spatial pyramid pooling."""
 
 from __future__ import annotations
 

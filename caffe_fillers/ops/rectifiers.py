@@ -1,4 +1,4 @@
-"""Functions of each element that are made of straight lines: ReLU and its kin.
+"""Piecewise linear element-wise functions, such as ReLU.
 
 NaN and -0.0 come out as Caffe's `std::max` and `std::min` let them. Each function takes `out=`, which may be the input
 itself, as a layer that works in place has it.

@@ -1,4 +1,4 @@
-"""What recurrent layers make of their inputs, and the plain recurrent net over all steps.
+"""The inputs of recurrent layers, and the plain recurrent net over all steps.
 
 Sequences are (steps, streams, ...). `cont` is (steps, streams): 0 where a sequence begins, which forgets the state, and
 1 where it goes on. Source: Caffe's `recurrent_layer.cpp` and `rnn_layer.cpp`, which build a net of all the steps; the

@@ -1,4 +1,4 @@
-"""Each item to one number."""
+"""Reductions: each item becomes one number."""
 
 from __future__ import annotations
 

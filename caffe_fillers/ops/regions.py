@@ -1,4 +1,4 @@
-"""Boxes on images, of the detectors among Caffe's forks: pooling of regions, and SSD's priors."""
+"""Boxes on images, for the detectors among Caffe's forks: region pooling and SSD's priors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers of Caffe's forks that make images larger or smaller."""
+"""Layers of Caffe's forks that enlarge or shrink images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Factors and terms that are spread over the axes of an array."""
+"""Scale and bias: factors and terms that are broadcast over the axes of an array."""
 
 from __future__ import annotations
 

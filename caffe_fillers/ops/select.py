@@ -1,4 +1,4 @@
-"""Some of the items of a batch, chosen by the values of another blob."""
+"""Filtering: selects items of a batch by the values of another blob."""
 
 from __future__ import annotations
 

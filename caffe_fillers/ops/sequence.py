@@ -1,4 +1,4 @@
-"""The operations of the recurrent layers, which carry their state from one forward pass to the next."""
+"""Operations of recurrent layers, which carry their state from one forward pass to the next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same numbers in another shape, another order, several times, or some of them."""
+"""Operations that reshape, reorder, repeat or crop values without changing them."""
 
 from __future__ import annotations
 

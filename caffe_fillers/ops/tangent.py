@@ -1,4 +1,4 @@
-"""The hyperbolic tangent of float32 as the C library has it that Caffe was measured with.
+"""The hyperbolic tangent of float32, with the bits of the C library that Caffe was measured with.
 
 glibc's up to 2.40 is that of Sun's fdlibm, whose method and coefficients these are: made of expm1, and a unit away from
 the rounded tanh for a third of all numbers. That matters where a unit is saturated: its gradient is 1 - y * y.

@@ -1,4 +1,4 @@
-"""What the losses share: labels as indices, what a sum is divided by, and sums in the order of a C loop."""
+"""What losses share: labels as indices, the divisor of a sum, and sums in the order of a C loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convolution by kernels of 3x3 in tiles: 4x4 pixels give 2x2 places by 16 products, where 36 were.
+"""3x3 convolution in tiles: 4x4 pixels give 2x2 outputs with 16 products instead of 36.
 
 This is F(2x2, 3x3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015). Its sums and halves
 cost no accuracy: the largest error is that of a product of matrices with columns. Larger tiles would save more, and err

@@ -1,4 +1,4 @@
-"""Where a kernel stands on an image, and every size that follows from it."""
+"""Window geometry: the positions of a kernel on an image, and the sizes that follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads prototxt: text to message, with the line of everything, and what was skipped is known.
+"""Reads prototxt into a message. Keeps the line of every field and lists what it skipped.
 
 ``strict=True`` accepts what the C++ text reader under BVLC Caffe (protobuf 3.21) accepts, and refuses the rest at the
 same line and column (a tab moves to the next multiple of eight) and with the same first line. Otherwise fields, enum

@@ -1,4 +1,4 @@
-"""Goes through the tokens of a text, and says where in it something is wrong."""
+"""Steps through the tokens of a text and reports the position of errors."""
 
 from __future__ import annotations
 

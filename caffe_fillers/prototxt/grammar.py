@@ -1,4 +1,4 @@
-"""Reads messages: their fields, one after another, into a message of protobuf."""
+"""Reads the fields of a text into a protobuf message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads prototxt from a file or a text in memory, and says what is missing."""
+"""Reads prototxt from a file or a string and reports missing fields."""
 
 from __future__ import annotations
 

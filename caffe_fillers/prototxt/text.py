@@ -1,4 +1,4 @@
-"""What reading a text comes to: the message, where everything stood, and what was skipped."""
+"""The result of reading a text: the message, the position of each field, and what was skipped."""
 
 from __future__ import annotations
 

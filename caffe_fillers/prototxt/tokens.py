@@ -1,4 +1,4 @@
-"""What C++ makes of the characters of a prototxt: its tokens, their values, and its errors.
+"""Splits prototxt into tokens as Caffe's C++ parser does, with the same values and errors.
 
 Words are in bytes throughout. A file that mixes encodings still has places, and text in quotes keeps its bits.
 """

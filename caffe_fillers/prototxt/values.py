@@ -1,4 +1,4 @@
-"""Reads values: of fields by their type, and of what BVLC Caffe does not know as plain Python values."""
+"""Reads field values by their type, and fields unknown to BVLC Caffe as plain Python values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pycaffe's names over this package: ``import caffe_fillers.pycaffe as caffe``, and an old script runs as it stands."""
+"""pycaffe's interface to this package. With ``import caffe_fillers.pycaffe as caffe`` old scripts run unchanged."""
 
 from __future__ import annotations
 

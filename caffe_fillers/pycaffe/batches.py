@@ -1,4 +1,4 @@
-"""Any number of items cut into batches, and the batches of results put together again."""
+"""Splits any number of items into batches, and joins the results of the batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classifier: a net that takes images as they are and gives probabilities."""
+"""Classifier: a net that takes unprocessed images and returns probabilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pycaffe keeps for the whole process: the random stream, the mode, the log."""
+"""pycaffe's process-wide settings: the random stream, the mode and the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a pixel of one top lies in another, and Crop layers that align the two.
+"""Maps the coordinates of one top to those of another, and builds Crop layers that align them.
 
 A map is (axis, scale, shift): along the axes from `axis` on, coordinate x of the first top is ``scale * x + shift`` of
 the second. A layer that works point by point has no axis, scale 1 and shift 0.

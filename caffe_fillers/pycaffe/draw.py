@@ -1,4 +1,4 @@
-"""caffe.draw: pictures of nets, as `caffe_fillers.draw` makes them, under pycaffe's names."""
+"""caffe.draw: draws nets with `caffe_fillers.draw`, under pycaffe's names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images as pycaffe's scripts have them: float32 in [0, 1], height x width x channels."""
+"""Images in the form that pycaffe's scripts use: float32 in [0, 1], height x width x channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""caffe.io: arrays to Caffe's messages and back, images, and the Transformer."""
+"""caffe.io: converts between arrays and Caffe's messages, loads images, and has the Transformer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layer: the base of layers written in Python, and where their classes are found."""
+"""Layer: the base class of layers written in Python, and the look-up of their classes."""
 
 from __future__ import annotations
 

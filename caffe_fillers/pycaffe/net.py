@@ -1,4 +1,4 @@
-"""Net, as pycaffe has it, over the package's own."""
+"""pycaffe's Net, built on `caffe_fillers.Net`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nets written as Python: NetSpec, `layers` (mostly imported as L) and `params` (as P).
+"""Nets written in Python: NetSpec, `layers` (usually imported as L) and `params` (as P).
 
 Calling ``L.Convolution(bottom, num_output=20)`` makes a `Function`, the layer to be, and returns its `Top`, or its
 tops, for the next call. Nothing is checked before `to_proto`, which walks from the wanted tops back to what they need.

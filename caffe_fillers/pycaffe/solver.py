@@ -1,4 +1,4 @@
-"""The solvers, as pycaffe has them, over the package's own."""
+"""pycaffe's solvers, built on `caffe_fillers.Solver`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transformer: images into the form that a net's input has, and back."""
+"""Transformer: converts images to the form of a net's input, and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies on the disk: databases, HDF5 files, lists of images, IDX files.
+"""Reads data from the disk: databases, HDF5 files, lists of images, IDX files.
 
 Functions ending in ``_shape`` read what a data layer needs to know of its first record; they return ``None`` where
 there is no source, so that the caller can ask for the shape. A source that is there but cannot be read is an error.

@@ -1,4 +1,4 @@
-"""LMDBs of Datum messages: opened once in a process, read in the order of their keys, made whole or not at all."""
+"""LMDBs of Datum messages: opened once per process, read in key order, written in full or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datum messages, the records of databases: read from any place on, around and around."""
+"""Datum messages, the records of databases. Reading can start at any record and wraps around at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HDF5 files, named by a list, as HDF5Data layers read them."""
+"""HDF5 files as HDF5Data layers read them, from a list of file names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IDX files, in which MNIST is given away: a magic number, the dims, the bytes."""
+"""IDX files, the format of MNIST: a magic number, the dims, the bytes."""
 
 from __future__ import annotations
 

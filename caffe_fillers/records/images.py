@@ -1,4 +1,4 @@
-"""Images as OpenCV reads them: bytes, blue before green before red; and the lists that name them."""
+"""Images as OpenCV reads them (bytes, in BGR order), and the lists that name them."""
 
 from __future__ import annotations
 

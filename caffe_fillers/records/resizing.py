@@ -1,4 +1,4 @@
-"""Images of bytes resized as OpenCV resizes them: bilinear, in whole numbers."""
+"""Resizes 8-bit images as OpenCV does: bilinear, in integer arithmetic."""
 
 from __future__ import annotations
 

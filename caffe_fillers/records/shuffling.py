@@ -1,4 +1,4 @@
-"""The two ways in which Caffe's data layers shuffle, draw by draw."""
+"""The two shuffles of Caffe's data layers, draw by draw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where what a layer names lies on the disk, and the lines of its lists."""
+"""Finds the files that a layer names, and reads the lines of its lists."""
 
 from __future__ import annotations
 

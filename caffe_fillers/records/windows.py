@@ -1,4 +1,4 @@
-"""Window files, as WindowData layers read them: boxes in images, each with a class and how much of it overlaps."""
+"""Window files of WindowData layers: boxes in images, each with a class and an overlap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights that a seed is searched for, beside the net that may have been filled so."""
+"""The weights to search a seed for, and the net that the seed may have filled."""
 
 from __future__ import annotations
 

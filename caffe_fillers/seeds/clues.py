@@ -1,4 +1,4 @@
-"""What the value of a weight shows of the draws that made it: the distributions, inverted."""
+"""Inverts the distributions: what the value of a weight tells about the draws behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a seed that may be right is: held to more values of its blob, then to the whole net."""
+"""Checks a candidate seed against more values of its blob, then against the whole net."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From draws that are known in part back to the seed: by the recurrence of MT19937, without trying the seeds.
+"""Recovers the seed from partly known draws by MT19937's recurrence, without trying seeds.
 
 Word n of the stream is x[n], the seeding being x[0] .. x[623]; draw n is x[n + 624], tempered. The twist makes
 x[n + 624] = x[n + 397] ^ M(upper bit of x[n], lower bits of x[n + 1]), and M can be undone.

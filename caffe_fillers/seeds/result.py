@@ -1,4 +1,4 @@
-"""What a search for a seed returns."""
+"""The result of a seed search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search for a lost seed: from weights that training has not touched back to the seed that filled them."""
+"""The search for a lost seed, from weights that training has not changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What would have moved the draws of blobs that a seed gives at other places than the net has them at."""
+"""Explains blobs that a seed gives at another position in the stream than the net expects."""
 
 from __future__ import annotations
 

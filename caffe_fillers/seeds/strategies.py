@@ -1,4 +1,4 @@
-"""Strategies to get from the values of a blob to seeds that may have filled it."""
+"""Strategies that derive candidate seeds from the values of a blob."""
 
 from __future__ import annotations
 

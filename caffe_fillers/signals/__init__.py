@@ -1,4 +1,4 @@
-"""What the theory says about a net before it is trained."""
+"""What theory predicts about a net before training."""
 
 from __future__ import annotations
 

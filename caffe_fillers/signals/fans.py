@@ -1,4 +1,4 @@
-"""What a layer with weights sums: over how many inputs."""
+"""The number of inputs that a layer with weights sums over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distributions of values in a net before training, as small tables: the mean-field picture.
+"""Distributions of values in a net before training, as small tables (mean-field theory).
 
 Over random weights every value in front of an activation is close to normal (the sum of many terms), and splits in two:
 what a unit gives on average, and how it varies from input to input. A `Values` is a table whose rows stand for units

@@ -1,4 +1,4 @@
-"""Noise pushed through a net, as far as its layers can be run, to measure what the theory predicts."""
+"""Measures what the theory predicts: runs noise through as many layers of the net as can run."""
 
 from __future__ import annotations
 

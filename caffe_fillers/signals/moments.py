@@ -1,4 +1,4 @@
-"""How weights and values are distributed: moments that a filler is designed to give, moments measured, histograms."""
+"""Moments of weights and values: those that a filler is designed for, those measured, and histograms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of a signal report: a PNG by matplotlib, or one HTML file that needs neither network nor libraries."""
+"""Plots of a signal report: a PNG by matplotlib, or one HTML file that needs no network and no libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How variances go through a net: once forward for the signal, once backward for the gradient.
+"""Propagates variances through a net: forward for the signal, backward for the gradient.
 
 Two things are followed through every blob: the product of the papers' gains, and how its values are distributed (see
 `meanfield`). `signal` makes a report of them.

@@ -1,4 +1,4 @@
-"""What the theory says about a net before it is trained: how the variance of its signal grows or shrinks by depth.
+"""The signal report: how the variance of an untrained net's signal grows or shrinks with depth.
 
 `propagation` does the reckoning; here it is read: where the signal vanishes or explodes, and what keeps the gain at 1.
 """

@@ -1,4 +1,4 @@
-"""A row of the signal report."""
+"""One row of the signal report."""
 
 from __future__ import annotations
 

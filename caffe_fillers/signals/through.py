@@ -1,4 +1,4 @@
-"""What each kind of operation does to the distribution of values, and to a gradient on its way back.
+"""How each kind of operation changes the distribution of values and the gradient.
 
 The *factor* of an activation is the mean square of its slopes just left and right of 0. It is what a small difference
 between two inputs, and the variance of a gradient, is multiplied with on the way through:

@@ -1,4 +1,4 @@
-"""The loss that Caffe prints: averaged over the last iterations."""
+"""The loss that Caffe prints: its average over the last iterations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training went through: losses, rates and test scores, iteration by iteration."""
+"""The history of a training: losses, rates and test scores by iteration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking into a net while it trains: Caffe's `debug_info`, and where values stop being finite."""
+"""Inspects a net during training: Caffe's `debug_info`, and where values stop being finite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines that Caffe logs while it trains, in its own form, so that parsers of its logs read them."""
+"""Caffe's log lines during training, in the format that parsers of its logs expect."""
 
 from __future__ import annotations
 

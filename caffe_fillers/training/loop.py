@@ -1,4 +1,4 @@
-"""The loop of a training: what one iteration is, what is tested, printed and saved in between."""
+"""The training loop: one iteration, and the tests, prints and snapshots between iterations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the layers that go on from pass to pass stand: data layers, recurrent ones, and the random stream."""
+"""The position of data layers, recurrent layers and the random stream, which lasts across passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a solver's message asks for: its nets, where they are, and what its class refuses."""
+"""What a solver's message asks for: its nets, their files, and the settings that its type refuses."""
 
 from __future__ import annotations
 

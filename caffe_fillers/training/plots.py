@@ -1,4 +1,4 @@
-"""Pictures of trainings: losses, test scores and rates by iteration, one run or several over each other."""
+"""Plots of trainings: losses, test scores and rates by iteration, for one run or several together."""
 
 from __future__ import annotations
 

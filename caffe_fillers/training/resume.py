@@ -1,4 +1,4 @@
-"""Saving a training and going on with it."""
+"""Saves a training and resumes it."""
 
 from __future__ import annotations
 

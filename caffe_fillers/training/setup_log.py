@@ -1,4 +1,4 @@
-"""What Caffe logs while it sets up a solver and its nets: parameters, layers, shapes, who needs a gradient."""
+"""Caffe's log of the set-up of a solver and its nets: parameters, layers, shapes, and gradients needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A solver's state on the disk: Caffe's ``.solverstate`` and ``.solverstate.h5``, and what they leave out beside them.
+"""Solver states on the disk: Caffe's ``.solverstate`` and ``.solverstate.h5``, and a file for what they omit.
 
 A snapshot is three files. Two are Caffe's: the model, ``PREFIX_iter_N.caffemodel``, and the state,
 ``PREFIX_iter_N.solverstate``, with the iteration, the step of the rate, the model's name and the solver's history. The

@@ -1,4 +1,4 @@
-"""Solver: a train net and its test nets, seeded and drawn in Caffe's order on one stream, and their training."""
+"""Solver: a train net and its test nets, filled in Caffe's order from one stream, and their training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the six kinds of solver do to the parameters: one rule of clip, normalise and regularise, and an update each.
+"""Parameter updates of the six solver types: shared clipping, normalisation and regularisation, then the update.
 
 Caffe's own order and rounding (``src/caffe/solvers/``): every product and sum is rounded to the blobs' type by itself.
 All of it is done a piece at a time, so that what one call has written is in the cache when the next one reads it.

@@ -1,4 +1,4 @@
-"""What every format is read into and written from: a net's layers in order, with their arrays."""
+"""The format-independent form of weights: a net's layers in order, with their arrays."""
 
 from __future__ import annotations
 

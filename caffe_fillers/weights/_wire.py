@@ -1,4 +1,4 @@
-"""Protobuf's wire format, walked in the file itself: blobs go from the disk straight into arrays.
+"""Parses protobuf's wire format in the file itself: blobs go from the disk straight into arrays.
 
 protobuf's own message class takes several times as long for a large blob, and several times its memory. Every length
 is held against what encloses it before it is believed, and a shape against the number of values that are there before

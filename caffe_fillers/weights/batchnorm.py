@@ -1,4 +1,4 @@
-"""BatchNorm in its two forms: BVLC Caffe's with a Scale behind it, and the forks' with scale and bias of its own.
+"""Converts BatchNorm between BVLC Caffe's form (a Scale after it) and the forks' (own scale and bias).
 
 NVIDIA/caffe, caffe-jacinto and, with its own engines, intel/caffe keep five blobs in the one layer: mean, variance and
 factor, then scale and bias.

@@ -1,4 +1,4 @@
-"""``.caffemodel``: Caffe's own binary NetParameter, of every age, written as the real Caffe writes it."""
+"""``.caffemodel``: Caffe's binary NetParameter of any age, written exactly as Caffe writes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two nets' weights, compared bit for bit, then by how far they are apart."""
+"""Compares the weights of two nets bit for bit, then by distance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``.caffemodel.h5``, ``.h5``: Caffe's own HDF5 layout, ``/data/<layer>/<index>``, a group for every layer.
+"""``.caffemodel.h5``, ``.h5``: Caffe's HDF5 layout, ``/data/<layer>/<index>``, a group for every layer.
 
 What the record beside the arrays holds stands in attributes, which Caffe does not look at: the file's on the root, a
 layer's on its group, a blob's on its dataset.

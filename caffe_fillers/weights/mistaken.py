@@ -1,4 +1,4 @@
-"""What a file is that holds no weights, for the error that says so."""
+"""Identifies a file that holds no weights, for the error message."""
 
 from __future__ import annotations
 

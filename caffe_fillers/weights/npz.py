@@ -1,4 +1,4 @@
-"""``.npz``: NumPy's own archive, arrays named ``<layer>/<index>``, uncompressed, beside one JSON entry.
+"""``.npz``: NumPy's archive with arrays named ``<layer>/<index>``, uncompressed, and one JSON entry.
 
 The same weights and provenance give the same bytes. Nothing in a file read here can run code: pickles are refused.
 """

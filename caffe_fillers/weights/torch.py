@@ -1,4 +1,4 @@
-"""The names and shapes of PyTorch's ``state_dict`` for the layer types that both have. PyTorch is not needed."""
+"""Names and shapes of PyTorch's ``state_dict`` for layer types that both have. PyTorch is not needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A net as a script that needs NumPy alone."""
+"""Exports a net as a script that needs only NumPy."""
 
 from __future__ import annotations
 

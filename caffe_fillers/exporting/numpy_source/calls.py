@@ -1,4 +1,4 @@
-"""How each operation is written as a call of the function that it is made of."""
+"""Writes each operation as a call of the function that computes it."""
 
 from __future__ import annotations
 

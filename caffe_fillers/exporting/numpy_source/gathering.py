@@ -1,4 +1,4 @@
-"""The source of functions, and of all that they need, to be written into a script."""
+"""Collects the source of functions, and of everything that they use, for a script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How operations that take numbers to other places, rank them or add them up are written as calls."""
+"""Writes operations that move, rank or sum values as calls."""
 
 from __future__ import annotations
 

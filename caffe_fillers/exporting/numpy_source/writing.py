@@ -1,4 +1,4 @@
-"""Statements of a script: names for its variables, calls that fit on lines."""
+"""Writes a script's statements: names its variables and wraps its calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A net as a graph of ONNX's operators."""
+"""Exports a net as a graph of ONNX operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A graph of ONNX while it is built: nodes, constants, and weights that are not copied."""
+"""Builds an ONNX graph: nodes, constants, and weights that are not copied."""
 
 from __future__ import annotations
 

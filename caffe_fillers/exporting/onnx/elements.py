@@ -1,4 +1,4 @@
-"""Layers that compute each element by itself, or arrays of one shape together."""
+"""Element-wise layers, with one input or with several of the same shape, in ONNX."""
 
 from __future__ import annotations
 

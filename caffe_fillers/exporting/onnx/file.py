@@ -1,4 +1,4 @@
-"""Writing a model whose weights go from the net's memory to the disk without a copy in between."""
+"""Writes an ONNX model's weights from the net's memory to the disk without a copy in between."""
 
 from __future__ import annotations
 

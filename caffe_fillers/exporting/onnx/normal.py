@@ -1,4 +1,4 @@
-"""Normalisations: of batches, images and vectors; and the softmax."""
+"""Batch, image and vector normalisation, and softmax, in ONNX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recurrent layers, one step after another.
+"""Recurrent layers in ONNX, one step after another.
 
 ONNX's own LSTM and RNN know no indicators of where a sequence begins, so the steps are written out.
 """

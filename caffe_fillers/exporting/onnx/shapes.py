@@ -1,4 +1,4 @@
-"""Layers that take numbers to other places, rank them or add them up; and products with matrices."""
+"""Layers that move, rank or sum values, and matrix products, in ONNX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers that slide a window over images: convolution, pooling and their kin."""
+"""Layers that slide a window over images, such as convolution and pooling, in ONNX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where pycaffe keeps its messages: `caffe_pb2`."""
+"""The package of pycaffe's messages, `caffe_pb2`."""
 
 from . import caffe_pb2
 

@@ -1,4 +1,4 @@
-"""Caffe's messages under their old names, over the package's own schema.
+"""Caffe's messages under pycaffe's names, from the package's own schema.
 
 They are the classes of `caffe_fillers.schema`, in a descriptor pool of their own, so that a real `caffe_pb2` may be
 imported in the same process. `google.protobuf.text_format` works on them.
