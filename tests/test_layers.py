@@ -187,6 +187,7 @@ REFUSED = [
     ("InfogainLoss", "", [(4, 2), (4,), (2, 2)], "in place", "axis 1 out of range for 0-D Blob"),
     ("SigmoidCrossEntropyLoss", "", [(4, 2), (4, 2)], "in place", "axis 0 out of range for 0-D Blob"),
     ("SigmoidCrossEntropyLoss", "loss_weight: 1", [(2, 0), (2, 0)], 1, "diff_"),
+    ("SigmoidCrossEntropyLoss", "loss_weight: 1", [(2, 0), (2, 0, 3)], 1, "scores that are empty, (2, 0)"),
     ("InfogainLoss", "", [(4, 2), (4,), (2, 2)], 2, "top.size() == num_loss_weights (2 vs. 1)"),
     ("InfogainLoss", "softmax_param { axis: 9 }", [(4, 2), (4,), (2, 3)], 1, "num_labels_*num_labels_ (6 vs. 4)"),
     ("SoftmaxWithLoss", "loss_weight: 1 loss_weight: 1", [(4, 2), (4,)], 2, "num_loss_weights (1 vs. 2)"),
