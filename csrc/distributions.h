@@ -33,7 +33,7 @@ size_t cf_normal_f64(cf_mt *mt, double *out, size_t n, uint64_t draws, double me
 /* 1 or 0 each; p == 0 draws nothing. */
 void cf_bernoulli_f32(cf_mt *mt, float *out, size_t n, float p);
 void cf_bernoulli_f64(cf_mt *mt, double *out, size_t n, double p);
-/* The same, multiplied onto what is there. */
+/* The same, but multiplies the values of the array by them. */
 void cf_mask_f32(cf_mt *mt, float *out, size_t n, float p);
 void cf_mask_f64(cf_mt *mt, double *out, size_t n, double p);
 
@@ -50,12 +50,12 @@ typedef struct {
     cf_range_f64 range_f64;
 } cf_job;
 
-/* Whether non-temporal stores pay for an array of so many bytes. */
+/* Returns whether non-temporal stores are faster for an array of that many bytes. */
 int cf_wants_nontemporal(const void *out, size_t bytes);
 
 size_t cf_run(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws);
 
-/* Values that are ready but not yet copied to their places. */
+/* Values that are computed but not yet copied into the array. */
 typedef struct {
     char *to;
     const char *from;
@@ -64,10 +64,10 @@ typedef struct {
 
 /* The same into scratch that stays in L2; meanwhile copies a parcel, the two a bit at a time. */
 size_t cf_run_sending(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws, cf_parcel *parcel);
-/* Copies what is left. Once all is sent, other threads may read it. */
+/* Copies the remaining values. After this, other threads may read them. */
 void cf_send(const cf_job *job, const cf_simd *simd, cf_parcel *parcel);
 
-/* Each row divided by its sum, added up in index order. */
+/* Divides each row by its sum, which is added up in index order. */
 void cf_normalize_rows_f32(float *out, size_t rows, size_t columns);
 void cf_normalize_rows_f64(double *out, size_t rows, size_t columns);
 

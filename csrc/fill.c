@@ -1,5 +1,5 @@
-/* A fill of any kind, and how its values reach their places: by usual stores, by non-temporal ones, or by way of
-   scratch while others are copied. */
+/* Runs a fill of any kind. Its values are written to the array by ordinary stores, by non-temporal stores, or through
+   scratch memory while earlier values are copied. */
 #ifdef __linux__
 #define _DEFAULT_SOURCE /* for mincore */
 #include <sys/mman.h>
@@ -14,15 +14,15 @@ enum {
     /* Bytes from which stores are non-temporal. A smaller array may be read from L3 next; a usual L3 (8 to 36 MB) holds
        only a part of a larger one, and a usual store first reads the line that it is about to overwrite. */
     LARGE = 32 << 20,
-    /* Draws at a time: so few that stores keep up with the arithmetic, so many as that needs. */
+    /* Draws per step: few enough for stores to keep up, and enough for the arithmetic to run at full speed. */
     STEP = CF_MT_N / 3,
     GAUSSIAN_STEP = 2 * CF_MT_N,
     /* Below this a copy of the generator costs more than it gains. */
     WORTH_ALIGNING = 8 * CF_MT_N
 };
 
-/* Whether a place of an array was ever written. It decides on speed alone: what was swapped out counts as new, and so
-   do the rare systems that will not say as written. */
+/* Returns whether the memory at an address was ever written. Only speed depends on the answer: swapped-out memory
+   counts as new, and memory counts as written on the rare systems that do not tell. */
 static int in_memory(const char *place) {
 #ifdef __linux__
     unsigned char page = 1;
@@ -70,7 +70,7 @@ static uint64_t limit_of(const cf_mt *mt, uint64_t draws) {
     return draws < CF_ANY - mt->drawn ? mt->drawn + draws : CF_ANY;
 }
 
-/* How many draws the values are made of that are stored or copied together. */
+/* The number of draws behind the values that are stored or copied together. */
 static uint64_t next_draws(const cf_job *job, const cf_mt *mt, uint64_t limit) {
     const uint64_t left = limit - mt->drawn, block = CF_MT_N - mt->pos % CF_MT_N;
     const uint64_t most = job->kind == CF_GAUSSIAN ? GAUSSIAN_STEP : block < STEP ? block : STEP;

@@ -27,7 +27,7 @@ void cf_mt_raw(cf_mt *mt, uint32_t *out, size_t n);
 void cf_mt_skip(cf_mt *mt, uint64_t n);
 void cf_mt_jump_blocks(cf_mt *mt, uint64_t blocks);
 
-/* How many of n words the current block still has; makes a new block where it has none. */
+/* Returns how many of n words are left in the current block. If none are, makes a new block first. */
 static inline size_t cf_mt_available(cf_mt *mt, uint64_t n) {
     if (mt->pos == CF_MT_N) {
         mt->simd->twist(mt->key);
@@ -50,7 +50,7 @@ void cf_block_open(cf_block *block, cf_mt *mt);
 void cf_block_more(cf_block *block, size_t expected);
 void cf_block_close(cf_block *block);
 
-/* How many draws are left up to a point of the stream. */
+/* Returns the number of draws that remain before position `limit` of the stream. */
 static inline uint64_t cf_left(const cf_block *block, uint64_t limit) {
     uint64_t drawn = block->mt->drawn - (block->end - block->at);
     return drawn < limit ? limit - drawn : 0;

@@ -1,11 +1,11 @@
-/* Which seeds give draws that are known in part. */
+/* Finds the seeds that give partly known draws. */
 #ifndef CF_SEEK_H
 #define CF_SEEK_H
 
 #include "mt19937.h"
 
-/* What is known of one draw. Its word is rotated right, so that what is known of it comes first: then it lies in one of
-   some ranges. */
+/* What is known about one draw. Its word is rotated right until the known bits come first. The rotated word must lie
+   in one of the ranges. */
 typedef struct {
     uint64_t block; /* 0: the first after seeding */
     uint32_t place; /* of the draw in its block */
@@ -23,7 +23,7 @@ typedef uint32_t cf_map[CF_MAP_WORDS];
 
 typedef uint32_t cf_lanes[CF_LANES];
 
-/* What one thread works in: the states of all lanes, in columns that fit into L1. */
+/* The working memory of one thread: the states of all lanes, in columns that fit into L1. */
 typedef struct {
     uint32_t state[CF_LANES / CF_COLUMN][CF_MT_N][CF_COLUMN];
     cf_lanes word, marked;
@@ -32,12 +32,12 @@ typedef struct {
 
 void cf_map_ranges(cf_map map, const uint32_t *range, size_t ranges);
 
-/* Those of n seeds that are right by all clues of some possibility: writes their indices, and the possibility's; at
-   most `most` of them. Returns how many there are. */
+/* Finds those of n seeds that satisfy all clues of a possibility. Writes the index of each seed and of its possibility,
+   at most `most` of them. Returns how many there are. */
 size_t cf_seek(cf_seekers *workspace, const cf_simd *simd, const cf_clue *clue, size_t clues, const uint32_t *seed,
                size_t n, uint32_t *found, uint32_t *possibility, size_t most);
 
-/* From word i of their seeding to the seeds, in place. */
+/* Replaces words i of the seeding by the seeds that they came from, in place. */
 void cf_seeds_of(const cf_simd *simd, uint32_t *word, size_t n, uint32_t i);
 
 #endif

@@ -1,4 +1,4 @@
-/* One fill shared out among threads, with the bits and the stream of a fill by one.
+/* Splits one fill among threads. Values and stream are the same as with one thread.
 
    The stream is cut into chunks of draws, which the members of a team take in turn, each with a copy of the generator
    that skips what the others draw. Where a chunk's first value begins is known only when the chunk before it is done,
@@ -37,7 +37,7 @@ enum {
 typedef struct {
     void (*acquire)(void *lock);
     void (*release)(void *lock);
-    int (*start)(void (*work)(void *), void *of); /* 0: no thread is to be had */
+    int (*start)(void (*work)(void *), void *of); /* returns 0 if no thread can be started */
 } cf_threads;
 
 typedef struct cf_team cf_team;
@@ -56,23 +56,23 @@ struct cf_team {
     const cf_threads *threads;
     size_t itemsize, capacity; /* of half a member's scratch, in values */
     uint64_t warm_up;
-    int direct; /* values go to their places at once, as there is one for each draw */
+    int direct; /* each draw gives one value, so values are written to the array directly */
     int all_accepted;
     /* One round: */
     char *out;
     size_t n, running;
     cf_mt start;
     uint64_t edge[CF_MOST_THREADS + 1]; /* of the chunks that each member takes first, in draws */
-    /* What the chunks joined so far have come to: */
+    /* The result of the chunks joined so far: */
     cf_mt reached;
     size_t filled, returned;
     int done;
 };
 
 size_t cf_team_scratch(const cf_job *job, size_t size);
-/* Makes a team of `size` members, 2 or more, of one that is zero but for its locks and its scratch. */
+/* Initialises a team of `size` members, 2 or more. All fields but the locks and the scratch must be zero. */
 void cf_team_gather(cf_team *team, size_t size, const cf_job *job, const cf_threads *threads);
-/* The same values and the same stream as cf_run(job, mt, out, n, CF_ANY). */
+/* Gives the same values and leaves the same stream as cf_run(job, mt, out, n, CF_ANY). */
 void cf_team_fill(cf_team *team, cf_mt *mt, void *out, size_t n);
 
 #endif

@@ -1,4 +1,4 @@
-/* What layers do besides products of matrices: one pass over memory where NumPy takes several.
+/* Loops for layers, except matrix products: one pass over memory where NumPy takes several.
 
    Every loop gives the bits of the NumPy function of caffe_fillers/ops/ that it stands in for: the same operations, each
    rounded by itself, and sums in the same order. It goes over the items `begin` to `end` of what it is given, which do
@@ -12,9 +12,9 @@
 
 typedef void cf_loop(const void *of, size_t begin, size_t end);
 
-/* Where a kernel stands on images of height x width. */
+/* The positions of a kernel on images of height x width. */
 typedef struct {
-    ptrdiff_t height, width, rows, columns; /* of an image, and of the places */
+    ptrdiff_t height, width, rows, columns; /* of an image, and the number of positions down and along */
     ptrdiff_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
 } cf_window;
 
@@ -34,10 +34,10 @@ typedef struct {
     size_t planes; /* of all items together */
     int fresh;     /* unpool clears the image first */
     void *image, *pooled;
-    void *mask; /* where in its plane each number stands; -1 is nowhere */
+    void *mask; /* the index of each number in its plane; -1 if it has none */
 } cf_pool;
 
-/* Items: planes, `channels` in turn with kernels of their own. */
+/* Items: planes. Each of the `channels` has its own kernel. */
 typedef struct {
     cf_window window;
     size_t channels;
@@ -132,7 +132,7 @@ typedef struct cf_layers {
 } cf_layers;
 
 extern const cf_layers cf_layers_portable, cf_layers_avx2, cf_layers_avx512;
-/* The loops for the instruction set of that name, as cf_simd_find knows them. */
+/* Returns the loops for the instruction set of that name. The names are those of cf_simd_find. */
 const cf_layers *cf_layers_find(const char *name);
 
 #endif

@@ -1,4 +1,4 @@
-/* A loop shared out among threads, each with items of its own. */
+/* Splits a loop among threads. Each thread has its own items. */
 #ifndef CF_SHARE_H
 #define CF_SHARE_H
 

@@ -24,7 +24,7 @@ enum {
     CF_DRAFT_PAD = 64
 };
 
-/* How many generators go side by side: as many as hide how long a product takes. */
+/* Number of generators that advance side by side: enough to hide the latency of a multiplication. */
 enum { CF_LANES = 128, CF_COLUMN = 16 };
 
 /* On a point that may lie outside its layer: whether it eats the draw behind it, and whether it is rejected. */
@@ -74,7 +74,7 @@ typedef struct cf_simd {
     uint32_t (*sift)(uint32_t *marked, const uint32_t *draw, const uint32_t *map, uint32_t rotation);
 } cf_simd;
 
-/* The set of that name, or the best one for NULL; NULL if this processor or this build lacks it. */
+/* Returns the set of that name, or the best one for NULL. Returns NULL if this processor or build lacks it. */
 const cf_simd *cf_simd_find(const char *name);
 
 extern const cf_simd cf_simd_portable, cf_simd_avx2, cf_simd_avx512, cf_simd_neon;
