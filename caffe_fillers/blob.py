@@ -89,7 +89,7 @@ class Blob:
     __slots__ = ("_absent", "_data", "_diff", "_dtype", "_shape", "first_diff")
 
     layouts = 0
-    """How often the memory or the shape of any blob was changed: who holds arrays of blobs looks here."""
+    """Counts changes of any blob's memory or shape, so that code which keeps blobs' arrays can notice them."""
 
     def __init__(self, shape: int | Iterable[int] = (), dtype: npt.DTypeLike = np.float32) -> None:
         self._shape = check_shape(shape)
@@ -120,7 +120,7 @@ class Blob:
 
     @property
     def dtype(self) -> Dtype:
-        """What `data` and `diff` hold: float32 or float64."""
+        """The dtype of `data` and `diff`: float32 or float64."""
         return self._dtype
 
     @property
@@ -169,12 +169,12 @@ class Blob:
 
     @property
     def written(self) -> bool:
-        """Whether `data` has memory: somebody wrote it, or read it."""
+        """Whether memory was allocated for `data`, by a first read or write."""
         return self._data is not None
 
     @property
     def has_diff(self) -> bool:
-        """Whether `diff` has memory."""
+        """Whether memory was allocated for `diff`."""
         return self._diff is not None
 
     def share_data(self, owner: Blob) -> None:

@@ -33,7 +33,7 @@ class Target(Protocol):
 
 @dataclass(slots=True)
 class CopyReport:
-    """What `Net.copy_from` did.
+    """The result of `Net.copy_from`.
 
     Attributes
     ----------

@@ -68,7 +68,7 @@ def _shaped(function: Callable[Concatenate[Target, Rest], Filled]) -> _Shaped[Re
 
 
 class Options(TypedDict, total=False):
-    """What every filler takes besides its own numbers; `fill` describes them."""
+    """The options that all fillers share; `fill` describes them."""
 
     rng: RNG | int | None
     dtype: npt.DTypeLike

@@ -15,7 +15,7 @@ __all__ = ["FillRow", "fills", "plain"]
 
 
 class FillRow(TypedDict):
-    """What filled one parameter blob: a row of `Net.fills`."""
+    """The fill of one parameter blob: a row of `Net.fills`."""
 
     layer: str
     type: str

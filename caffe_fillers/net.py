@@ -38,7 +38,7 @@ NetLike: TypeAlias = "str | os.PathLike[str] | fillers.Message | Text[schema.Net
 
 
 class LayerTime(TypedDict):
-    """How long a layer takes, in milliseconds: a row of `Net.time`."""
+    """The time that a layer takes, in milliseconds: a row of `Net.time`."""
 
     layer: str
     type: str

@@ -63,7 +63,7 @@ class Step:
         return weights or [1.0] * self.is_loss
 
     def losses(self) -> dict[int, float]:
-        """Which tops are part of the loss, and with what weight."""
+        """The tops that are part of the loss, with their weights."""
         return {i: weight for i, weight in enumerate(self.loss_weights()) if weight}
 
     def multiplier(self, kind: str, index: int) -> float | None:
@@ -101,7 +101,7 @@ def situate(error: CaffeError, where: str) -> CaffeError:
 
 @dataclass(slots=True, frozen=True)
 class Allowed:
-    """How far a net may stray from BVLC Caffe.
+    """The deviations from BVLC Caffe that a net may have.
 
     Attributes
     ----------

@@ -73,7 +73,7 @@ def _add(built: Diagram, layer: schema.LayerParameter, lr_mult: bool) -> None:
 
 
 def edge_label(layer: schema.LayerParameter) -> str:
-    """What stands at the arrows out of a layer: outputs, or the batch."""
+    """The label of the arrows out of a layer: outputs, or the batch."""
     if layer.type == "Data":
         return f"Batch {layer.data_param.batch_size}"
     if layer.type in ("Convolution", "Deconvolution"):
@@ -82,7 +82,7 @@ def edge_label(layer: schema.LayerParameter) -> str:
 
 
 def layer_lines(layer: schema.LayerParameter, lr_mult: bool = False) -> list[str]:
-    """What stands in the box of a layer: name, type, windows, multipliers."""
+    """The text in the box of a layer: name, type, windows, multipliers."""
     lines = [layer.name]
     if layer.type == "Pooling":
         methods = {number: name for name, number in schema.enum("PoolingParameter.PoolMethod").items()}

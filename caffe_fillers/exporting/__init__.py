@@ -17,7 +17,7 @@ __all__ = ["Exported", "export"]
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What `export` wrote.
+    """The result of `export`.
 
     Attributes
     ----------

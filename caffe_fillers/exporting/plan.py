@@ -84,7 +84,7 @@ class Plan:
 
 
 def refuse(where: str, layer: str, why: str, mend: str = "") -> CaffeError:
-    """What to raise where a layer can't be exported."""
+    """The error to raise for a layer that can't be exported."""
     place = where if where else f"layer '{layer}'"
     return CaffeError(f"{place}: {why}\n{mend or 'cut the net before it: end= (--end) takes the last layer to export'}")
 

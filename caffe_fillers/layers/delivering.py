@@ -35,7 +35,7 @@ class Delivering(Given):
         return True
 
     def place(self, work: Work) -> int:
-        """How many records were delivered so far."""
+        """The number of records delivered so far."""
         place: int = work.kept.get("place", 0)
         return place
 

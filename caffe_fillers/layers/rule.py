@@ -77,7 +77,7 @@ class Param:
 
 @dataclass(slots=True)
 class Setup:
-    """What setting up a layer comes to.
+    """The result of setting up a layer.
 
     Attributes
     ----------
@@ -216,9 +216,9 @@ class Rule:
     automatic_top: bool = False
     since: str = REVISIONS[0]
     fork: str = ""
-    """Who has this type, where BVLC Caffe has not; "user" for one that the caller registered."""
+    """The fork that has this type if BVLC Caffe lacks it; "user" for a type that you registered."""
     runs: bool = True
-    """Whether it is computed here; else it is set up only."""
+    """Whether this package computes the layer; otherwise it only sets it up."""
 
 
 class _Options(TypedDict, total=False):

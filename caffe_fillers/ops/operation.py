@@ -94,7 +94,7 @@ class Work:
 
 
 class Operation:
-    """What a layer computes. Each kind is a frozen dataclass of plain numbers: no message, no blob, no state.
+    """The computation of a layer. Each kind is a frozen dataclass of plain numbers: no message, no blob, no state.
 
     All arrays are C-contiguous and of one dtype, float32 or float64, and belong to the caller. A layer that works in
     place gets the same array as bottom and as top, and then reads in `backward` what `forward` left there, as Caffe

@@ -21,7 +21,7 @@ Part = tuple[EllipsisType, *tuple[slice, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Where a kernel stands on an image: one number for each spatial axis.
+    """The geometry of a kernel on an image: one number for each spatial axis.
 
     `behind` is the padding behind the image where it is not `pad`, as in front of it.
 
@@ -46,7 +46,7 @@ class Window:
 
     @property
     def padding(self) -> tuple[int, ...]:
-        """What is added to each axis, in front and behind together."""
+        """The padding of each axis, front and back together."""
         return tuple(a + b for a, b in zip(self.pad, self.behind or self.pad, strict=True))
 
     def convolved(self, size: Sequence[int]) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ Array = np.ndarray
 
 
 def items_of(arrays: Mapping[str, Any]) -> int:
-    """How many items the first array has."""
+    """Return the number of items in the first array."""
     if not arrays:
         raise CaffeError("give the values of an input by name, data=array")
     return len(next(iter(arrays.values())))

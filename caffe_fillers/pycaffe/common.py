@@ -43,7 +43,7 @@ def _from_environment() -> str:
 
 
 class _Process:
-    """What Caffe's singleton holds."""
+    """The fields of Caffe's singleton."""
 
     stream: RNG | None = None
     rank = 0
@@ -97,7 +97,7 @@ def set_multiprocess(multiprocess: bool) -> None:
 
 
 def solver_count() -> int:
-    """How many solvers train together: 1."""
+    """Return the number of solvers that train together: 1."""
     return 1
 
 
@@ -108,7 +108,7 @@ def set_solver_count(count: int) -> None:
 
 
 def solver_rank() -> int:
-    """Which of the solvers this is."""
+    """Return the rank of this solver."""
     return _Process.rank
 
 
@@ -118,7 +118,7 @@ def set_solver_rank(rank: int) -> None:
 
 
 def has_nccl() -> bool:
-    """Whether several GPUs can train together: no."""
+    """Return whether several GPUs can train together: False."""
     return False
 
 

@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Graph:
-    """What pycaffe makes with pydot: a graph that can be written as text or as a picture."""
+    """A graph that can be written as text or as a picture, in place of pydot's in pycaffe."""
 
     def __init__(self, drawn: Diagram) -> None:
         self.diagram = drawn

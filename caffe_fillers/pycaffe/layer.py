@@ -14,7 +14,7 @@ Blobs = Sequence[BlobView]
 
 
 class Layer:
-    """What a Python layer inherits from: it has `setup`, `reshape`, `forward` and `backward`.
+    """The base class of Python layers, with `setup`, `reshape`, `forward` and `backward`.
 
     A prototxt names it by `module` and `layer` in its `python_param`. The module is not imported for you: that would
     run whatever file of that name lies about. Import it in the script, or put it in `sys.modules`.

@@ -78,7 +78,7 @@ class Solver:
 
     @property
     def iter(self) -> int:
-        """How often the weights were updated."""
+        """The number of weight updates so far."""
         return self.wrapped.iter
 
     @property

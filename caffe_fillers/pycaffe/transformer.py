@@ -20,7 +20,7 @@ def _factor(scale: float | Array) -> float | Array:
 
 
 class Transformer:
-    """What is done to an image before it goes into a net.
+    """The preprocessing of an image for a net's input.
 
     Parameters
     ----------

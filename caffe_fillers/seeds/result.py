@@ -36,7 +36,7 @@ class FoundSeed:
 
 @dataclass
 class SeedSearch:
-    """What a search found and tried; its text is a summary.
+    """The result of a seed search and what it tried; `str` of it is a summary.
 
     Attributes
     ----------

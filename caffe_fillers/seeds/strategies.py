@@ -203,7 +203,7 @@ def _possibilities(blob: Filled) -> tuple[list[_Known], list[tuple[Sequence[str]
 
 
 def _bits(known: list[Clue]) -> float:
-    """How much is known, in bits."""
+    """The amount that is known, in bits."""
     return sum(32 - math.log2(clue.size) for clue in known)
 
 

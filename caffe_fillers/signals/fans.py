@@ -63,6 +63,6 @@ def _convolved(operation: ops.Convolution | ops.Deconvolution, weight: Shape, bo
 
 
 def values_pooled(window: Window, bottom: Shape, top: Shape) -> float:
-    """How many values a pooling looks at, on average."""
+    """The average number of values in a pooling window."""
     places = math.prod(top[2:])
     return _reached(window, bottom[2:], top[2:]) / places if places else 1.0

@@ -26,7 +26,7 @@ VANISHED, EXPLODED = 1e-3, 1e3
 
 @dataclass(slots=True)
 class SignalReport:
-    """What `signal` found.
+    """The result of `signal`.
 
     Attributes
     ----------

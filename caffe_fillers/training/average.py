@@ -10,7 +10,7 @@ __all__ = ["Average", "AverageState"]
 
 
 class AverageState(TypedDict):
-    """What a mean goes on from; floats are in hexadecimal."""
+    """The state from which a mean continues; floats are in hexadecimal."""
 
     losses: list[str]
     mean: str

@@ -114,7 +114,7 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
 
 
 class _Stream(TypedDict):
-    """Where the random stream stands."""
+    """The position of the random stream."""
 
     key: list[int]
     pos: int

@@ -43,7 +43,7 @@ _VERSION = 1
 
 @dataclass(slots=True)
 class State:
-    """What a solverstate holds."""
+    """The contents of a solverstate."""
 
     iteration: int = 0
     learned_net: str | None = None

@@ -158,7 +158,7 @@ class Solver:
             raise CaffeError(f"{where}{error}") from None
 
     def _start_from_zero(self) -> None:
-        """Where a training stands before its first iteration."""
+        """The state of a training before its first iteration."""
         self.iter = 0
         self.loss = 0.0
         self.curves = Curves()

@@ -77,7 +77,7 @@ class Update:
     """
 
     kinds: ClassVar[int] = 1
-    """How many arrays are remembered for each parameter."""
+    """The number of history arrays for each parameter."""
 
     def __init__(
         self, message: schema.SolverParameter, blobs: Sequence[Blob], multipliers: Sequence[tuple[float, float]]

@@ -107,7 +107,7 @@ class WeightSet:
 
 
 class Weights(OrderedDict[str, list[Any]]):
-    """What `load_weights` returns: layer name -> list of arrays, in the net's order.
+    """The result of `load_weights`: layer name -> list of arrays, in the net's order.
 
     A dictionary in every respect. It also remembers in `source` what a dictionary has no place for (layer types,
     layers without blobs, provenance), so that saving it again loses nothing.

@@ -20,7 +20,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How one blob of `a` and the blob of the same name in `b` compare.
+    """The comparison of one blob of `a` with the blob of the same name in `b`.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Sequence[Difference]):
-    """What `compare` found: true when every blob is equal bit for bit.
+    """The result of `compare`: true if every blob is equal bit for bit.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Comparison(Sequence[Difference]):
 
     @property
     def close(self) -> bool:
-        """Whether every blob is there on both sides, of one shape, and within the tolerance."""
+        """Whether both sides have every blob, with equal shapes and values within the tolerance."""
         return all(blob.close for blob in self.blobs)
 
     @property
