@@ -34,9 +34,9 @@ cdef size_t LAYER_THREADS = 1
 
 
 def layer_threads(size_t threads):
-    """Share the loops of layers out among so many threads from now on; returns how many it were before."""
+    """Set how many threads share the loops of layers from now on; return the number before."""
     global LAYER_THREADS
-    before, LAYER_THREADS = LAYER_THREADS, max(1, min(threads, <size_t>CF_MOST_THREADS))
+    before, LAYER_THREADS = LAYER_THREADS, max(<size_t>1, min(threads, <size_t>CF_MOST_THREADS))
     return before
 
 
