@@ -51,7 +51,7 @@ def convolution(
     """Slide the kernels over the images (a correlation: kernels are not flipped).
 
     As in Caffe each image is laid out in columns, and each group is one product of matrices. Kernels of 3x3 over many
-    channels are reckoned in tiles instead, which need 4 products where columns need 9, and err no more.
+    channels are computed in tiles instead, which need 4 products where columns need 9, with the same accuracy.
 
     Parameters
     ----------

@@ -38,8 +38,8 @@ def _expm1(x: Array) -> Array:
     one, up, down = number(1), np.ldexp(number(1), whole), np.ldexp(number(1), -whole)
     far = np.where(whole < 23, ((one - down) - (error - rest)) * up, ((rest - (error + down)) + one) * up)
     far = np.where((whole < 0) | (whole > 56), (one - (error - rest)) * up - one, far)
-    made: Array = np.where(whole == 0, near, np.where(whole == -1, number(0.5) * (rest - error) - number(0.5), far))
-    return made
+    result: Array = np.where(whole == 0, near, np.where(whole == -1, number(0.5) * (rest - error) - number(0.5), far))
+    return result
 
 
 @in_c(native.tanh_f32)
@@ -56,8 +56,8 @@ def tanh_f32(x: Array, out: Array | None = None) -> Array:
         for a, b in pieces(x, y):
             size = np.abs(a)
             power = _expm1(np.where(size < 1, -2 * size, np.minimum(2 * size, 44)))
-            made = np.where(size < 1, -power / (power + 2), 1 - 2 / (power + 2))
+            result = np.where(size < 1, -power / (power + 2), 1 - 2 / (power + 2))
             # of what is tiny, and of NaN, itself
-            made = np.where(size >= 2.0**-25, np.where(size < 22, made, 1), a)
-            b[...] = np.copysign(made, a)
+            result = np.where(size >= 2.0**-25, np.where(size < 22, result, 1), a)
+            b[...] = np.copysign(result, a)
     return y

@@ -164,7 +164,7 @@ def convolution_in_tiles(
 
 
 def _at_once(outputs: int, channels: int, tall: int, wide: int) -> tuple[int, int]:
-    """How many rows of tiles, and how many outputs, are reckoned together: what a cache holds.
+    """Return how many rows of tiles, and how many outputs, fit in the cache and are computed together.
 
     Rows of tiles may take as much as the kernels, which every product of rows reads anew.
     """

@@ -119,7 +119,7 @@ class Propagation:
         return self._weight(layer, index)[1]
 
     def _weight(self, layer: Layer, index: int) -> tuple[Filler | None, Moments, Moments | None, Moments | None]:
-        """Filler, moments to reckon with, moments from the filler, moments measured."""
+        """Filler, moments to propagate, moments from the filler, moments measured."""
         row = self.fills[id(layer), index]
         if row["shared_with"] is not None:
             row = self.owners.get(row["shared_with"], row)

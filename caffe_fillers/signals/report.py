@@ -1,6 +1,6 @@
 """The signal report: how the variance of an untrained net's signal grows or shrinks with depth.
 
-`propagation` does the reckoning; here it is read: where the signal vanishes or explodes, and what keeps the gain at 1.
+`propagation` computes the moments. This module says where the signal vanishes or explodes, and what keeps the gain 1.
 """
 
 from __future__ import annotations

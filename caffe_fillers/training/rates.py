@@ -19,7 +19,7 @@ Number = np.floating
 class Rate:
     """The policy of a solver: from the iteration to the rate, a NumPy scalar of `dtype`.
 
-    Caffe reckons some policies in double and some in the solver's own type; the rate is rounded to that type at the
+    Caffe computes some policies in double and some in the solver's own type; the rate is rounded to that type at the
     end. The product is taken in the order of Caffe's formulas (``src/caffe/solvers/sgd_solver.cpp``).
 
     Parameters

@@ -25,7 +25,7 @@ _PIECE = 16384
 
 @dataclass(slots=True)
 class Piece:
-    """A stretch of one parameter: views of its data and diff, of its histories, and two arrays to reckon in."""
+    """A stretch of one parameter: views of its data, diff and histories, and two arrays for intermediate results."""
 
     data: Array
     diff: Array
