@@ -101,7 +101,7 @@ cdef class _Floats:
             ) from None
         self.held = True
         cdef bytes format = self.view.format
-        # NumPy marks what is not aligned by a "="; other buffers don't
+        # NumPy puts a "=" before the type of an unaligned array; other buffers don't
         if format.removeprefix(b"=") not in (b"f", b"d"):
             raise CaffeError(
                 f"cannot fill an array of type {getattr(out, 'dtype', format.decode())}: "
@@ -121,7 +121,7 @@ cdef class _Floats:
 
 
 cdef str _shown(double value, bint double):
-    """As a C++ stream prints it, after rounding to the type that is compared."""
+    """Return a number as a C++ stream prints it, rounded to the type that is compared."""
     if not double:
         value = <float>value
     if value != value:
@@ -156,7 +156,7 @@ cdef bint _is_double(object dtype) except -1:
 
 
 cdef object _empty(object size, object dtype):
-    """A new array of a caller's size: None (0 axes), a whole number or a tuple of them."""
+    """Return a new array of a caller's size: None (0 axes), a whole number or a tuple of them."""
     shape = () if size is None else size if isinstance(size, (tuple, list)) else (size,)
     total = np.dtype(dtype).itemsize
     try:
@@ -396,7 +396,7 @@ cdef class RNG:
         if not 0 <= pos <= CF_MT_N:
             raise CaffeError(f"the pos of a state must be 0 .. {CF_MT_N}, not {pos}")
         if not (key[1:].any() or int(key[0]) >> 31):
-            raise CaffeError("a key of zeros is no state: it would give zeros for ever")
+            raise CaffeError("a key of zeros is no state: it would give only zeros")
         words = np.ascontiguousarray(key, np.uint32)
         mt = self.snapshot()
         memcpy(mt.key, &words[0], CF_MT_N * sizeof(uint32_t))
@@ -659,7 +659,7 @@ def normalize_rows(out):
     """Divide each row of a C-contiguous 2-d array by its sum, added up in index order as Caffe does."""
     cdef _Floats to = _Floats(out)
     if to.view.ndim != 2:
-        raise CaffeError(f"rows are those of a 2-d array, not of a {to.view.ndim}-d one")
+        raise CaffeError(f"the rows of an array need 2 axes, not {to.view.ndim}")
     cdef size_t rows = to.view.shape[0], columns = to.view.shape[1]
     with nogil:
         if to.double:

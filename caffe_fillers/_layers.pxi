@@ -1,5 +1,5 @@
-# The loops of csrc/layers/. Each function here returns whether it did its work; where it says False it wrote nothing,
-# since an array is not laid out for it or of another type, and the NumPy version has to.
+# The loops of csrc/layers/. Each function returns whether it ran. It returns False, and writes nothing, for an array of
+# another layout or type; the caller then uses the NumPy version.
 
 from caffe_fillers._layers cimport (
     CF_INT_MASK,
@@ -28,7 +28,7 @@ from caffe_fillers._layers cimport (
 
 cdef const cf_layers *LAYERS = cf_layers_find(SIMD.name)
 
-# as many elements have to be passed over before starting a thread pays
+# with fewer elements, starting a thread costs more than it saves
 cdef size_t WORTH_A_THREAD = 1 << 17
 cdef size_t LAYER_THREADS = 1
 
@@ -56,7 +56,7 @@ cdef class _Views:
             PyBuffer_Release(&self.view[i])
 
     cdef Py_buffer *any(self, object array, bint written):
-        """The view of an array that may have another type, or NULL where it is not contiguous."""
+        """Return the view of an array that may have another type, or NULL if it is not contiguous."""
         cdef int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if written else 0)
         cdef Py_buffer *view = &self.view[self.held]
         try:
@@ -188,7 +188,7 @@ def max_pool(x, window, out, mask):
 
 
 def unpool(dy, mask, dx, bint fresh):
-    """`ops.unpool`; what the mask says has to lie within a channel."""
+    """`ops.unpool`; each index in the mask must lie within a channel."""
     return mask is not None and _pool(LAYERS.unpool, dx, True, dy, mask, None, fresh)
 
 
@@ -241,7 +241,7 @@ def tile_kernels(weight, tiles):
 
 
 cdef bint _rows_of_tiles(cf_tiles *job, object window, size, places, Py_ssize_t first, Py_ssize_t last, size_t held):
-    """Set the window of a job, and whether `held` is what the rows of tiles come to in each channel."""
+    """Set the window of a job; return whether `held` is the size of these rows of tiles in each channel."""
     _place(&job.window, window, size, places)
     job.first, job.last = first, last
     if not 0 <= first < last <= (job.window.rows + 1) // 2:
@@ -267,7 +267,7 @@ def tile_image(x, window, places, Py_ssize_t first, Py_ssize_t last, tiles):
 
 
 def tile_sums(products, bias, window, Py_ssize_t first, Py_ssize_t last, out):
-    """`ops.tiles.tile_sums`; None where it did nothing."""
+    """`ops.tiles.tile_sums`; None if it did not run."""
     cdef _Views views = _Views()
     cdef cf_tiles job
     cdef Py_buffer *t = views.take(products)
@@ -282,7 +282,7 @@ def tile_sums(products, bias, window, Py_ssize_t first, Py_ssize_t last, out):
     if terms is not NULL and _size_of(terms) != job.outputs:
         return None
     places = (y.shape[1], y.shape[2])
-    # the size of the image plays no part here
+    # tile_sums does not use the size of the image, so the places stand in for it
     if not _rows_of_tiles(&job, window, places, places, first, last, _size_of(t) // job.outputs):
         return None
     flags = bytearray(job.outputs)
@@ -294,7 +294,7 @@ def tile_sums(products, bias, window, Py_ssize_t first, Py_ssize_t last, out):
 
 
 def affine(x, minus, by, times, plus, out, size_t pixels):
-    """``(x - minus) / by * times + plus`` by channel, each left out where None; `pixels` numbers follow one another."""
+    """Write ``(x - minus) / by * times + plus``, by channel of `pixels` numbers; a step that is None is left out."""
     cdef _Views views = _Views()
     cdef cf_affine job
     cdef Py_buffer *a = views.take(x)
@@ -320,7 +320,7 @@ def affine(x, minus, by, times, plus, out, size_t pixels):
 
 
 def lrn_sums(x, size_t size, double factor, double start, out):
-    """``start +`` the sums of ``factor * x * x`` over `size` neighbouring channels."""
+    """Write ``start`` plus the sum of ``factor * x * x`` over `size` neighbouring channels."""
     cdef _Views views = _Views()
     cdef cf_lrn job
     cdef Py_buffer *a = views.take(x)
@@ -335,7 +335,7 @@ def lrn_sums(x, size_t size, double factor, double start, out):
 
 
 def lrn_gradient(dy, x, y, sums, size_t size, double factor, out):
-    """``out * dy - factor * x *`` the sums of ``dy * y / sums`` over `size` neighbouring channels."""
+    """Write ``out * dy - factor * x * s``, where s sums ``dy * y / sums`` over `size` neighbouring channels."""
     cdef _Views views = _Views()
     cdef cf_lrn job
     cdef Py_buffer *given[4]
@@ -409,7 +409,7 @@ def tanh(x, out):
 
 
 def weighted_sum(xs, coefficients, out):
-    """The sum of arrays, none of which is `out`, each times its coefficient, one after another from 0 on."""
+    """Write the sum of arrays, each times its coefficient, added to 0 in order; none of them may be `out`."""
     cdef _Views views = _Views()
     cdef cf_sum job
     cdef Py_buffer *y = views.take(out, True)

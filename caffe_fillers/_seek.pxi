@@ -1,4 +1,4 @@
-# The search among seeds: from what is known of some draws to the seeds that give them.
+# The search for seeds whose draws are partly known.
 
 from caffe_fillers._seek cimport (
     CF_NORMAL_LAYERS,
@@ -16,10 +16,10 @@ ziggurat_edges = np.array([cf_normal_x[i] for i in range(CF_NORMAL_LAYERS + 1)])
 
 
 cdef class Seekers:
-    """Seeds to be held to clues: lists of possibilities, each a list of (draw, rotation, ranges).
+    """Test seeds against possibilities, each a list of clues: (draw, rotation, ranges).
 
-    A possibility is right for a seed if all its draws, counted from seeding and rotated right by some bits, lie in one
-    of their ranges: an array of uint32, n x 2, of first and last.
+    A draw is counted from seeding; its word is rotated right by `rotation` bits. `ranges` is an array of uint32, n x 2,
+    of first and last. A possibility holds for a seed if each of its draws lies in one of the draw's ranges.
     """
 
     cdef cf_clue *clue
@@ -66,7 +66,7 @@ cdef class Seekers:
         PyMem_RawFree(self.maps)
 
     def among(self, const uint32_t[::1] seeds):
-        """The seeds that are right, and by which possibility. For one thread at a time."""
+        """Return the seeds for which a possibility holds, and its index. For one thread at a time."""
         cdef size_t n = seeds.shape[0], count = 0
         found, possibility = np.empty(n, np.uint32), np.empty(n, np.uint32)
         cdef uint32_t[::1] to = found, which = possibility
@@ -77,18 +77,18 @@ cdef class Seekers:
                 count = cf_seek(self.workspace, SIMD, self.clue, self.clues, &seeds[0], n, &to[0], &which[0], to.shape[0])
             if count <= <size_t>to.shape[0]:
                 return np.asarray(seeds)[found[:count]], possibility[:count]
-            # several possibilities may be right for one seed
+            # several possibilities may hold for one seed
             found, possibility = np.empty(count, np.uint32), np.empty(count, np.uint32)
             to, which = found, possibility
 
 
 def seeds_of(uint32_t[::1] words, uint32_t i):
-    """Turn words that stand at place i of a seeding into its seeds, in place."""
+    """Replace each word, the i-th of a seeding, by its seed, in place."""
     if words.shape[0] > 0:
         with nogil:
             cf_seeds_of(SIMD, &words[0], words.shape[0], i)
 
 
 def cores(threads=None):
-    """How many threads to work with: as many as asked for, else all cores; CAFFE_FILLERS_THREADS limits both."""
+    """Return the number of threads to use: the number asked for, else all cores; CAFFE_FILLERS_THREADS limits both."""
     return limited(_threads(threads))

@@ -1,7 +1,7 @@
 # Threads for csrc/team.c: how many, with what locks and memory.
 #
-# The threads are not Python's, for those can be interrupted: a signal's handler that raises while one is started or
-# waited for would leave it writing to an array that its caller takes for his own again.
+# These are not Python's threads. If a signal handler raised while a Python thread is started or waited for, the caller
+# would get its array back while the thread still writes to it.
 
 import os
 
@@ -41,14 +41,17 @@ cdef cf_threads THREADS = cf_threads(_acquire, _release, _start)
 
 
 cdef size_t threads_for(const cf_job *job, size_t n, int asked) except 0:
-    """As many as were asked for, else all cores for large arrays, each for a chunk at least."""
+    """Return the number of threads for a fill: the number asked for, else all cores for large arrays.
+
+    Each thread has at least one chunk.
+    """
     if asked == 1 or asked == 0 and n < <size_t>(CF_WORTH_GAUSSIAN if job.kind == CF_GAUSSIAN else CF_WORTH_UNIFORM):
         return 1
     return min(limited(asked), n // CF_CHUNK + 1)
 
 
 cdef size_t limited(int asked) except 0:
-    """As many threads as were asked for, else one for each core; CAFFE_FILLERS_THREADS limits both."""
+    """Return the number of threads asked for, else one for each core; CAFFE_FILLERS_THREADS limits both."""
     cdef size_t most = asked
     if asked == 0:
         most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -61,7 +64,7 @@ cdef size_t limited(int asked) except 0:
 
 
 cdef cf_team *gathered(const cf_job *job, size_t size) except NULL:
-    """A team of so many; all that it needs, so that nothing fails once there are draws."""
+    """Return a team with all its memory and locks, so that nothing can fail after the first draw."""
     cdef size_t i, scratch = cf_team_scratch(job, size)
     cdef cf_team *team = <cf_team *>PyMem_RawCalloc(1, sizeof(cf_team))
     cdef bint complete = team is not NULL

@@ -11,10 +11,10 @@
 
 enum {
     LINE = 64,
-    /* Bytes from which stores are non-temporal. A smaller array may be read from L3 next; a usual L3 (8 to 36 MB) holds
-       only a part of a larger one, and a usual store first reads the line that it is about to overwrite. */
+    /* Bytes from which stores are non-temporal. A smaller array may still be in L3 (8 to 36 MB) when it is read next.
+       A larger one does not fit, and an ordinary store first reads the cache line that it overwrites. */
     LARGE = 32 << 20,
-    /* Draws per step: few enough for stores to keep up, and enough for the arithmetic to run at full speed. */
+    /* Draws per step. With more the stores fall behind; with fewer the arithmetic does not reach full speed. */
     STEP = CF_MT_N / 3,
     GAUSSIAN_STEP = 2 * CF_MT_N,
     /* Below this a copy of the generator costs more than it gains. */
@@ -33,7 +33,8 @@ static int in_memory(const char *place) {
 #endif
 }
 
-/* Not where an array is new: the system clears its pages as they are first written, so they are in L2 by then. */
+/* An array that was never written takes ordinary stores: the system clears each page at the first write to it, and so
+   the page is in L2 already. */
 int cf_wants_nontemporal(const void *out, size_t bytes) {
     return bytes >= LARGE && in_memory((const char *)out + bytes / 2);
 }
@@ -70,15 +71,15 @@ static uint64_t limit_of(const cf_mt *mt, uint64_t draws) {
     return draws < CF_ANY - mt->drawn ? mt->drawn + draws : CF_ANY;
 }
 
-/* The number of draws behind the values that are stored or copied together. */
+/* Returns the number of draws for the values that are stored or copied together. */
 static uint64_t next_draws(const cf_job *job, const cf_mt *mt, uint64_t limit) {
     const uint64_t left = limit - mt->drawn, block = CF_MT_N - mt->pos % CF_MT_N;
     const uint64_t most = job->kind == CF_GAUSSIAN ? GAUSSIAN_STEP : block < STEP ? block : STEP;
     return left < most ? left : most;
 }
 
-/* A step at a time by way of scratch in L1, so that the arithmetic of one step overlaps with the stores of the one
-   before it. What does not fill a line waits for the next step: a line written in part would have to be read first. */
+/* Draws one step at a time into scratch memory in L1, so that its arithmetic overlaps with the stores of the step
+   before it. Values that do not fill a cache line wait for the next step: a line written in part is read first. */
 static size_t draw_nontemporal(const cf_job *job, cf_mt *mt, char *out, size_t n, uint64_t draws) {
     enum { CAPACITY = GAUSSIAN_STEP + CF_DRAFT_PAD + 2 };
     _Alignas(LINE) char buffer[LINE + CAPACITY * sizeof(double)];
@@ -119,7 +120,7 @@ size_t cf_run(const cf_job *job, cf_mt *mt, void *out, size_t n, uint64_t draws)
     return n;
 }
 
-/* Up to a line's end, so that only the first and the last line are written in part. */
+/* Copies up to the end of a cache line, so that only the first and the last line are written in part. */
 static void send(const cf_job *job, const cf_simd *simd, cf_parcel *parcel, size_t bytes) {
     if (bytes < parcel->bytes)
         bytes -= (uintptr_t)(parcel->to + bytes) % LINE;

@@ -1,6 +1,6 @@
-/* Jumping ahead: n steps of the generator are the polynomial x^n modulo its characteristic polynomial over GF(2), and
-   that costs as much as a few million steps whatever n is. After Haramoto, Matsumoto, Nishimura, Panneton and L'Ecuyer,
-   "Efficient Jump Ahead for F2-Linear Random Number Generators" (INFORMS Journal on Computing 20, 2008). */
+/* Jumps ahead: n steps of the generator are the polynomial x^n modulo its characteristic polynomial over GF(2). For any
+   n this costs as much as a few million steps. After Haramoto, Matsumoto, Nishimura, Panneton and L'Ecuyer, "Efficient
+   Jump Ahead for F2-Linear Random Number Generators" (INFORMS Journal on Computing 20, 2008). */
 #include <string.h>
 
 #include "mt19937.h"
@@ -21,8 +21,8 @@ static const uint16_t lower[] = {
     16363, 16368, 16421, 16537, 16590, 16595, 16817, 16822, 16875, 16933, 17044, 17160, 17271, 17329, 17445,
     17498, 17725, 17783, 17841, 17952, 18068, 18179, 18237, 18406, 18633, 18691, 18860, 19087, 19314};
 
-/* Xors n words of coefficients, the first of which is that of x^(DEGREE + at), into a polynomial, reduced modulo the
-   characteristic one. */
+/* Xors n words of coefficients into a polynomial and reduces it modulo the characteristic polynomial. The first
+   coefficient is that of x^(DEGREE + at). */
 static void fold(uint64_t *poly, const uint64_t *bits, size_t n, size_t at) {
     for (size_t i = 0; i < sizeof lower / sizeof *lower; ++i) {
         size_t bit = lower[i] + at, shift = bit % 64;
@@ -34,7 +34,7 @@ static void fold(uint64_t *poly, const uint64_t *bits, size_t n, size_t at) {
     }
 }
 
-/* The square of a polynomial over GF(2): a 0 between every two coefficients. */
+/* Squares a polynomial over GF(2): puts a 0 between every two coefficients. */
 static uint64_t spread(uint64_t x) {
     x = (x | x << 16) & 0x0000ffff0000ffffu;
     x = (x | x << 8) & 0x00ff00ff00ff00ffu;
@@ -43,8 +43,8 @@ static uint64_t spread(uint64_t x) {
     return (x | x << 1) & 0x5555555555555555u;
 }
 
-/* From the top down, GROUP words at a time: the next exponent below the leading one is 623 lower, so that no word of a
-   group falls into the group itself. */
+/* Reduces from the top down, GROUP words at a time. The exponent below the leading one is 623 lower, so no word of a
+   group is folded into the group itself. */
 static void square(uint64_t poly[WORDS]) {
     enum { GROUP = 8 };
     uint64_t wide[2 * WORDS + GROUP] = {0};
@@ -89,9 +89,8 @@ static void power_of_x(uint64_t poly[WORDS], uint64_t n) {
     }
 }
 
-/* The polynomial of the generator, applied to the words of the block: the xor of those as many steps on as its
-   exponents say. Needs a block made by a twist, since only then are the low bits of its first word part of the
-   state. */
+/* Applies the polynomial x^n to the words of the block: xors the states that lie as many steps ahead as its exponents
+   say. The block must come from a twist, since the low bits of its first word are part of the state only then. */
 void cf_mt_jump_blocks(cf_mt *mt, uint64_t blocks) {
     uint64_t poly[WORDS];
     uint32_t window[2 * CF_MT_N + CF_MT_PAD], sum[CF_MT_N] = {0};

@@ -1,15 +1,16 @@
-/* log, exp, sin and cos of float32, as glibc has given them since 2.28: computed in double by its polynomials, with its
-   coefficients (they are Arm's, from the optimized routines), and rounded once. So a value does not depend on the
-   platform's C library. Without branches, so that loops over them vectorise.
+/* log, exp, sin and cos of float32, with the values of glibc since 2.28: computed in double by its polynomials, with
+   its coefficients (they are Arm's, from the optimized routines), and rounded once. So a value does not depend on the
+   platform's C library. There are no branches, so loops over these functions vectorise.
 
-   Only for what occurs here: log of (0, 1], exp of [-8, 0], sin and cos of [0, 2 pi]. tests/c/libm.c tries it all. */
+   The ranges are those needed here: log of (0, 1], exp of [-8, 0], sin and cos of [0, 2 pi]. tests/c/libm.c tests them
+   completely. */
 #ifndef CF_MATH_F32_H
 #define CF_MATH_F32_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Unions and not memcpy, indices of size_t and not of 32 bits: so that gcc vectorises. */
+/* gcc vectorises with unions and indices of size_t, but not with memcpy or indices of 32 bits. */
 typedef union {
     float number;
     uint32_t bits;
@@ -20,7 +21,7 @@ typedef union {
     uint64_t bits;
 } cf_double_bits;
 
-/* For each sixteenth of an octave: 1/c of a c near its middle, and log(c). */
+/* For each sixteenth of an octave, with c near its middle: 1/c, and log(c). */
 static const double cf_log_inverse[16] = {
     0x1.661ec79f8f3bep+0, 0x1.571ed4aaf883dp+0, 0x1.49539f0f010bp+0,  0x1.3c995b0b80385p+0, 0x1.30d190c8864a5p+0,
     0x1.25e227b0b8eap+0,  0x1.1bb4a4a1a343fp+0, 0x1.12358f08ae5bap+0, 0x1.0953f419900a7p+0, 0x1p+0,

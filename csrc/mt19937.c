@@ -2,7 +2,7 @@
 
 #include "mt19937.h"
 
-/* From here on a jump is cheaper than making the blocks in between. */
+/* From this many blocks on, a jump is cheaper than generating the blocks in between. */
 enum { CF_JUMP_BLOCKS = 20000 };
 
 void cf_mt_seed(cf_mt *mt, uint32_t seed, const cf_simd *simd) {
@@ -53,7 +53,7 @@ void cf_block_open(cf_block *block, cf_mt *mt) {
     block->at = block->end = 0;
 }
 
-/* Only as many as are expected are tempered: most blobs are biases of a few elements. */
+/* Tempers only as many words as the caller expects to draw: most blobs are biases of a few elements. */
 void cf_block_more(cf_block *block, size_t expected) {
     size_t k = cf_mt_available(block->mt, expected);
     cf_mt_raw(block->mt, block->own, k);

@@ -1,7 +1,7 @@
 /* MT19937: Matsumoto and Nishimura, "Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random Number
    Generator" (ACM TOMACS 8, 1998), seeded as in their version of 2002. The words are those of Boost's
-   mersenne_twister.hpp, NumPy's MT19937 and C++11's mt19937: 624 are made at a time, then tempered as they are drawn.
- */
+   mersenne_twister.hpp, NumPy's MT19937 and C++11's mt19937. A block of 624 is generated at a time; each word is
+   tempered when it is drawn. */
 #ifndef CF_MT19937_H
 #define CF_MT19937_H
 
@@ -12,12 +12,12 @@
 
 enum {
     CF_MT_N = 624,
-    CF_MT_PAD = 16 /* so that a vector may reach past the last word */
+    CF_MT_PAD = 16 /* words: a vector may reach past the last word */
 };
 
 typedef struct {
-    uint32_t key[CF_MT_N + CF_MT_PAD]; /* untempered, so that it is NumPy's state too */
-    uint32_t pos;                      /* of the next word to draw; CF_MT_N: the block is used up */
+    uint32_t key[CF_MT_N + CF_MT_PAD]; /* untempered, as in NumPy's state */
+    uint32_t pos;                      /* of the next word to draw; CF_MT_N: all are drawn */
     uint64_t drawn;                    /* since seeding */
     const cf_simd *simd;
 } cf_mt;
@@ -37,8 +37,8 @@ static inline size_t cf_mt_available(cf_mt *mt, uint64_t n) {
     return n < left ? (size_t)n : left;
 }
 
-/* Tempered words, for code that cannot know how many it will draw. Those from `at` to `end` are still to be drawn; the
-   stream counts them as drawn until the block is closed. */
+/* Tempered words, for code that does not know in advance how many it draws. Words `at` to `end` are not drawn yet, but
+   the stream counts them as drawn until the block is closed. */
 typedef struct {
     cf_mt *mt;
     const uint32_t *word;

@@ -15,7 +15,7 @@ def lowest_bits(n):
 
 
 def recurrence(bits):
-    """The shortest recurrence of a sequence over GF(2): bit i of the result weighs the bit i steps back."""
+    """Return the shortest recurrence of a sequence over GF(2); bit i of the result weighs the bit i steps back."""
     current, previous, length, since, history = 1, 1, 0, 1, 0
     for i, bit in enumerate(bits):
         history = history << 1 | bit  # bit j is the one j steps back
@@ -32,5 +32,5 @@ def recurrence(bits):
 if __name__ == "__main__":
     connection, degree = recurrence(lowest_bits(2 * DEGREE + 100))
     assert degree == DEGREE
-    # the characteristic polynomial is the connection polynomial read backwards
+    # the characteristic polynomial is the connection polynomial with its coefficients in reverse order
     print(", ".join(str(e) for e in range(DEGREE) if connection >> (DEGREE - e) & 1))

@@ -8,7 +8,7 @@
 
 _Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "every operation must round to its own type");
 
-/* float64 rests on the C library, float32 on math_f32.h; a root is exact everywhere. */
+/* float64 takes its functions from the C library, float32 from math_f32.h. A square root is exact everywhere. */
 static inline float cf_sqrt_f32(float x) { return sqrtf(x); }
 static inline double cf_sqrt_f64(double x) { return sqrt(x); }
 static inline double cf_log_f64(double x) { return log(x); }
@@ -19,7 +19,7 @@ static inline void cf_sincos_f64(double angle, double *sine, double *cosine) {
     *cosine = cos(angle);
 }
 
-/* How many draws a fraction takes. */
+/* The number of draws for one fraction. */
 enum { DRAWS_f32 = 1, DRAWS_f64 = 2 };
 
 /* The largest draw that is not rounded up to 1. */

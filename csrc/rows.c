@@ -1,7 +1,7 @@
 #include "distributions.h"
 
-/* A sum in index order waits for every addition. The rows do not depend on each other, so some are summed side by
-   side. */
+/* In a sum in index order each addition waits for the one before it. Rows are independent of each other, so LANES of
+   them are summed side by side. */
 enum { LANES = 8 };
 
 #define CF_BODY "rows.inc"

@@ -22,7 +22,7 @@ static int fits(const cf_clue *clue, uint32_t draw) {
     return low < clue->ranges && clue->range[2 * low] <= key;
 }
 
-/* Which words of the seeding and of the first block a word of the first block is made of. */
+/* Marks the words of the seeding and of the first block that word k of the first block is computed from. */
 static void mark(uint8_t *seeded, uint8_t *block, uint32_t k) {
     if (block[k])
         return;
@@ -37,7 +37,7 @@ static void mark(uint8_t *seeded, uint8_t *block, uint32_t k) {
         mark(seeded, block, k - 227);
 }
 
-/* The draws that the clues are about, untempered. */
+/* Computes the draws that the clues name, untempered. */
 static void make_draws(cf_seekers *workspace, const cf_simd *simd, const cf_clue *clue, size_t clues, uint64_t blocks,
                        const uint8_t *seeded, const uint16_t *row, size_t rows) {
     uint32_t seeded_to = 0;

@@ -10,13 +10,14 @@ typedef struct {
     uint64_t block; /* 0: the first after seeding */
     uint32_t place; /* of the draw in its block */
     uint32_t rotation;
-    uint32_t ends;   /* 1: the last of some clues that must all be right; what follows is another possibility */
-    uint32_t ranges; /* pairs in `range`, first and last, that rise and do not overlap */
+    uint32_t ends;   /* 1: the last clue of a possibility, whose clues must all hold */
+    uint32_t ranges; /* pairs of first and last in `range`; they rise and do not overlap */
     const uint32_t *range;
-    const uint32_t *map; /* of these */
+    const uint32_t *map; /* of these ranges */
 } cf_clue;
 
-/* A bit for each upper half of a word that a range touches. Clues of the same ranges should share it, to stay in L1. */
+/* A bit for each upper half of a word that lies in a range. Clues with the same ranges should share a map: it then
+   stays in L1. */
 enum { CF_MAP_WORDS = (1 << 16) / 32 };
 
 typedef uint32_t cf_map[CF_MAP_WORDS];
@@ -37,7 +38,7 @@ void cf_map_ranges(cf_map map, const uint32_t *range, size_t ranges);
 size_t cf_seek(cf_seekers *workspace, const cf_simd *simd, const cf_clue *clue, size_t clues, const uint32_t *seed,
                size_t n, uint32_t *found, uint32_t *possibility, size_t most);
 
-/* Replaces words i of the seeding by the seeds that they came from, in place. */
+/* Replaces each word, the i-th of a seeding, by its seed, in place. */
 void cf_seeds_of(const cf_simd *simd, uint32_t *word, size_t n, uint32_t i);
 
 #endif

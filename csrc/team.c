@@ -2,11 +2,11 @@
 
 enum {
     WARM_UP = 2 * CF_MT_N,
-    COST_OF_JUMP = 4000000, /* as that of so many values */
-    LARGEST_SHARE = 48      /* chunks: a rejection ends the round and wastes what is begun */
+    COST_OF_JUMP = 4000000, /* in values that could be filled meanwhile */
+    LARGEST_SHARE = 48      /* chunks: a rejection ends the round and wastes the chunks already begun */
 };
 
-static const double COST_OF_SKIP = 0.3; /* of a draw, as a share of a value's */
+static const double COST_OF_SKIP = 0.3; /* the time to skip a draw over the time to compute a value */
 
 static int is_direct(const cf_job *job) { return job->kind != CF_GAUSSIAN; }
 
@@ -35,7 +35,7 @@ void cf_team_gather(cf_team *team, size_t size, const cf_job *job, const cf_thre
     }
 }
 
-/* One chunk for each member, the later ones smaller: they skip first what the others draw. */
+/* Gives each member its chunks. Later members get smaller ones, since they first skip the draws of the others. */
 static void share_out(cf_team *team) {
     double least = (double)team->n / (double)team->size, most = (double)team->n;
     for (int step = 0; step < 30; ++step) {
@@ -54,15 +54,16 @@ static void share_out(cf_team *team) {
     team->edge[team->size] = team->n;
 }
 
-/* A chunk that a member works on. */
+/* The chunk that a member works on. */
 typedef struct {
     uint64_t begin, end; /* in draws from the start of the round */
-    cf_mt before, mt;    /* the stream where its values begin, and where they end */
+    cf_mt before, mt;    /* the stream where the chunk's values begin, and where they end */
     char *values;
     size_t count;
 } cf_chunk;
 
-/* To the chunk's beginning: what comes before it is skipped, or drawn where its values have to be in step. */
+/* Goes to the chunk's beginning: skips the draws before it, and draws the last of them where the values must get in
+   step. */
 static void approach(const cf_team *team, cf_chunk *chunk) {
     const uint64_t origin = team->start.drawn, drawn = chunk->mt.drawn - origin;
     if (chunk->begin == 0)
@@ -73,7 +74,7 @@ static void approach(const cf_team *team, cf_chunk *chunk) {
         cf_run(&team->job, &chunk->mt, chunk->values, team->capacity, chunk->begin - (chunk->mt.drawn - origin));
 }
 
-/* Straight to their places. Behind the array's end there is nothing to draw. */
+/* Draws the values directly into the array. Past the array's end there is nothing to draw. */
 static void draw_direct(const cf_team *team, cf_chunk *chunk) {
     const size_t left = chunk->begin < team->n ? team->n - (size_t)chunk->begin : 0;
     if (left > 0)
@@ -84,7 +85,7 @@ static void draw_direct(const cf_team *team, cf_chunk *chunk) {
         cf_run(&team->job, &chunk->mt, chunk->values, left, chunk->end - (chunk->mt.drawn - team->start.drawn));
 }
 
-/* Into scratch, while the values of the chunk before, whose place is known by now, are copied there. */
+/* Draws the values into scratch memory. Meanwhile copies the values of the chunk before, whose place is known now. */
 static void draw_aside(const cf_team *team, cf_chunk *chunk, cf_parcel *parcel) {
     approach(team, chunk);
     chunk->before = chunk->mt;
@@ -92,7 +93,7 @@ static void draw_aside(const cf_team *team, cf_chunk *chunk, cf_parcel *parcel) 
                                   chunk->end - (chunk->mt.drawn - team->start.drawn), parcel);
 }
 
-/* For who has the token: the chunk's values come next, or the round is done. */
+/* Called with the token: appends the chunk's values, or ends the round. */
 static void join(cf_team *team, cf_chunk *chunk, cf_parcel *parcel) {
     char *const place = team->out + team->filled * team->itemsize;
     const size_t left = team->n - team->filled;
@@ -103,7 +104,7 @@ static void join(cf_team *team, cf_chunk *chunk, cf_parcel *parcel) {
         return;
     }
     if (!team->direct && chunk->count >= left) {
-        /* once more, to stop right behind the last value */
+        /* draw the chunk again, to stop right after the last value */
         team->reached = chunk->before;
         cf_run(&team->job, &team->reached, place, left, CF_ANY);
         team->filled = team->n;
@@ -147,7 +148,7 @@ static void work(void *of) {
     member->team->threads->release(member->ended);
 }
 
-/* Fills some of the array, mostly all of it. */
+/* Fills a part of the array; unless a draw is rejected, all of it. */
 static void run_round(cf_team *team, const cf_mt *mt, char *out, size_t n) {
     const cf_threads *threads = team->threads;
     uint64_t share = 1;
@@ -171,7 +172,7 @@ static void run_round(cf_team *team, const cf_mt *mt, char *out, size_t n) {
         team->running = team->size;
         threads->release(team->member[0].turn);
         take_chunks(team, 0);
-    } else { /* no more threads are to be had: call those off that run */
+    } else { /* no more threads can be started: end those that run */
         team->running = started - 1;
         team->done = 1;
         if (team->running > 0)

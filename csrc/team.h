@@ -1,25 +1,25 @@
 /* Splits one fill among threads. Values and stream are the same as with one thread.
 
-   The stream is cut into chunks of draws, which the members of a team take in turn, each with a copy of the generator
-   that skips what the others draw. Where a chunk's first value begins is known only when the chunk before it is done,
-   since the ziggurat takes a varying number of draws. So a member begins a little early, by when it is in step with any
-   other beginning, and the chunks are joined in order: each must begin where the one before it ended. One that does not
-   (after a draw was rejected that hardly ever is) ends the round, and another round begins.
+   The stream is cut into chunks of draws, which the members of a team take in turn. Each member has a copy of the
+   generator and skips the draws of the others. The ziggurat takes a varying number of draws, so the place of a chunk's
+   first value is known only when the chunk before it is done. A member therefore begins a little early: after some
+   draws the values no longer depend on where it began. The chunks are joined in order, and each must begin where the
+   one before it ended. If one does not, after a rare rejection, the round ends and another begins.
 
-   The locks. Every member has two, `turn` and `ended`; the invariant is that of a token:
+   The locks. Every member has two, `turn` and `ended`. The invariant is that of a token:
 
-       At any time at most one turn is free, or was acquired by its member and not passed on yet. Whoever has that one
-       has the token, and only the member with the token touches `reached`, `filled`, `done` and `returned`.
+       At any time at most one turn is free, or was acquired by its member and not passed on yet. The member that holds
+       this turn has the token. Only this member reads or writes `reached`, `filled`, `done` and `returned`.
 
    - Between rounds every turn and every `ended` is held, and the caller has the token.
    - The caller begins a round by releasing the turn of member 0, which is the caller itself.
-   - A member acquires its own turn, joins its chunk and releases the next one's turn: so chunks are joined in order.
+   - A member acquires its own turn, joins its chunk and releases the turn of the next, so chunks are joined in order.
    - A member that finds the round done passes the token on a last time and returns. The last one to return keeps it:
      every turn is held again.
-   - The thread of a member releases its `ended` as the last thing it does, and the caller acquires it: so no thread
-     writes to the array once the caller goes on, and what it wrote is visible.
+   - The thread of a member releases its `ended` last, and the caller acquires it. So when the caller continues, no
+     thread writes to the array, and all that was written is visible.
 
-   There is no other waiting: a member that waits for its turn waits for one that is drawing, never in a circle. */
+   There is no other waiting. A member that waits for its turn waits for a member that draws, so there is no cycle. */
 #ifndef CF_TEAM_H
 #define CF_TEAM_H
 
@@ -27,7 +27,7 @@
 
 enum {
     CF_MOST_THREADS = 16,
-    CF_CHUNK = 64 * CF_MT_N, /* draws; what a chunk gives stays in L2 */
+    CF_CHUNK = 64 * CF_MT_N, /* draws; the values of a chunk fit into L2 */
     /* Below these many values, starting a thread costs more than it gains. */
     CF_WORTH_UNIFORM = 4000000,
     CF_WORTH_GAUSSIAN = 500000

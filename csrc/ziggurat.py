@@ -1,12 +1,12 @@
-"""Boost 1.64's normal distribution, one draw after the other: what the C gives, and where to begin reading it.
+"""Boost 1.64's normal distribution, one draw after another, with the values of the C code. Read this before the C code.
 
 The curve exp(-x*x/2) is covered by 128 layers of equal area, the widest at the bottom. One draw chooses a layer, a sign
-and a place along the layer. Up to the edge of the layer above, every place is under the curve: so 97 of 100 values need
-nothing else. Beyond that edge another draw gives the height, and what is above the curve is rejected; the curve's chord
-and tangent settle most cases without exp. The lowest layer ends in the tail, which exponential variates propose, from a
+and a place along the layer. Up to the edge of the layer above, every place is under the curve, so 97 of 100 values need
+nothing else. Beyond that edge another draw gives the height, and points above the curve are rejected; the curve's chord
+and tangent decide most cases without exp. The lowest layer ends in the tail, which takes exponential variates from a
 ziggurat of their own.
 
-    python csrc/ziggurat.py prints some values of seed 1701. `real` is np.float32 or np.float64, `draw` gives 32 bits.
+    python csrc/ziggurat.py prints some values of seed 1701. `real` is np.float32 or np.float64, `draw` returns 32 bits.
 """
 
 import math

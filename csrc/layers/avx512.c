@@ -1,4 +1,4 @@
-/* The target holds for the functions of this file alone, all of them static, and so never for what others call. */
+/* The target applies to the functions of this file only. All are static, so no other file calls code for AVX-512. */
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <float.h>
 #include <string.h>

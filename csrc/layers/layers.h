@@ -1,9 +1,9 @@
 /* Loops for layers, except matrix products: one pass over memory where NumPy takes several.
 
-   Every loop gives the bits of the NumPy function of caffe_fillers/ops/ that it stands in for: the same operations, each
-   rounded by itself, and sums in the same order. It goes over the items `begin` to `end` of what it is given, which do
-   not depend on each other, so that several threads may share them out. Arrays are in C order and do not overlap unless
-   it is said. Where a loop stands in a table by type, 0 is float and 1 double. */
+   Every loop gives the bits of the NumPy function of caffe_fillers/ops/ that it replaces: the same operations, each
+   rounded by itself, and sums in the same order. It computes items `begin` to `end`; items are independent of each
+   other, so threads can share them. Arrays are in C order, and do not overlap unless a comment allows it. In a table
+   of two loops, 0 is float and 1 double. */
 #ifndef CF_LAYERS_H
 #define CF_LAYERS_H
 
@@ -14,7 +14,7 @@ typedef void cf_loop(const void *of, size_t begin, size_t end);
 
 /* The positions of a kernel on images of height x width. */
 typedef struct {
-    ptrdiff_t height, width, rows, columns; /* of an image, and the number of positions down and along */
+    ptrdiff_t height, width, rows, columns; /* size of an image; number of positions down and along it */
     ptrdiff_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
 } cf_window;
 
@@ -34,7 +34,7 @@ typedef struct {
     size_t planes; /* of all items together */
     int fresh;     /* unpool clears the image first */
     void *image, *pooled;
-    void *mask; /* the index of each number in its plane; -1 if it has none */
+    void *mask; /* the index of each maximum in its plane; -1 if it has none */
 } cf_pool;
 
 /* Items: planes. Each of the `channels` has its own kernel. */
@@ -45,10 +45,11 @@ typedef struct {
     void *out;
 } cf_depthwise;
 
-/* A convolution by kernels of 3x3, one place at a time down and along, in tiles of 2x2 places. Those of the rows of tiles
-   `first` to before `last` lie one after another. Items: of tile_kernels outputs, `from` outputs x channels x 3 x 3 `to`
-   16 x outputs x channels; of tile_image channels, `from` an image `to` 16 x channels x tiles; of tile_sums outputs,
-   `from` 16 x outputs x tiles `to` an image of places. */
+/* A convolution by kernels of 3x3 with stride 1, in tiles of 2x2 places. The tiles of rows `first` to `last` - 1 are
+   contiguous.
+   - tile_kernels: items are outputs; `from` outputs x channels x 3 x 3 `to` 16 x outputs x channels.
+   - tile_image: items are channels; `from` an image `to` 16 x channels x tiles.
+   - tile_sums: items are outputs; `from` 16 x outputs x tiles `to` an image of places. */
 typedef struct {
     cf_window window;
     ptrdiff_t first, last;
@@ -58,8 +59,8 @@ typedef struct {
     unsigned char *broken; /* of tile_sums: for each output, whether one of its places is not a finite number */
 } cf_tiles;
 
-/* Items: planes of `pixels` numbers. (x - minus) / by * times + plus, each by channel and left out where NULL.
-   `out` may be `x`. */
+/* Items: planes of `pixels` numbers. out = (x - minus) / by * times + plus, with one number of each per channel; a
+   step whose array is NULL is left out. `out` may be `x`. */
 typedef struct {
     size_t channels, pixels;
     const void *x, *minus, *by, *times, *plus;
@@ -70,10 +71,10 @@ typedef struct {
 typedef struct {
     size_t channels, pixels, size;
     double start, factor;
-    const void *x;   /* sums are of factor * x * x ... */
-    const void *dy;  /* ... or, unless this is NULL, of dy * y / sums */
+    const void *x;
+    const void *dy; /* NULL: lrn_sums, which sums factor * x * x; else lrn_gradient, which sums dy * y / sums */
     const void *y, *sums;
-    void *out; /* the sums, or, with dy, power * dy - factor * x * sum, where it holds power before */
+    void *out; /* lrn_sums: the sums; lrn_gradient: out * dy - factor * x * sum */
 } cf_lrn;
 
 enum { CF_PIXELS = 64 };
@@ -110,7 +111,7 @@ typedef struct {
 
 /* Items: elements of one parameter. */
 typedef struct {
-    double share, decay, rate, momentum; /* share 1 and decay 0 are left out */
+    double share, decay, rate, momentum; /* share 1 and decay 0 are not computed */
     int l1;
     void *data, *diff, *history;
 } cf_sgd;
@@ -118,7 +119,7 @@ typedef struct {
 typedef struct cf_layers {
     const char *name;
     cf_loop *im2col[2], *col2im[2];
-    cf_loop *max_pool[2], *unpool[2]; /* unpool adds to the image, unless it is fresh */
+    cf_loop *max_pool[2], *unpool[2]; /* unpool adds to the image; if `fresh`, it clears the image first */
     cf_loop *average_pool[2], *average_spread[2];
     cf_loop *depthwise[2];
     cf_loop *tile_kernels[2], *tile_image[2], *tile_sums[2];

@@ -1,4 +1,4 @@
-/* As the compiler makes them for any machine of this kind. */
+/* The loops as the compiler builds them for every processor of this architecture. */
 #define LAYERS cf_layers_portable
 #define LAYERS_NAME "portable"
 #include "layers/all.inc"

@@ -14,7 +14,7 @@ void cf_share(cf_loop *loop, const void *of, size_t items, cf_part *part, size_t
         part[i].threads = threads;
         part[i].begin = begin;
         begin = part[i].end = items / size * (i + 2) + items % size * (i + 2) / size;
-        /* no thread is to be had */
+        /* no thread can be started */
         if (!threads->start(work, &part[i]))
             work(&part[i]);
     }

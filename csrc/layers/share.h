@@ -10,7 +10,7 @@ typedef struct {
     const void *of;
     size_t begin, end;
     const cf_threads *threads;
-    void *ended; /* given by the caller, held; the thread releases it as the last thing it does */
+    void *ended; /* a lock given by the caller, acquired; the thread releases it last */
 } cf_part;
 
 /* Runs loop(of, 0, items) on the caller's thread and those of the `size - 1` parts. */

@@ -23,7 +23,7 @@ TARGET static inline size_t open_either(uint16_t *place, uint32_t *draft, size_t
         const uint32_t *word = draft + from + at;
         __m256i u = _mm256_loadu_si256((const __m256i *)word), fraction = u;
         __m256i inside = (__m256i)look_up(cf_normal_inside, (cf_words)_mm256_srli_epi32(u, 1) & 127);
-        if (wide) { /* for these the top byte alone is sure */
+        if (wide) { /* float64 points are certain by the top byte of the bound only */
             fraction = _mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)(word + 1)), 3);
             inside = _mm256_and_si256(inside, _mm256_set1_epi32((int)0xff000000u));
         }
@@ -38,7 +38,7 @@ TARGET static inline int kept_of(const uint8_t *drop) {
     return _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_setzero_si128())) & 0xff;
 }
 
-/* Those of eight words whose bit is set, moved together. */
+/* Returns those of eight words whose bit is set, moved together. */
 TARGET static inline __m256i kept(const uint32_t *word, int keep) {
     __m256i places = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(cf_places + keep)));
     return _mm256_permutevar8x32_epi32(_mm256_loadu_si256((const __m256i *)word), places);
@@ -75,7 +75,7 @@ TARGET static size_t normal_f64(double *out, uint32_t *draft, const uint8_t *dro
         __m256i layer = _mm256_and_si256(_mm256_srli_epi64(both, 1), _mm256_set1_epi64x(127));
         __m256i fine = _mm256_and_si256(_mm256_srli_epi64(both, 8), _mm256_set1_epi64x(0xffffff));
         __m256i coarse = _mm256_and_si256(_mm256_srli_epi64(both, 32), _mm256_set1_epi64x(0x1fffffff));
-        /* there is no conversion from 64 bits: put each part under the exponent of 2^52 and take that away again */
+        /* AVX2 can't convert 64-bit integers: give each part the exponent of 2^52, then subtract 2^52 */
         __m256d low = _mm256_sub_pd(_mm256_or_pd(_mm256_castsi256_pd(fine), two52), two52);
         __m256d high = _mm256_sub_pd(_mm256_or_pd(_mm256_castsi256_pd(coarse), two52), two52);
         __m256d fraction =

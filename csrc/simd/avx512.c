@@ -1,4 +1,4 @@
-/* AVX-512 as of Ice Lake and Zen 4: look-ups in registers want its byte permutations. */
+/* AVX-512 from Ice Lake and Zen 4 on: look-ups in registers need its byte permutations. */
 #include "simd.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -32,8 +32,8 @@ TARGET static inline void twist_part(uint32_t *key, int from, int to, int ahead,
     }
 }
 
-/* A load that straddles two stores waits until both have reached L1. So vectors are loaded as they are stored,
-   and shifted in registers: word i + 397 lies 13 words into such a vector, and so does word i - 227. */
+/* A load that straddles two stores waits until both have reached L1. So vectors are loaded at the addresses at which
+   they were stored, and shifted in registers: words i + 397 and i - 227 both lie 13 words into such a vector. */
 TARGET static void twist(uint32_t *key) {
     __m512i here = _mm512_loadu_si512(key), far = _mm512_loadu_si512(key + 384);
     twist_part(key, 0, 224, 400, &here, &far);
@@ -57,7 +57,7 @@ TARGET static inline __m512i temper_vector(__m512i y) {
     return _mm512_xor_si512(y, _mm512_srli_epi32(y, 18));
 }
 
-/* One of 128, by permutations, which take half the time of a gather; index bits above those do not matter. */
+/* Looks up one of 128 by permutations, in half the time of a gather. Only the low seven bits of an index count. */
 TARGET static inline __m512 permuted(const __m512 table[8], __m512i index) {
     __mmask16 bit5 = _mm512_test_epi32_mask(index, _mm512_set1_epi32(1 << 5));
     __mmask16 bit6 = _mm512_test_epi32_mask(index, _mm512_set1_epi32(1 << 6));
@@ -76,8 +76,8 @@ TARGET __attribute__((always_inline)) static inline cf_words look_up(const void 
     return (cf_words)permuted(whole, (__m512i)index);
 }
 
-/* Whether a point lies in its layer is looked up by the top byte of its fraction alone: one permutation of bytes serves
-   all 128 layers, and leaves a few open that are inside. */
+/* Only the top byte of the fraction decides whether a point lies in its layer, so one permutation of bytes serves all
+   128 layers. A few points that do lie inside are left undecided. */
 TARGET static inline size_t open_either(uint16_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n,
                                         int wide) {
     const __m512i low = _mm512_loadu_si512(cf_normal_surely), high = _mm512_loadu_si512(cf_normal_surely + 64);
@@ -113,7 +113,7 @@ TARGET static size_t normal_f32(float *out, uint32_t *draft, const uint8_t *drop
     for (size_t at = 0; at < n; at += 16) {
         __mmask16 keep = kept_of(drop + at);
         __m512i u = _mm512_loadu_si512(draft + at);
-        __m512i layer = _mm512_ror_epi32(u, 1); /* and the sign, turned, in the top bit */
+        __m512i layer = _mm512_ror_epi32(u, 1); /* and the inverted sign in the top bit */
         __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(u, 8)), permuted(x, layer));
         value = _mm512_castsi512_ps(
             _mm512_ternarylogic_epi32(_mm512_castps_si512(value), layer, _mm512_set1_epi32(INT32_MIN), XOR_AND));
@@ -137,7 +137,7 @@ TARGET static size_t normal_f64(double *out, uint32_t *draft, const uint8_t *dro
         __m512i layer = _mm512_and_si512(_mm512_srli_epi64(both, 1), _mm512_set1_epi64(127));
         __m512i fine = _mm512_and_si512(_mm512_srli_epi64(both, 8), _mm512_set1_epi64(0xffffff));
         __m512i coarse = _mm512_and_si512(_mm512_srli_epi64(both, 32), _mm512_set1_epi64(0x1fffffff));
-        /* 24 and 29 bits: the fraction is exact, so it may as well be put together as a whole number */
+        /* 24 and 29 bits: the fraction is exact, so both parts can be joined as integers */
         __m512d fraction = _mm512_cvtepi64_pd(_mm512_or_si512(_mm512_slli_epi64(coarse, 24), fine));
         __m512d edge = _mm512_i64gather_pd(layer, cf_normal_x, 8);
         __m512d value = _mm512_mul_pd(_mm512_mul_pd(fraction, _mm512_set1_pd(0x1p-53)), edge);

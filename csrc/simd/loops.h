@@ -1,4 +1,4 @@
-/* The loops that compilers vectorise by themselves; included by each instruction set's file, which defines TARGET. */
+/* The loops that compilers vectorise by themselves. Each instruction set's file defines TARGET and includes this. */
 #include <math.h>
 
 #include "../math_f32.h"
@@ -16,7 +16,7 @@ static inline uint32_t temper_word(uint32_t y) {
 }
 
 #ifndef CF_OWN_TWIST
-/* In parts, none of which reads what it writes less than 227 words later: each vectorises at any width. */
+/* In parts, each of which reads a word that it wrote only 227 words later or more: so each vectorises at any width. */
 TARGET static void twist(uint32_t *key) {
     for (int i = 0; i < 227; ++i)
         key[i] = mix(key[i], key[i + 1], key[i + 397]);
@@ -53,14 +53,14 @@ TARGET static void box_muller_f32(float *restrict out, const uint32_t *restrict 
     }
 }
 
-/* Many generators side by side: word i + 1 .. end of their seeding, made from word i. */
+/* Advances many generators side by side: computes words i + 1 to `end` of their seeding from word i. */
 TARGET static void seed_on(uint32_t *restrict word, uint32_t i, uint32_t end) {
     while (i++ < end)
         for (size_t lane = 0; lane < CF_LANES; ++lane)
             word[lane] = 1812433253u * (word[lane] ^ (word[lane] >> 30)) + i;
 }
 
-/* Back from word i to word 0, which is the seed. */
+/* Goes back from word i to word 0, the seed. */
 TARGET static void seed_back(uint32_t *restrict word, uint32_t i) {
     for (; i > 0; --i)
         for (size_t lane = 0; lane < CF_LANES; ++lane) {

@@ -1,4 +1,4 @@
-/* Every aarch64 has NEON, so here the plain loops are NEON already. */
+/* Every aarch64 has NEON, so the compiler uses it for the plain loops too. */
 #include "simd.h"
 
 #ifdef __aarch64__
@@ -10,7 +10,7 @@
 #define CF_WIDTH 4
 #include "ziggurat.h"
 
-/* There are no look-ups by vector: those are made lane by lane. */
+/* NEON has no gather: look-ups go lane by lane. */
 TARGET static inline cf_words fetch(const void *table, cf_words index) {
     cf_words found;
     for (int lane = 0; lane < CF_WIDTH; ++lane)

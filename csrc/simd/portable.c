@@ -1,4 +1,4 @@
-/* The reference: what every other set is held against. */
+/* The reference: the tests compare every other instruction set with it. */
 #include "simd.h"
 
 #define TARGET

@@ -1,4 +1,4 @@
-/* Runs of the ziggurat in plain C; included where there is nothing faster, after TARGET is defined. */
+/* Runs of the ziggurat in plain C, for instruction sets without a faster way. The including file defines TARGET. */
 #include "../ziggurat_tables.h"
 
 TARGET static inline size_t ziggurat_run_f32(float *out, const uint32_t *word, size_t values, float mean, float sigma) {
@@ -7,7 +7,7 @@ TARGET static inline size_t ziggurat_run_f32(float *out, const uint32_t *word, s
         float x = (float)(int32_t)(u >> 8) * 0x1p-24f * cf_normal_x_f32[layer];
         if (u >= cf_normal_inside[layer])
             return i;
-        /* no branch for the sign, which would be mispredicted half the time */
+        /* no branch for the sign: it would be mispredicted half the time */
         out[i] = x * (float)((int32_t)(u & 1) * 2 - 1) * sigma + mean;
     }
     return values;

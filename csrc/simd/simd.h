@@ -1,7 +1,7 @@
 /* The loops over one block of words, once per instruction set. Every cf_mt names the set it runs with.
 
-   Every set gives the same bits. What is no loop over independent words (rejections, the walk through a ziggurat's
-   rejects) is written once, over these, in csrc/. */
+   Every set gives the same bits. Code that is not a loop over independent words, such as rejection, is written once,
+   in csrc/. */
 #ifndef CF_SIMD_H
 #define CF_SIMD_H
 
@@ -20,14 +20,15 @@ typedef struct {
 } cf_range_f64;
 
 enum {
-    CF_DRAFT = 1872, /* draws that the ziggurat looks at together; larger ones gain little and need more stack */
+    CF_DRAFT = 1872, /* draws of a draft of the ziggurat; more would gain little and need more stack */
     CF_DRAFT_PAD = 64
 };
 
-/* Number of generators that advance side by side: enough to hide the latency of a multiplication. */
+/* The number of generators that advance side by side: enough to hide the latency of a multiplication. */
 enum { CF_LANES = 128, CF_COLUMN = 16 };
 
-/* On a point that may lie outside its layer: whether it eats the draw behind it, and whether it is rejected. */
+/* The verdict on a point that may lie outside its layer: whether it takes the next draw too, and whether it is
+   rejected. */
 typedef enum { CF_INSIDE, CF_EATS, CF_UNSURE, CF_REJECTED } cf_verdict;
 
 typedef struct cf_simd {
@@ -35,42 +36,42 @@ typedef struct cf_simd {
     void (*twist)(uint32_t *key);
     void (*temper)(uint32_t *out, const uint32_t *key, size_t n);
     void (*xor_into)(uint32_t *to, const uint32_t *from, size_t n);
-    /* From untempered words; the result is not 0 if a draw among them is rejected. */
+    /* Fills from untempered words. Does not return 0 if a draw among them is rejected. */
     uint32_t (*uniform_f32)(float *out, const uint32_t *key, size_t n, const cf_range_f32 *range);
     uint32_t (*uniform_f64)(double *out, const uint32_t *key, size_t n, const cf_range_f64 *range);
-    /* 1 where a draw is not above `last`. */
+    /* Writes 1 where a draw is at most `last`, else 0; mask multiplies by that. */
     void (*bernoulli_f32)(float *out, const uint32_t *key, size_t n, uint32_t last);
     void (*bernoulli_f64)(double *out, const uint32_t *key, size_t n, uint32_t last);
     void (*mask_f32)(float *out, const uint32_t *key, size_t n, uint32_t last);
     void (*mask_f64)(double *out, const uint32_t *key, size_t n, uint32_t last);
-    /* Pairs of tempered words, none of which rounds up to 1. NULL: values are made pair by pair. */
+    /* Takes pairs of tempered words, none of which rounds up to 1. NULL: values are computed pair by pair. */
     void (*box_muller_f32)(float *out, const uint32_t *word, size_t pairs, float mean, float sigma);
     void (*box_muller_f64)(double *out, const uint32_t *word, size_t pairs, double mean, double sigma);
-    /* From tempered words (one for a value, or a pair in float64) to values, up to the first whose point lies outside
-       its layer; returns how many. */
+    /* Converts tempered words (one for a value, two in float64) to values, up to the first whose point lies outside its
+       layer. Returns the number of values. */
     size_t (*ziggurat_run_f32)(float *out, const uint32_t *word, size_t values, float mean, float sigma);
     size_t (*ziggurat_run_f64)(double *out, const uint32_t *word, size_t values, double mean, double sigma);
-    /* What follows is for drafts; NULL: values are made by runs. Every array has room for CF_DRAFT_PAD more.
-       Tempers n words into the draft from there on; lists the places at which points begin, if points begin there, that
-       may lie outside their layers. */
+    /* The next functions are for drafts; NULL: values are computed by runs. Every array has room for CF_DRAFT_PAD more.
+       open tempers n words into the draft, from place `from` on. It lists the places whose point, if one begins there,
+       may lie outside its layer. */
     size_t (*open_f32)(uint16_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n);
     size_t (*open_f64)(uint16_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n);
     void (*decide_f32)(uint8_t *verdict, const uint32_t *draft, const uint16_t *place, size_t n);
     void (*decide_f64)(uint8_t *verdict, const uint32_t *draft, const uint16_t *place, size_t n);
-    /* The values of those of n words that are not dropped; returns how many. May write over the words. */
+    /* Computes the values of those of n words that are not dropped; returns how many. May overwrite the words. */
     size_t (*normal_f32)(float *out, uint32_t *draft, const uint8_t *drop, size_t n, float mean, float sigma);
     size_t (*normal_f64)(double *out, uint32_t *draft, const uint8_t *drop, size_t n, double mean, double sigma);
-    /* Copies lines of 64 bytes to an aligned place by non-temporal stores, which bypass the caches; other threads may
-       read them after a fence. NULL: this set has no such stores. */
+    /* Copies cache lines of 64 bytes to an aligned address by non-temporal stores, which bypass the caches. Other
+       threads may read them after a fence. NULL: this set has no such stores. */
     void (*copy_nontemporal)(void *to, const void *from, size_t lines);
     void (*fence)(void);
-    /* A word each of CF_LANES generators: from word i of their seeding to word `end`; from word i back to the seed. */
+    /* One word of each of CF_LANES generators: on from word i of the seeding to word `end`, or back to the seed. */
     void (*seed_on)(uint32_t *word, uint32_t i, uint32_t end);
     void (*seed_back)(uint32_t *word, uint32_t i);
-    /* The next block of CF_COLUMN generators, or of it some words in rising order. */
+    /* Computes the next block of CF_COLUMN generators, or some words of it, in rising order. */
     void (*twist_column)(uint32_t (*word)[CF_COLUMN], const uint16_t *row, size_t rows);
-    /* Keeps bit 0 of `marked` where the upper 16 bits of the draw, tempered here and rotated right, are among those in
-       the map; 0 if none is left. */
+    /* Tempers each draw and rotates it right. Clears bit 0 of `marked` where the map lacks the upper 16 bits. Returns 0
+       if no lane is left. */
     uint32_t (*sift)(uint32_t *marked, const uint32_t *draw, const uint32_t *map, uint32_t rotation);
 } cf_simd;
 

@@ -1,27 +1,27 @@
-/* What all sets do alike with a draft of the ziggurat; included by the files that define TARGET and CF_WIDTH, the
-   number of floats in a vector. */
+/* The work on a draft of the ziggurat that is the same for all instruction sets. The including file defines TARGET and
+   CF_WIDTH, the number of floats in a vector. */
 #include <string.h>
 
 #include "../mt19937.h"
 #include "../ziggurat_tables.h"
 
-/* Several at once, as gcc and clang have them. */
+/* Vector types of gcc and clang. */
 typedef uint32_t cf_words __attribute__((vector_size(4 * CF_WIDTH)));
 typedef uint16_t cf_halves __attribute__((vector_size(2 * CF_WIDTH)));
 typedef uint8_t cf_bytes __attribute__((vector_size(CF_WIDTH)));
 typedef int32_t cf_whole __attribute__((vector_size(4 * CF_WIDTH)));
 typedef float cf_floats __attribute__((vector_size(4 * CF_WIDTH)));
 
-/* The 32 bits at each index; look_up: of a table of 128. */
+/* Return the 32 bits at each index; look_up is for tables of 128. */
 TARGET static inline cf_words fetch(const void *table, cf_words index);
 TARGET static inline cf_words look_up(const void *table, cf_words index);
 
-/* Both kinds of open; wide: for float64. */
+/* open_f32 and open_f64; `wide` is float64. */
 TARGET static inline size_t open_either(uint16_t *place, uint32_t *draft, size_t from, const uint32_t *key, size_t n,
                                         int wide);
 
-/* The places of the set bits among n, the first standing for `from`. Four at a time, needed or not, since a branch for
-   each would be mispredicted. */
+/* Lists the places of the set bits among n; bit 0 is place `from`. Always writes four at a time, since a branch for
+   each bit would be mispredicted. */
 TARGET static inline size_t list_bits(uint16_t *place, size_t from, const uint64_t *bits, size_t n) {
     size_t count = 0;
     for (size_t at = 0; at < n; at += 64) {
@@ -38,7 +38,7 @@ TARGET static inline size_t list_bits(uint16_t *place, size_t from, const uint64
     return count;
 }
 
-/* exp(-x*x/2) to 2^-18 of itself, for x of [0, 4). */
+/* Returns exp(-x*x/2) with a relative error below 2^-18, for x in [0, 4). */
 TARGET static inline cf_floats curve_nearly(cf_floats x) {
     const float round = 0x1.8p23f; /* adding it leaves the nearest whole number in the low bits */
     cf_floats power = x * x * -0x1.715476p-1f, whole = power + round, r = power - (whole - round);
@@ -51,8 +51,8 @@ TARGET static inline cf_floats fraction_of(cf_words u) {
     return __builtin_convertvector((cf_whole)(u >> 8), cf_floats) * 0x1p-24f;
 }
 
-/* In float whatever the type, with a margin for all that is rounded here or there: what lies within it is left unsure.
-   Beyond it the two versions of Boost agree, since chord and tangent are bounds of the curve. */
+/* Computed in float for both types, with a margin for the rounding errors here and in Boost; a point within the margin
+   stays unsure. Outside it the versions of Boost agree, since chord and tangent are bounds of the curve. */
 TARGET static inline void decide(uint8_t *verdict, const uint32_t *draft, const uint16_t *place, size_t n, int draws) {
     for (size_t j = 0; j < n; j += CF_WIDTH) {
         cf_halves halves;
