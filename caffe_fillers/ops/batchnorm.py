@@ -36,14 +36,19 @@ def _per_channel(products: Array) -> Array:
     return np.ones(len(products), products.dtype) @ products
 
 
-def channel_sums(x: Array) -> Array:
-    """The sum of each channel of (images, channels, pixels): products with ones, as Caffe's."""
-    return _per_channel(np.matmul(x, np.ones(x.shape[2], x.dtype)))
+def channel_sums(x: Array, share: Array | float = 1) -> Array:
+    """The sum of each channel of (images, channels, pixels), or `share` of it: products with ones, as Caffe's."""
+    sums = np.matmul(x, np.ones(x.shape[2], x.dtype))
+    # by image, as Caffe: images that are normalised already leave the same rest
+    sums *= share
+    return _per_channel(sums)
 
 
-def channel_dots(a: Array, b: Array) -> Array:
-    """The sum of a * b in each channel."""
-    return _per_channel(np.einsum("ncp,ncp->nc", a, b))
+def channel_dots(a: Array, b: Array, share: Array | float = 1) -> Array:
+    """The sum of a * b in each channel, or `share` of it."""
+    dots = np.einsum("ncp,ncp->nc", a, b)
+    dots *= share
+    return _per_channel(dots)
 
 
 def scale_and_shift(y: Array, scale: Array | None, bias: Array | None) -> None:
@@ -143,9 +148,9 @@ def batch_norm_train(
     real = x.dtype.type
     images, y = as_channels(x, channels), as_channels(out, channels)
     share = real(1 / (images.shape[0] * images.shape[2]) if images.size else 0)
-    mean = channel_sums(images) * share
+    mean = channel_sums(images, share)
     np.subtract(images, mean[:, None], out=y)
-    variance = channel_dots(y, y) * share
+    variance = channel_dots(y, y, share)
     y /= np.sqrt(variance + real(eps))[:, None]
     return out, mean, variance
 

@@ -105,6 +105,8 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
             text = f"holds nothing for {names}: they keep their fill; the random stream and the data begin anew"
             warnings.warn(f"{model}: {text}", CaffeWarning, stacklevel=3)
             side = None
+    if not source.name.endswith(".h5"):
+        solver.say("sgd_solver.cpp:336", "SGDSolver: restoring history")
     for own, array in zip(update.history, state.history, strict=True):
         own[...] = array.reshape(own.shape)
     solver.iter, rate.current_step = state.iteration, state.current_step

@@ -117,8 +117,10 @@ def _layer_lines(step: Step) -> Iterator[Line]:
         source = layer.message.hdf5_data_param.source
         yield "hdf5_data_layer.cpp:81", f"Loading list of HDF5 filenames from: {source}"
         yield "hdf5_data_layer.cpp:95", f"Number of HDF5 files: {_lines_of(source)}"
-    elif layer.type in ("SoftmaxWithLoss", "InfogainLoss"):
-        # it makes a Softmax of its own name
+    elif layer.type in ("SoftmaxWithLoss", "InfogainLoss") or (
+        layer.type == "Scale" and layer.message.scale_param.bias_term
+    ):
+        # it makes a Softmax, or a Bias, of its own name
         yield "layer_factory.hpp:77", f"Creating layer {layer.name}"
 
 

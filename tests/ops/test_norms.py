@@ -114,6 +114,13 @@ def test_batch_norm_keeps_sums_of_statistics():
     np.testing.assert_allclose(zero, x / np.sqrt(1e-3), rtol=1e-10)
 
 
+def test_a_mean_is_of_each_images_share():
+    blobs = [np.zeros(1, np.float32) for _ in range(3)]
+    run(ops.BatchNorm(1e-3), np.float32([[7], [14], [-21]]), blobs=blobs)
+    # Caffe's: 7/3, 14/3 and -21/3 are rounded before they are added up
+    assert blobs[0].item() == np.float32(4.7683716e-07)
+
+
 def test_a_single_value_has_no_correction():
     blobs = [np.zeros(1), np.zeros(1), np.zeros(1)]
     run(ops.BatchNorm(1e-3), np.array([[5.0]]), blobs=blobs)

@@ -210,6 +210,25 @@ def test_lists_of_files_are_said(small, here):
     assert lines[at - 1] == "data -> t"
 
 
+def test_layers_that_make_another_are_said_twice(small):
+    scales = "".join(
+        f'layer {{ name: "{name}" type: "Scale" bottom: "a" top: "{name}" scale_param {{ bias_term: {bias} }} }}'
+        for name, bias in (("with", "true"), ("without", "false"))
+    )
+    lines = [text for _, text in setup_lines(small("", NET + scales))]
+    assert lines.count("Creating layer with") == 2
+    assert lines.count("Creating layer without") == 1
+
+
+@pytest.mark.parametrize(("form", "said"), [("BINARYPROTO", ["SGDSolver: restoring history"]), ("HDF5", [])])
+def test_a_binary_state_is_said_to_be_restored(small, form, said):
+    solver = small(f'snapshot_prefix: "s" snapshot_format: {form}')
+    state, lines = solver.snapshot(), []
+    solver.log = lambda place, text, severity: lines.append(text)
+    solver.restore(state)
+    assert lines == said
+
+
 def test_a_log_that_cannot_be_written(here):
     with pytest.raises(cf.CaffeError, match=r"nowhere/a.log: the log cannot be written"):
         LogFile("nowhere/a.log")
