@@ -1,4 +1,5 @@
-"""How many nets of the corpus can be exported, and what keeps the others: python benchmarks/exporting.py CORPUS.
+"""Count the nets of the corpus that can be exported, and the reasons against the others: python benchmarks/exporting.py
+CORPUS.
 
 Takes each prototxt that BVLC Caffe reads and that has inputs of its own (a deploy net). Parameters are noise of a
 sensible size, batches are cut to one. Each net is exported as ONNX and as a script; both are run beside the net.
@@ -23,7 +24,7 @@ LARGEST = 1 << 30  # bytes of parameters
 
 
 def fill(net: cf.Net) -> None:
-    """Noise under which signals neither die nor explode."""
+    """Fill the parameters with noise under which signals neither vanish nor explode."""
     r = np.random.default_rng(0)
     for layer in net.layers:
         for i, blob in enumerate(layer.blobs):
@@ -40,7 +41,7 @@ def fill(net: cf.Net) -> None:
 
 
 def deploy_net(path: Path) -> cf.Net | str:
-    """The net of a file, or why it is none that is to be exported."""
+    """Return the net of a file, or the reason why it is not to be exported."""
     try:
         plan = cf.Net(path, "TEST", strict=True, fill=False)
     except cf.CaffeError as error:

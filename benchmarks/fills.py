@@ -1,4 +1,4 @@
-"""How fast arrays are filled, beside what a user would pick instead: a table and JSON.
+"""Measure how fast arrays are filled, beside the alternatives a user has: a table and JSON.
 
     python benchmarks/fills.py [--quick] [--json FILE] [--picture FILE]
 
@@ -223,7 +223,7 @@ def table(rows):
 
 
 def goals(rows):
-    """How many times as fast the live instruction set is with one thread, and what more threads give."""
+    """Yield, for each kind and library, how many times as fast our fills are, by size."""
     live = rows[0]["who"]
     found = {}
     for r in rows:

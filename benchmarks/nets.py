@@ -143,7 +143,7 @@ PROTOBUF = "google.protobuf.descriptor_pb2, google.protobuf.descriptor_pool, goo
 
 
 def import_ms(code):
-    """What imports take beyond NumPy and protobuf, in milliseconds of processor time, in a fresh interpreter.
+    """Return the milliseconds of processor time that imports take beyond NumPy and protobuf, in a fresh interpreter.
 
     Bytecode is kept, as in any installation: compiling the package anew takes three times as long as importing it.
     """

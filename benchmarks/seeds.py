@@ -1,4 +1,4 @@
-"""How fast a lost seed is found: at once where the recurrence leads to it, else seed by seed.
+"""Measure how fast a lost seed is found: at once by the recurrence, or else seed by seed.
 
     python benchmarks/seeds.py [--whole] [--json FILE]
 

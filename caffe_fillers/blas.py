@@ -16,7 +16,7 @@ __all__ = ["threads_for_layers"]
 
 @lru_cache(maxsize=1)
 def _of_blas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
-    """How to ask NumPy's BLAS for its number of threads, and to set it; None where it can't be found."""
+    """Return functions to get and set the number of threads of NumPy's BLAS, or None if it can't be found."""
     try:
         # a symbol is looked for in what NumPy's own library was linked with, too
         library = ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)

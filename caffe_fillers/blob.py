@@ -169,12 +169,12 @@ class Blob:
 
     @property
     def written(self) -> bool:
-        """Whether memory was allocated for `data`, by a first read or write."""
+        """True if memory was allocated for `data`, by a first read or write."""
         return self._data is not None
 
     @property
     def has_diff(self) -> bool:
-        """Whether memory was allocated for `diff`."""
+        """True if memory was allocated for `diff`."""
         return self._diff is not None
 
     def share_data(self, owner: Blob) -> None:

@@ -86,7 +86,7 @@ Filler: TypeAlias = Message | Spec | str | bytes | Mapping[str, object]
 
 
 class Plan(NamedTuple):
-    """What a filler does to one blob: it draws values, then changes them.
+    """The work of a filler on one blob: it draws values, then changes them.
 
     `draw` is "uniform" (of `a` to `b`), "gaussian" (of mean `a`, deviation `b`) or "" (nothing is drawn);
     `keep` is the probability of sparse gaussians, or None; `finish` changes the values in place.
@@ -417,7 +417,7 @@ def _text_plan(filler: str, shape: tuple[int, ...], dtype: Dtype, caffe: str) ->
 
 
 def plan(filler: object, shape: tuple[int, ...], dtype: Dtype, caffe: str = "master") -> Plan:
-    """What `filler` does to a blob of `shape`, or the CaffeError that Caffe's CHECK would be."""
+    """Return the plan of `filler` for a blob of `shape`, or raise the CaffeError that Caffe's CHECK would be."""
     if filler.__class__ is str:
         return _text_plan(filler, shape, dtype, caffe)
     return _sound_plan(as_spec(filler), shape, dtype, caffe)

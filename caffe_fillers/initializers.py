@@ -55,7 +55,7 @@ Rest = ParamSpec("Rest")
 
 
 class _Shaped(Protocol[Rest]):
-    """What a type checker knows of a filler: an array in, the same array out; a shape in, a new array out."""
+    """A filler as type checkers see it: an array in, the same array out; a shape in, a new array out."""
 
     @overload
     def __call__(self, shape: Given, *args: Rest.args, **kwargs: Rest.kwargs) -> Given: ...

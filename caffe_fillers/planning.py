@@ -54,11 +54,11 @@ class Step:
 
     @property
     def is_loss(self) -> bool:
-        """Whether the layer's type is a loss, whose top counts unless the text says otherwise."""
+        """True if the layer's type is a loss, whose top counts unless the text says otherwise."""
         return self.rule is not None and self.rule.automatic_top
 
     def loss_weights(self) -> list[float]:
-        """What the text gives the tops for a loss_weight, or a loss gives itself."""
+        """The loss_weight of each top, from the text or from the loss itself."""
         weights = [] if self.node.loss_moved else list(self.layer.message.loss_weight)
         return weights or [1.0] * self.is_loss
 
@@ -75,7 +75,7 @@ class Step:
         return getattr(specs[index], kind) if said else None
 
     def learns(self) -> list[bool]:
-        """Which parameters ask for a gradient.
+        """True for each parameter that asks for a gradient.
 
         The text alone decides, as in Caffe: a BatchNorm whose text is silent asks for one, though its solver leaves
         its statistics alone. So what lies before the next layer gets a gradient too, and debug_info has its lines.
@@ -84,7 +84,7 @@ class Step:
         return [i >= len(specs) or specs[i].lr_mult != 0 for i in range(len(self.layer.blobs))]
 
     def work_besides(self, tops: Mapping[str, Blob]) -> int:
-        """How many values are filled that are no parameter's: constant tops, and those of further time steps."""
+        """Return the number of values filled besides parameters: constant tops, and further time steps."""
         filled = zip(self.layer.tops, self.top_plans, strict=False)
         constants = sum(tops[name].count() for name, plan in filled if plan is not None)
         return constants + self.setup.times * sum(self.layer.blobs[i].count() for i in self.setup.again)
@@ -131,7 +131,7 @@ class _Others(TypedDict, total=False):
 
 @dataclass(slots=True, frozen=True)
 class Options:
-    """What a net is set up with beside its text, its state and its stream: the same for all nets of a solver.
+    """The settings of a net besides its text, state and stream: the same for all nets of a solver.
 
     Attributes
     ----------
@@ -251,7 +251,7 @@ def _parameters(step: Step, stream: RNG, dtype: Dtype) -> None:
 
 
 def _lacking(layer: Layer, shape: Shape) -> str:
-    """What is probably missing in a layer whose parameter came out empty."""
+    """Return the field that is probably missing in a layer whose parameter came out empty."""
     for entry, value in layer.message.ListFields():
         kind = entry.message_type
         if 0 in shape and kind is not None and entry.name.endswith("_param") and "num_output" in kind.fields_by_name:
@@ -434,7 +434,7 @@ def reshaped(step: Step, shapes: list[Shape]) -> Setup:
 
 
 def _plan_tops(step: Step, dtype: Dtype) -> list[fillers.Plan | None]:
-    """What DummyData fills at set-up: its constant tops. The others are drawn anew in each forward pass."""
+    """Plan the constant tops, which DummyData fills at set-up. The others are drawn anew in each forward pass."""
     plans: list[fillers.Plan | None] = []
     for shape, spec in zip(step.setup.tops, step.setup.top_fillers or (), strict=False):
         if spec is not None and spec.type == "constant":
@@ -447,7 +447,7 @@ def _plan_tops(step: Step, dtype: Dtype) -> list[fillers.Plan | None]:
 
 
 def unfollowed(source: Source, steps: Iterable[Step]) -> list[Skipped]:
-    """What was skipped in the text that no rule of these layers follows."""
+    """Return the parts of the text that were skipped and that no rule of these layers used."""
     layers = {step.node.origin: step.layer for step in steps if not step.node.inserted}
     return [
         each

@@ -38,7 +38,7 @@ def enum(name: str) -> dict[str, int]:
 
 
 def is_message(value: object, name: str) -> TypeGuard[Message]:
-    """Whether `value` is a message of Caffe's of that name, be it of this schema or of another `caffe_pb2`."""
+    """Return whether `value` is a message of Caffe's of that name, from this schema or another `caffe_pb2`."""
     return getattr(getattr(value, "DESCRIPTOR", None), "name", None) == name
 
 

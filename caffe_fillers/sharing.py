@@ -11,7 +11,7 @@ __all__ = ["Owners"]
 
 
 class Owners:
-    """Who owns each named parameter, and the multipliers that those who share it must agree on."""
+    """The owner of each named parameter, and the multipliers on which all who share it must agree."""
 
     def __init__(self) -> None:
         self.named: dict[str, tuple[str, Blob]] = {}

@@ -91,7 +91,7 @@ def net_source(source: object, strict: bool = False, upgrade: bool = True) -> So
 
 
 def _skipped(text: prototxt.Text[Message], origin: Iterable[prototxt.Path | None]) -> list[Skipped]:
-    """What BVLC Caffe does not know of a text, by the layer that it stands in."""
+    """Return the parts of a text that BVLC Caffe does not know, each with its layer."""
     layers = {path: index for index, path in enumerate(origin) if path is not None}
     found = []
     for (line, what), path in zip(text.skipped, text.places, strict=True):

@@ -61,11 +61,11 @@ class Transform:
 
     @property
     def draws(self) -> int:
-        """How many raw draws each image takes."""
+        """Return the number of raw draws for each image."""
         return self.mirror + 2 * (self.random and self.crop > 0)
 
     def shape(self, image: tuple[int, ...]) -> tuple[int, ...]:
-        """What becomes of an image of shape (channels, height, width)."""
+        """Return the shape that an image of shape (channels, height, width) becomes."""
         channels, height, width = image
         need(channels > 0, f"datum_channels > 0 ({channels} vs. 0)")
         need(height >= self.crop, f"datum_height >= crop_size ({height} vs. {self.crop})")

@@ -310,7 +310,7 @@ def inner_nets(solver: schema.SolverParameter) -> list[schema.NetParameter]:
 
 
 def is_old(net: schema.NetParameter) -> bool:
-    """Whether a net has a form that Caffe upgrades when it reads a net's file, and that it passes over otherwise."""
+    """Return whether Caffe upgrades a net of this form when it reads a net's file."""
     return bool(net.layers or net.input)
 
 

@@ -1,4 +1,4 @@
-"""What all tests share: the corpus of real prototxts, the goldens, and how a whole run is spread over the cores.
+"""Fixtures of all tests: the corpus of real prototxts, the goldens, and the distribution of a run over the cores.
 
 `pytest` alone uses every core where pytest-xdist is installed; with a file, a folder or `-n 0` it stays in one process.
 """

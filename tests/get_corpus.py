@@ -23,7 +23,7 @@ INDEX = ("file", "repo", "path", "commit", "category", "format", "notes", "sha25
 
 
 def rows() -> list[dict[str, str]]:
-    """What the corpus consists of: each file's place, and where it comes from."""
+    """Return the files of the corpus: each one's place and origin."""
     with LIST.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 

@@ -126,7 +126,7 @@ def text_of(path: Path, number: int) -> str:
 
 
 def seen(folder: Path, place: Path, text: str, tests: str, seconds: int) -> bool:
-    """Whether a test fails, or the time runs out, once the module has this text."""
+    """Return whether a test fails, or the time runs out, once the module has this text."""
     target = folder / place
     before = target.read_text()
     target.write_text(text)

@@ -1,4 +1,4 @@
-"""What people's own files led to: each input stands for a kind of fault, and shows the right behaviour."""
+"""Cases from people's own files: each input stands for a kind of fault, and shows the right behaviour."""
 
 from __future__ import annotations
 

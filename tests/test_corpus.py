@@ -44,7 +44,7 @@ def is_solver(path):
 
 
 def reason(error):
-    """Why a file is refused, in a word or two."""
+    """Return why a file is refused, in a word or two."""
     text = str(error)
     if len(text.splitlines()) > 2:
         return "long"
@@ -59,7 +59,7 @@ def reason(error):
 
 
 def classify(path, solver, strict):
-    """What comes of a file: "solver", "net", or why it is none; of both phases the better."""
+    """Return the kind of a file: "solver", "net", or why it is neither; of both phases the better."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

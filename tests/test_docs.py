@@ -106,7 +106,7 @@ def transcript(text: str) -> list[tuple[str, str]]:
 
 
 def run_command(command: str) -> tuple[str, int]:
-    """What a command prints, and its exit code; ours need no shell and no new interpreter, where nothing is piped."""
+    """Run a command and return its output and exit code; our own need no shell or new interpreter unless piped."""
     env = {"COLUMNS": "110", "NO_COLOR": "1", "MPLBACKEND": "agg"}
     name, *args = shlex.split(command)
     if name == "caffe-fillers" and not set(command) & set("|<>;&$*`"):

@@ -44,7 +44,7 @@ LAYERS = ["Layer", "Param", "Setup", "register"]
 
 
 def described(module: ModuleType) -> Iterator[tuple[str, Any]]:
-    """What a module defines with a docstring, methods of compiled classes included, which doctest does not find."""
+    """Return the definitions of a module that have a docstring, also methods of compiled classes."""
     yield module.__name__, module
     for name, thing in list(vars(module).items()):
         if getattr(thing, "__module__", None) != module.__name__:

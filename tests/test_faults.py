@@ -1,4 +1,4 @@
-"""What befalls files: kill -9 while they are written, full disks, changes while they are read.
+"""Faults of files: kill -9 while they are written, full disks, changes while they are read.
 
 CAFFE_FILLERS_KILLS says how many times to kill (8; `.ci/long` 200). Whatever happens, a file that was there is whole or
 its successor is. A killed writer leaves `.caffe_fillers-MACHINE-PROCESS-RANDOM.tmp` beside the target at most, which

@@ -1,4 +1,4 @@
-"""What fuzzing found, and its seeds, without the fuzzer: nothing but CaffeError comes out, in a second and 512 MB."""
+"""The fuzzer's findings and seeds, without the fuzzer: only CaffeError comes out, in a second and 512 MB."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def load(name):
 
 
 def inputs_of(golden):
-    """What the reference was given for its data layers. Layers of one name in both phases were given one shape."""
+    """Return the reference's inputs for its data layers. Layers of one name in both phases were given one shape."""
     inputs = {}
     for given in golden.get("data_layers", ()):
         shape = given.get("datum_shape") or given.get("image_shape") or given.get("hdf5_datasets")
@@ -71,7 +71,7 @@ def sha256(array):
 
 
 def observed(net, expected):
-    """What the golden says of a net, as far as it says it, seen in `net`."""
+    """Return from `net` what the golden records of a net."""
     owners = {(row["layer"], row["index"]): row["shared_with"] for row in net.fills()}
     layers = []
     for layer, wanted in zip(net.layers, expected["layers"], strict=True):

@@ -58,7 +58,7 @@ def root_of(net: dict[str, Any]) -> str:
 
 
 def not_utf8(case: dict[str, Any]) -> bool:
-    """Whether a case sets a string, the first field of FillerParameter, to what is not UTF-8."""
+    """Return whether a case sets a string, the first field of FillerParameter, to bytes that are not UTF-8."""
     value = bytes.fromhex(case.get("bytes", ""))[2:]
     return case["text"].startswith("type: ") and value.decode("utf-8", "ignore").encode() != value
 

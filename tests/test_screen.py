@@ -1,4 +1,4 @@
-"""What stands on the screen: tables that fit, colours, help, completion, errors for scripts."""
+"""Terminal output: tables that fit, colours, help, completion, errors for scripts."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ for args in json.loads(sys.argv[1]):
 
 
 def terminal(width: int, *commands: list[str]) -> list[str]:
-    """What each of some commands prints on a terminal of that width."""
+    """Return the output of some commands on a terminal of that width."""
     parent, child = pty.openpty()
     env = {**os.environ, "COLUMNS": str(width), "TERM": "xterm"}
     env.pop("NO_COLOR", None)

@@ -177,7 +177,7 @@ def test_fans_are_those_of_the_sums(tmp_path: Path, layer: str, shape: tuple[int
 
 
 def connections(tmp_path: Path, layer: str, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """How many inputs each value of "y" is a sum of, and into how many outputs each value of "x" goes."""
+    """Return how many inputs each value of "y" is a sum of, and into how many outputs each value of "x" goes."""
     net = build(tmp_path, "force_backward: true\n" + over(shape, layer))
     for blob in net.params["y"]:
         blob.data[...] = 0

@@ -1,4 +1,4 @@
-"""What a type checker says to code that uses the package: good code passes, each line of bad code is rejected."""
+"""Type checks of code that uses the package: good code passes, each line of bad code is rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may import whom: arrows run down only."""
+"""Modules import only modules below them: arrows run down."""
 
 from __future__ import annotations
 

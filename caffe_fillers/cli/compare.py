@@ -53,7 +53,7 @@ def command(a: str, b: str, as_json: bool, **options: Unpack[NetOptions]) -> Non
 
 
 def _initial(net: cf.Net, report: cf.Comparison) -> None:
-    """Which blobs still are as a net's fills made them."""
+    """Print which blobs of a net still hold the values of its fills."""
     same = len(report) - len(report.differences)
     click.echo(f"{same} of {len(report)} blobs are equal bit for bit to the fills of seed {net.seed}\n")
     fillers = {f"{row['layer']}/{row['index']}": filler_text(row["filler"]) for row in net.fills()}

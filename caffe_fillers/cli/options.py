@@ -45,7 +45,7 @@ Shapes = Sequence[tuple[str, tuple[int, ...]]]
 
 
 class NetOptions(TypedDict):
-    """What `with_net_options` gives to a command."""
+    """The options that `with_net_options` gives to a command."""
 
     seed: int | None
     inputs: Shapes
@@ -64,7 +64,7 @@ class NetOptions(TypedDict):
 
 
 class _Common(TypedDict):
-    """What a net and a solver take alike."""
+    """The options that a net and a solver share."""
 
     inputs: dict[str, tuple[int, ...]]
     weights: list[str] | None

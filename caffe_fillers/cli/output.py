@@ -109,7 +109,7 @@ def _cell(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """What JSON can hold of a value; NaN and infinities become null."""
+    """Return a value as JSON can hold it; NaN and infinities become null."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

@@ -40,7 +40,7 @@ class Diagram:
 
 
 def diagram(net: Net | NetLike, rankdir: str = "TB", phase: str | None = None, lr_mult: bool = False) -> Diagram:
-    """What `draw` draws of a net."""
+    """Return the diagram of a net, which `draw` draws."""
     if rankdir not in RANKDIRS:
         raise CaffeError(f"rankdir is one of {', '.join(RANKDIRS)}, got {rankdir!r}")
     if phase not in (None, "TRAIN", "TEST"):

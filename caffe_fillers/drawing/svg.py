@@ -175,7 +175,7 @@ Point = Callable[[float, float], tuple[float, float]]
 
 
 def _depths(ranks: list[list[_Place]]) -> list[tuple[float, float]]:
-    """Where each rank begins and ends."""
+    """Return the first and last coordinate of each rank."""
     depths = []
     at = _MARGIN
     for rank in ranks:

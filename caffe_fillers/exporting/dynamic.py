@@ -74,7 +74,7 @@ def _mark(plan: Plan, other: Plan, names: Mapping[int, str]) -> None:
 
 
 def _keeps(plan: Plan, other: Plan) -> str:
-    """Why a graph for images of one size is wrong for others, or nothing."""
+    """Return why a graph for images of one size is wrong for others, or an empty text."""
     for mine, theirs in zip(plan.entries, other.entries, strict=True):
         operation = mine.operation
         pairs = zip(mine.reads + mine.writes, theirs.reads + theirs.writes, strict=True)

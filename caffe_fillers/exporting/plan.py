@@ -24,7 +24,7 @@ Dims = tuple[int | str, ...]
 
 @dataclass(eq=False, slots=True)
 class Value:
-    """What a blob holds from one layer to the next that overwrites it.
+    """The content of a blob from the layer that writes it to the next that overwrites it.
 
     `dims` is the shape; a dim that may change from run to run is a name.
     """
@@ -90,7 +90,7 @@ def refuse(where: str, layer: str, why: str, mend: str = "") -> CaffeError:
 
 
 class _Memory:
-    """Which value each name stands for now: layers such as Flatten share memory, and others write in place."""
+    """The value that each name stands for now: layers such as Flatten share memory, others write in place."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -143,7 +143,7 @@ class _Memory:
 
 
 def leaves_out(step: Step) -> str:
-    """Why a step is no part of what is exported, or nothing."""
+    """Return why a step is not exported, or an empty text."""
     operation = step.setup.operation
     if step.is_loss:
         return "a loss"

@@ -32,7 +32,7 @@ class Preprocess:
     swap: bool = True
 
     def apply(self, x: np.ndarray) -> np.ndarray:
-        """What the net is to be given for the images `x`."""
+        """Return the net's input for the images `x`."""
         if self.swap:
             x = x[:, ::-1]
         if self.mean is not None:

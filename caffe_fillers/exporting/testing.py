@@ -109,5 +109,5 @@ def _share(test_net: Net, net: Net) -> None:
 
 
 def _changes(operation: ops.Operation | None) -> bool:
-    """Whether a forward pass writes to the parameters."""
+    """Return whether a forward pass writes to the parameters."""
     return isinstance(operation, (ops.BatchNorm, ops.MovingBN)) and not operation.stored

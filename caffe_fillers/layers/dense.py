@@ -80,7 +80,7 @@ def _fit(param: schema.ScaleParameter | schema.BiasParameter, bottom: Shape, sha
 
 
 def _first_axis(param: schema.ScaleParameter | schema.BiasParameter, bottoms: list[Shape]) -> int:
-    """Where the axes begin that are covered; a second bottom without axes covers none, whatever `axis` says."""
+    """Return the first axis that is covered; a second bottom without axes covers none, whatever `axis` says."""
     return axis(bottoms[0], param.axis) if bottoms[-1] or len(bottoms) == 1 else 0
 
 

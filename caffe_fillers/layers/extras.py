@@ -159,7 +159,7 @@ def _meant(kind: str) -> str:
 
 
 def _weighty(layer: Layer) -> Iterator[str]:
-    """What in the text of a layer says that it holds parameters."""
+    """Yield the signs in a layer's text that it has parameters."""
     if layer.message.param:
         yield "`param` entries"
     if layer.message.blobs:

@@ -92,7 +92,7 @@ _Number = TypeVar("_Number", int, float)
 
 
 def _prior_box(fields: Fields) -> ops.PriorBox:
-    """What a PriorBox computes."""
+    """The operation of a PriorBox."""
 
     def pair(one: str, both: str, number: Callable[[str], _Number]) -> tuple[_Number, _Number] | None:
         """Height and width, from one field or from two."""

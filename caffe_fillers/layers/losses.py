@@ -56,7 +56,7 @@ def _ignored(param: schema.LossParameter | schema.AccuracyParameter) -> int | No
 
 
 def _normalization(layer: Layer, default: ops.Normalization = "VALID") -> ops.Normalization:
-    """What loss_param says, else its older switch `normalize`, else the layer's `default`."""
+    """Return the normalization of loss_param, else that of its older switch `normalize`, else the layer's `default`."""
     param = layer.message.loss_param
     if param.HasField("normalization"):
         return cast("ops.Normalization", type(param).NormalizationMode.Name(param.normalization))

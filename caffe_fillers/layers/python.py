@@ -122,7 +122,8 @@ class PythonLayer(Protocol):
 
 
 class PythonOperation(Operation):
-    """What runs an object with `setup`, `reshape`, `forward` and `backward` as pycaffe's Python layers have them.
+    """The operation that runs an object with `setup`, `reshape`, `forward` and `backward`, as pycaffe's Python layers
+    have.
 
     Unlike other operations it holds blobs, not numbers alone: the object is the caller's, and so is its state.
     """

@@ -52,7 +52,7 @@ def remap(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 @layer_type("CROP", bottoms=TWO, tops=ONE, fork="longjon/caffe (future)", runs=False)
 def crop(layer: Layer, bottoms: list[Shape]) -> Setup:
-    """Of the time when it cut an image to the size of another, at the place that the layers between them say."""
+    """The Crop of forks from before it had offsets: it cuts an image to the size of another."""
     image, other = legacy(bottoms[0]), legacy(bottoms[1])
     for i, name in ((2, "height"), (3, "width")):
         need(image[i] >= other[i], f"bottom[0]->{name}() >= bottom[1]->{name}() ({image[i]} vs. {other[i]})")

@@ -179,7 +179,7 @@ class Layer:
         return age_of(self.caffe)
 
     def follows(self, name: str) -> bool:
-        """Whether the rule of the layer went by field `name` (``pooling_param.ceil_mode``) of its extras."""
+        """Return whether the rule of the layer used field `name` (``pooling_param.ceil_mode``) of its extras."""
         rule = RULES.get(self.type)
         if rule is not None and (rule.fork == "user" or name == "type"):
             return True
@@ -187,7 +187,7 @@ class Layer:
         return any(".".join(parts[:i]) in self.followed for i in range(1, len(parts) + 1))
 
     def given(self, *names: str) -> Any:
-        """What the caller's `inputs` say of this layer: by its name, else by one of `names`, its phase first.
+        """Return the caller's `inputs` for this layer: by its name, else by one of `names`, its phase first.
 
         Its name counts only where no top of the net has it, or where what it names is a dict of tops.
         """

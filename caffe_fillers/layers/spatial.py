@@ -56,7 +56,7 @@ def _per_axis(param: Message, name: str, spatial: int, default: int | None) -> l
 
 
 def convolution_window(param: schema.ConvolutionParameter, spatial: int) -> Window:
-    """What a ConvolutionParameter says about `spatial` axes."""
+    """Return the window of a ConvolutionParameter over `spatial` axes."""
     kernel = _per_axis(param, "kernel_size", spatial, None)
     for size in kernel:
         need(
@@ -233,7 +233,7 @@ _PADDED = (
 
 
 def pooling_window(param: schema.PoolingParameter, size: Sequence[int]) -> Window:
-    """What a PoolingParameter says about images of `size`, (height, width)."""
+    """Return the window of a PoolingParameter over images of `size`, (height, width)."""
     kernel = tuple(size) if param.global_pooling else height_width(param, "kernel")
     return Window(kernel, height_width(param, "stride"), height_width(param, "pad"), (1, 1))
 

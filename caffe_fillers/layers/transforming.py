@@ -15,7 +15,7 @@ __all__ = ["check_mean", "draws_of", "transform_draws", "transform_of"]
 
 
 def transform_draws(layer: Layer) -> bool:
-    """Whether the transformer of this layer seeds a generator of its own."""
+    """Return whether the transformer of this layer seeds a generator of its own."""
     param, train = layer.message.transform_param, _trains(layer)
     if layer.age < RC2:
         return train and (param.mirror or param.crop_size > 0)
@@ -39,7 +39,7 @@ def check_mean(layer: Layer) -> None:
 def draws_of(
     layer: Layer, *, reader: str = "", shuffle: bool = False, skip: bool = False, window: bool = False
 ) -> list[str]:
-    """What a prefetching layer draws, in order: one raw draw for each entry.
+    """Return what a prefetching layer draws for, in order: one raw draw for each entry.
 
     `reader` is the source of a database, `window` tells a WindowData layer.
     """

@@ -97,7 +97,7 @@ class WindowData(Delivering):
         return stream
 
     def _mean(self, data: Array) -> Array:
-        """What is subtracted from a crop; the middle of a mean image."""
+        """Return the values to subtract from a crop; of a mean image, its middle."""
         channels, size = data.shape[1], self.crop
         if not self.mean_file:
             values = np.array(self.mean_values, data.dtype)

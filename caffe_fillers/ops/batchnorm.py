@@ -254,7 +254,7 @@ class BatchNorm(Operation):
         np.divide(dy, work.kept["deviation"][:, None], out=dx)
 
     def _normal(self, x: Array, blobs: Sequence[Array], work: Work) -> Array:
-        """What forward had made before scale and bias."""
+        """Return the values that forward had computed before scale and bias."""
         if not self.stored:
             return as_channels(work.buffer("normal", x.shape, x.dtype), blobs[0].size)
         y = work.scratch(x.shape, x.dtype, "normal")

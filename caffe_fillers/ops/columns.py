@@ -97,7 +97,7 @@ def col2im(columns: Array, shape: Sequence[int], window: Window, out: Array | No
 
 
 def is_identity(window: Window) -> bool:
-    """Whether the columns of an image are the image itself."""
+    """Return whether the columns of an image are the image itself."""
     return set(window.kernel) | set(window.stride) <= {1} and not any(window.pad) and not any(window.padding)
 
 
@@ -109,5 +109,5 @@ def columns_of(x: Array, window: Window, buffer: Array | None) -> Array:
 
 
 def at_once(images: int, values: int, budget: int = 1 << 18) -> int:
-    """How many images with so many `values` each are laid out together: what a cache holds, and at least one."""
+    """Return how many images of so many `values` are laid out together: as many as a cache holds, at least one."""
     return max(1, min(images, budget // max(1, values)))

@@ -37,7 +37,7 @@ def slice_axis(x: Array, points: Sequence[int], axis: int = 1) -> list[Array]:
 
 
 def _points(parts: Sequence[Array], axis: int) -> list[int]:
-    """Where each part but the first begins."""
+    """Return the beginning of each part but the first."""
     points, at = [], 0
     for part in parts[:-1]:
         at += part.shape[axis]

@@ -29,7 +29,7 @@ _WORTH_A_LOOP = 8
 
 
 class Left(Enum):
-    """What a twin returns where it leaves the work; nothing was written then."""
+    """The result of a twin that did not run and wrote nothing."""
 
     TO_NUMPY = 0
 

@@ -59,7 +59,7 @@ def mean_variance_norm(
 
 
 def _rows(x: Array, shape: Sequence[int], across_channels: bool) -> Array:
-    """What is normalised together, one a row."""
+    """Return a view with a row for each group of values that is normalised together."""
     axes = 1 if across_channels else 2
     return x.reshape(math.prod(shape[:axes]), math.prod(shape[axes:]))
 

@@ -86,7 +86,7 @@ class Work:
         return self.buffer("input", x.shape, x.dtype) if np.may_share_memory(x, y) else x
 
     def once(self, name: str, make: Callable[[], _Kept]) -> _Kept:
-        """What `make` makes the first time; it stays for later calls (a reader and its place in the data)."""
+        """Return the result of the first call of `make`: a reader, for example, with its place in the data."""
         if name not in self.kept:
             self.kept[name] = make()
         result: _Kept = self.kept[name]
@@ -131,11 +131,11 @@ class Operation:
         raise CaffeError(f"{type(self).__name__} has no gradient: Caffe has no backward pass for it")
 
     def delivers(self) -> bool:
-        """Whether an operation without bottoms brings its data itself; else the caller writes them to its tops."""
+        """True if an operation without bottoms brings its own data; else the caller writes them to its tops."""
         return True
 
     def forces(self, bottom: int) -> bool:
-        """Whether `force_backward: true` asks for a gradient of this bottom: not for labels."""
+        """Return whether `force_backward: true` asks for a gradient of this bottom: not for labels."""
         return True
 
     def shapes(self, bottoms: Sequence[Array], work: Work) -> list[Shape] | None:

@@ -42,7 +42,7 @@ def _clipped(window: Window, size: Sequence[int], place: Sequence[int]) -> tuple
 
 
 def _few(window: Window, places: Sequence[int]) -> bool:
-    """Whether there are fewer places than offsets in the kernel (global pooling), so that places are walked through."""
+    """Return whether there are fewer places than offsets in the kernel, as in global pooling."""
     return math.prod(places) < math.prod(window.kernel)
 
 
@@ -170,7 +170,7 @@ def max_pool_backward(dy: Array, x: Array, y: Array, window: Window) -> Array:
 
 
 def window_sizes(window: Window, size: Sequence[int], places: Sequence[int], dtype: npt.DTypeLike) -> Array:
-    """What Caffe divides each window's sum by: the padding counts, what hangs over its far end doesn't."""
+    """Return the divisor of each window's sum: Caffe counts the padding, but not what lies past it."""
     height, width = (
         np.minimum(np.arange(o) * s - p + k, n + p) - (np.arange(o) * s - p)
         for n, o, k, s, p in zip(size, places, window.kernel, window.stride, window.pad, strict=True)

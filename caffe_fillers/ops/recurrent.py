@@ -32,7 +32,7 @@ def recurrent_inputs(
     *,
     out: Array | None = None,
 ) -> tuple[Array, Array | None]:
-    """What the inputs of all steps add to the sums at the gates.
+    """Return the part of the gates' sums that comes from the inputs, for all steps.
 
     Parameters
     ----------

@@ -103,7 +103,7 @@ class Interp(Operation):
 
 
 def _places(mask: Mask, pixels: int) -> np.ndarray:
-    """Where each element of the mask points to, in the whole array."""
+    """Return the index in the whole array of each element of the mask."""
     index = mask.reshape(math.prod(mask.shape[:2]), math.prod(mask.shape[2:])).astype(np.intp)
     wrong = (index < 0) | (index >= pixels)
     if wrong.any():

@@ -23,7 +23,7 @@ def _spread(factor: Array, axes: int, axis: int) -> Array:
 
 
 def _covered(x: Array, factor: Array, axis: int) -> tuple[int, int, int]:
-    """How many numbers of `x` lie before, along and behind the axes that `factor` covers."""
+    """Return the count of numbers of `x` before, along and after the axes that `factor` covers."""
     first = axis if factor.ndim else 0
     return prod(x.shape[:first]), factor.size, prod(x.shape[first + factor.ndim :])
 

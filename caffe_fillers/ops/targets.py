@@ -1,4 +1,4 @@
-"""What losses share: labels as indices, the divisor of a sum, and sums in the order of a C loop."""
+"""Shared functions of losses: labels as indices, the divisor of a sum, and sums in the order of a C loop."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def picked(
 
 
 def normalizer(normalization: Normalization, counted: int, shape: Sequence[int], axis: int) -> int:
-    """What a sum is divided by: places that count, all places, what is before the axis, or 1; at least 1."""
+    """Return the divisor of a sum: the places that count, all places, the dims before the axis, or 1; at least 1."""
     match normalization:
         case "VALID":
             return max(1, counted)

@@ -24,7 +24,7 @@ _CACHE = 1 << 14
 
 
 def tiles_pay(window: Window, weight: Array, places: tuple[int, ...]) -> bool:
-    """Whether a convolution by the kernels of one group, (outputs, channels, *kernel), is faster in tiles."""
+    """Return whether a convolution by the kernels of one group, (outputs, channels, *kernel), is faster in tiles."""
     if window.kernel != (3, 3) or window.stride != (1, 1) or window.dilation != (1, 1):
         return False
     outputs, channels = weight.shape[:2]

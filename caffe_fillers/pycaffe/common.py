@@ -80,7 +80,7 @@ def set_random_seed(seed: int) -> None:
 
 
 def set_mode_cpu() -> None:
-    """Nothing: all runs on the CPU."""
+    """Do nothing: all runs on the CPU."""
 
 
 def set_mode_gpu() -> None:
@@ -89,11 +89,11 @@ def set_mode_gpu() -> None:
 
 
 def set_device(device: int) -> None:
-    """Nothing: all runs on the CPU."""
+    """Do nothing: all runs on the CPU."""
 
 
 def set_multiprocess(multiprocess: bool) -> None:
-    """Nothing: there is one process."""
+    """Do nothing: there is one process."""
 
 
 def solver_count() -> int:

@@ -21,7 +21,7 @@ Array = np.ndarray
 
 
 class Detection(TypedDict):
-    """What is in a window of an image."""
+    """The content of a window of an image."""
 
     window: object
     filename: PathLike

@@ -105,7 +105,7 @@ def _pixels(where: Path, image: Image, kind: str, upright: Callable[[Image], Ima
 
 
 def _channels(image: Image) -> int:
-    """How many channels OpenCV gives an image that it is to leave as it is: a palette is looked up, alpha stays."""
+    """Return the number of channels that OpenCV gives an image read as it is: it looks up a palette and keeps alpha."""
     if image.mode in ("1", "L") or image.mode.startswith("I"):
         return 1
     return 4 if image.mode in ("RGBA", "LA", "PA") or (image.format == "PNG" and "transparency" in image.info) else 3

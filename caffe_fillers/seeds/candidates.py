@@ -54,7 +54,7 @@ def _of_type(array: Array, real: type[np.floating]) -> Array:
 
 
 class _Common(TypedDict):
-    """What a net and a solver are made with."""
+    """The arguments that a net and a solver share."""
 
     inputs: Mapping[str, object] | None
     dtype: npt.DTypeLike
@@ -117,7 +117,7 @@ class SeededNet:
         return solver.net
 
     def revisions(self, names: Sequence[str], boost: str) -> list[list[str]]:
-        """The revisions that can set up this net, those together that fill it alike.
+        """Return the revisions that can set up this net, grouped by equal fills.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class Candidate:
 
     @property
     def mark(self) -> tuple[object, ...]:
-        """The same for two of which one search does: equal values by an equal filler from equal places."""
+        """The same for two candidates that one search serves: equal values by an equal filler from equal places."""
         plan = self.filled.plan
         return (self.name, plan.draw, plan.a, plan.b, plan.keep, tuple(self.filled.starts.items()))
 
@@ -162,7 +162,7 @@ class Candidate:
         return max(start.stop for start in self.filled.starts.values())
 
     def misfit(self) -> str:
-        """Why the values can't have come of the filler, by the test of Kolmogorov and Smirnov; empty if they can."""
+        """Return why the filler can't have drawn the values, by the test of Kolmogorov and Smirnov; empty if it can."""
         plan, values = self.filled.plan, self.filled.values[self.filled.drawn]
         if not values.size:
             return f"{self.name} holds no value that was drawn"
@@ -245,12 +245,12 @@ def _of_layer(layer: str, rows: Sequence[FillRow], drawing: list[int]) -> list[i
 
 
 def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Without the leading ones that old files add."""
+    """Return the shape without the leading ones that old files add."""
     return shape[next((i for i, dim in enumerate(shape) if dim != 1), len(shape)) :]
 
 
 def shaped(given: dict[str, list[Array]], net: Net) -> dict[str, list[Array]]:
-    """The weights in the shapes that the net has them in."""
+    """Return the weights in the net's shapes."""
     shaped = {}
     for name, arrays in given.items():
         shapes = [blob.data.shape for blob in net.params.get(name, [])]

@@ -1,4 +1,4 @@
-"""Inverts the distributions: what the value of a weight tells about the draws behind it."""
+"""Inverts the distributions: from the value of a weight to its draws."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def draws_per_value(kind: str, dtype: Dtype) -> int:
 
 
 def clues(plan: Plan, kind: str, values: Array, i: int) -> list[Clue]:
-    """What value i of a blob shows; nothing if no fill gives it, or too few of its digits are left."""
+    """Return the clues of value i of a blob; none if no fill gives it, or if too few of its digits are left."""
     if kind == "uniform":
         found = _uniform(plan, values[i])
     elif kind == "ziggurat":
@@ -67,7 +67,10 @@ def clues(plan: Plan, kind: str, values: Array, i: int) -> list[Clue]:
 
 
 def _ranks(f: Callable[[Places], Array], bits: int, value: Array) -> tuple[Places, Places]:
-    """First and last of the 2**bits whole numbers for which f, which never falls, gives a value; last < first: none."""
+    """Return the first and last of 2**bits whole numbers that f maps to a value; last < first if there is none.
+
+    f must never fall.
+    """
 
     def count(below: Callable[[Array, Array], npt.NDArray[np.bool_]]) -> Places:
         at: Places = np.zeros(value.shape, np.int64)
@@ -81,7 +84,7 @@ def _ranks(f: Callable[[Places], Array], bits: int, value: Array) -> tuple[Place
 
 
 def draws_of_uniform(plan: Plan, values: Array) -> tuple[Places, Places]:
-    """First and last draw that each value of a uniform fill may come of."""
+    """Return the first and last draw from which each value of a uniform fill may come."""
     real = values.dtype.type
     low, high = real(plan.a), np.nextafter(real(plan.b), real(np.inf))
     with np.errstate(over="ignore"):

@@ -41,7 +41,7 @@ class Judge:
 
     @property
     def settled(self) -> bool:
-        """Whether no other seed can give so many values, even where these stand elsewhere in the stream."""
+        """True if no other seed can give so many values, at any place in the stream."""
         return bool(self.agreeing) and self.candidate.filled.count >= _ENOUGH
 
     def tried(self, what: str) -> None:
@@ -60,7 +60,7 @@ class Judge:
                     )
 
     def _enter_shifted(self, hit: Hit) -> None:
-        """Note where the blob was drawn, where that can be told."""
+        """Note where the blob was drawn, if that can be told."""
         filled = self.candidate.filled
         boost = next((each for each in hit.boosts if each in filled.starts), "")
         kind = next((kind for kind, boosts in filled.kinds().items() if boost in boosts), "")
@@ -70,7 +70,7 @@ class Judge:
             self.placed.setdefault(hit.seed, {})[self.candidate.name] = place
 
     def _continues(self, hit: Hit, boost: str) -> bool:
-        """Whether the draws also give the values that follow; some of those may have been changed."""
+        """Return whether the draws also give the values that follow; training may have changed some of those."""
         filled = self.candidate.filled
         shown = filled.values[hit.i : hit.i + 64]
         rng = RNG(hit.seed, boost=boost)
@@ -83,7 +83,7 @@ class Judge:
         return equal == count or (equal >= _ENOUGH and self._agree(equal, count))
 
     def _agree(self, equal: int, count: int) -> bool:
-        """Whether half of the values are equal, those not counted that are so by chance."""
+        """Return whether half of the values are equal, without those that are equal by chance."""
         chance = self.candidate.filled.commonest * count
         return (equal - chance) * 2 >= count - chance
 
@@ -106,7 +106,7 @@ class Judge:
         return bool(found)
 
     def _filled(self, seed: int, boost: str, caffes: tuple[str, ...]) -> tuple[tuple[int, int], FoundSeed] | None:
-        """Which weights are this fill, and its rank among others; None if the blob is not."""
+        """Return the weights that this fill gives, and its rank among others; None if it does not give the blob."""
         from ..weights import compare
 
         layer, index = self.candidate.name.rsplit("/", 1)

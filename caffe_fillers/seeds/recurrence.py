@@ -56,7 +56,7 @@ def untemper(draw: Words) -> Words:
 
 
 def _twisted(word: Words) -> Words:
-    """M of a word."""
+    """Return M times each word."""
     return word >> np.uint32(1) ^ (word & np.uint32(1)) * _MATRIX
 
 
@@ -70,7 +70,7 @@ def _seeded(word: Words) -> Words:
 
 
 def words_between(earlier: Words, later: Words) -> Words:
-    """What word n + 228 of the seeding may be if draws n and n + 227 are among these words.
+    """Return the possible words n + 228 of the seeding if draws n and n + 227 are among these words.
 
     x[n + 227 + 624] = x[n + 624] ^ M(...): the difference of the two draws is M of two words of the seeding.
     """
@@ -93,7 +93,7 @@ _ONE = np.uint64(1)
 
 
 def _masks(function: Callable[[Words], Words]) -> _Bits:
-    """Which bits of a word each of the 32 bits of a linear function of it is the xor of."""
+    """Return, for each bit of a linear function of a word, the mask of the bits of the word that it is the xor of."""
     columns = function(np.uint32(1) << _ROWS)
     bits = (columns[None, :] >> _ROWS[:, None]) & np.uint32(1)
     masks: _Bits = (bits.astype(np.uint64) << _ROWS.astype(np.uint64)[None, :]).sum(1, dtype=np.uint64)

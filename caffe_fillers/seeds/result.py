@@ -92,7 +92,7 @@ class SeedSearch:
         return "\n".join(lines)
 
     def _shifts(self) -> list[str]:
-        """What the blobs say that agree on a seed, but at other places."""
+        """Return lines on the blobs that agree on a seed, but at other places."""
         lines = []
         for seed, blobs in sorted(self.shifted.items(), key=lambda item: -len(item[1])):
             by: dict[int, list[str]] = {}

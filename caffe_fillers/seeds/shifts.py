@@ -16,7 +16,7 @@ _DATA = 3  # so many draws at most a data layer makes beside its parameters, of 
 def shifts(
     placed: Mapping[int, Mapping[str, int]], seeded: SeededNet, boost: str, tried: str, others: Sequence[str]
 ) -> tuple[dict[int, dict[str, int]], dict[int, str]]:
-    """For each seed how far its blobs are from their places by the revision `tried`, and what would shift them so.
+    """Return by seed how far its blobs are from their places by the revision `tried`, and what would shift them so.
 
     That may be one of the `others`, revisions that were not tried, or a layer's draws.
     """

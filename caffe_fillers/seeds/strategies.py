@@ -51,12 +51,12 @@ class Filled:
 
     @cached_property
     def drawn(self) -> npt.NDArray[np.bool_]:
-        """Which values still show a draw: a sparse fill hides some."""
+        """True for each value that still shows a draw: a sparse fill hides some."""
         return self._shown(self.values)
 
     @cached_property
     def count(self) -> int:
-        """How many values still show a draw."""
+        """The number of values that still show a draw."""
         return int(np.count_nonzero(self.drawn))
 
     @cached_property
@@ -67,7 +67,7 @@ class Filled:
 
     @cached_property
     def commonest(self) -> float:
-        """The share of the values that the most frequent one has; none if it is but one."""
+        """The share of the most frequent value; 0 if all values differ."""
         _, counts = np.unique(self.values[self.drawn][:_CLEAR], return_counts=True)
         return (int(counts.max()) - 1) / int(counts.sum()) if len(counts) else 0.0
 
@@ -87,7 +87,7 @@ class Filled:
         return {}
 
     def clues(self, kind: str, i: int) -> list[Clue]:
-        """What value i shows; each is looked at once, though many searches begin beside it."""
+        """Return the clues of value i, computed once although many searches begin near it."""
         if (kind, i) not in self._known:
             needed = self.values[i : i + (2 if kind == "Box-Muller" else 1)]
             shown = len(needed) and self._shown(needed).all()
@@ -95,14 +95,14 @@ class Filled:
         return self._known[kind, i]
 
     def places(self, kind: str, boosts: Sequence[str], i: int) -> range:
-        """Where the draws of value i may begin."""
+        """Return the draws at which value i may begin."""
         starts, step = [self.starts[boost] for boost in boosts], draws_per_value(kind, self.values.dtype)
         first, last = min(start.start for start in starts), max(start.stop for start in starts)
         return range(first + step * i, last + step * i + _late(kind, i))
 
 
 def _late(kind: str, i: int) -> int:
-    """How many draws the first i values may take beside their own, except for one blob in a million."""
+    """Return how many draws the first i values may take besides their own; one blob in a million takes more."""
     # a ziggurat's rejected draws have a mean of some 0.04 a value and a variance of 0.07
     return math.ceil(0.04 * i + 6 * math.sqrt(0.07 * i)) + 4 if kind == "ziggurat" else 0
 
@@ -177,7 +177,7 @@ _Known = list[tuple[int, int, Words]]
 
 
 def _possibilities(blob: Filled) -> tuple[list[_Known], list[tuple[Sequence[str], int, int]]]:
-    """What the first values show of which draws, and the profiles, value and draw that each of these belongs to."""
+    """Return the possible draws of the first values, and the profiles, value and draw of each possibility."""
     possible: list[_Known] = []
     belongs: list[tuple[Sequence[str], int, int]] = []
     for kind, boosts in blob.kinds().items():
@@ -203,7 +203,7 @@ def _possibilities(blob: Filled) -> tuple[list[_Known], list[tuple[Sequence[str]
 
 
 def _bits(known: list[Clue]) -> float:
-    """The amount that is known, in bits."""
+    """Return the number of bits that are known."""
     return sum(32 - math.log2(clue.size) for clue in known)
 
 

@@ -1,4 +1,4 @@
-"""What theory predicts about a net before training."""
+"""Theory's predictions for a net before training."""
 
 from __future__ import annotations
 

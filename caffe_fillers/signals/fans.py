@@ -14,7 +14,7 @@ __all__ = ["Fans", "true_fans", "values_pooled"]
 
 @dataclass(slots=True)
 class Fans:
-    """How many terms make one output, how many outputs an input goes to, and how much of either lies off padding."""
+    """The terms of one output, the outputs that an input goes to, and the share of either that lies off padding."""
 
     into: float
     out: float
@@ -22,7 +22,7 @@ class Fans:
 
 
 def _reached(window: Window, size: Shape, places: Shape) -> int:
-    """How many pairs of a place and an offset of the kernel meet a pixel that exists."""
+    """Return the number of pairs of a place and an offset of the kernel that meet an existing pixel."""
     met = 1
     for n, o, k, s, p, d in zip(size, places, window.kernel, window.stride, window.pad, window.dilation, strict=True):
         pairs = 0

@@ -35,7 +35,7 @@ def _standard() -> Table:
 
 
 class Values:
-    """How the values of a blob are distributed: rows are units, columns are inputs.
+    """The distribution of a blob's values: rows are units, columns are inputs.
 
     Examples
     --------

@@ -111,7 +111,7 @@ def measure(net: Net, rows: set[int], images: int | None = None) -> Measured:
 
 
 def _leads_on(steps: list[Step], i: int, rows: set[int], place: int) -> bool:
-    """Whether a layer that is to be measured follows step `i`."""
+    """Return whether a layer that is to be measured follows step `i`."""
     reached: set[object] = set(map(id, steps[i].tops))
     for step in steps[i + 1 :]:
         place += not step.node.inserted

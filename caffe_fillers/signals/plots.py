@@ -64,7 +64,7 @@ def _usable(value: float | None) -> bool:
 
 
 def _nothing(report: SignalReport) -> str:
-    """What a picture says that has nothing to draw."""
+    """Return the text of a picture that has nothing to draw, or an empty text."""
     if any(_usable(get(row)) for row in report.layers for *_, get in SERIES):
         return ""
     zero = all(row.weight_variance == 0 for row in report.layers)
@@ -79,7 +79,7 @@ def _decades(report: SignalReport) -> tuple[int, int]:
 
 
 def _number(value: float | None) -> str:
-    """As HTML."""
+    """Return a number as HTML."""
     if value is None:
         return "&ndash;"
     if not math.isfinite(value):
@@ -90,7 +90,7 @@ def _number(value: float | None) -> str:
 
 
 def _filler(filler: Filler | None) -> str:
-    """As HTML."""
+    """Return a filler as HTML."""
     if not filler:
         return "&ndash;"
     words = [f"{key} {value:g}" if isinstance(value, float) else str(value) for key, value in filler.items()]

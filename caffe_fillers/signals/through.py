@@ -1,4 +1,4 @@
-"""How each kind of operation changes the distribution of values and the gradient.
+"""The change of the values' distribution and of the gradient, for each kind of operation.
 
 The *factor* of an activation is the mean square of its slopes just left and right of 0. It is what a small difference
 between two inputs, and the variance of a gradient, is multiplied with on the way through:
@@ -39,7 +39,7 @@ _CLOSE = 1e-9  # to 0, where slopes are taken
 
 @dataclass(slots=True)
 class Signal:
-    """What is known of a blob at one point of the net (a layer in place makes another one of the same name)."""
+    """The signal of a blob at one point of the net (a layer in place makes a second one of the same name)."""
 
     shape: Shape
     values: Values
@@ -117,13 +117,13 @@ def affine(values: Values, scale: tuple[float, float] | None, bias: tuple[float,
 
 
 def _same(at: Passing) -> Through:
-    """Values are distributed as before: moved, copied, or taken between neighbours."""
+    """Values keep their distribution: they are moved, copied, or interpolated."""
     count = len(at.tops)
     return Through([(at.first.values, at.first.product)] * count, [(0, t, 1.0) for t in range(count)])
 
 
 def _normalised(at: Passing, eps: float, divide: bool, scale: int | None = None, bias: int | None = None) -> Through:
-    """As it trains, with the batch's own statistics; those that are stored don't exist at the start."""
+    """As in training, with the batch's own statistics: at the start there are no stored ones."""
     values = at.first.values
     within = values.within if divide else 1.0
     gain = 1 / (within + eps) if divide else 1.0
@@ -166,7 +166,7 @@ def _product(at: Passing) -> Through:
 
 
 def _largest(at: Passing) -> Through:
-    """One of them passes at each place."""
+    """An element-wise maximum: one of the values passes at each place."""
     count = len(at.bottoms)
     values = Values.combined([b.values for b in at.bottoms], np.maximum, at.rng)
     return Through([(values, sum(b.product for b in at.bottoms) / count)], [(i, 0, 1 / count) for i in range(count)])
@@ -230,7 +230,7 @@ def _slice(at: Passing) -> Through:
 
 
 def _pooling(at: Passing) -> Through:
-    """Counts as 1 in the products, as in the papers; the prediction knows what it does."""
+    """Counts as 1 in the products, as in the papers; the prediction includes its effect."""
     number = values_pooled(at.operation.window, at.first.shape, at.tops[0])
     values = at.first.values
     result = values.largest_of(number) if at.operation.method == "MAX" else values.average_of(number)
@@ -246,7 +246,7 @@ def _lrn(at: Passing) -> Through:
 
 
 def _dropout(at: Passing) -> Through:
-    """In training what stays is scaled up, so that variances grow by 1 / (1 - ratio)."""
+    """In training the values that stay are scaled up, so that variances grow by 1 / (1 - ratio)."""
     ratio = at.operation.ratio if at.operation.training else 0.0
     gain = 1 / (1 - ratio) if ratio < 1 else 0.0
     return Through([(at.first.values.dropped(ratio, at.rng), at.first.product * gain)], [(0, 0, gain)])

@@ -24,7 +24,7 @@ def _mean(array: np.ndarray) -> str:
 
 
 def param_name(step: Step, index: int) -> str:
-    """What Caffe calls a parameter blob: the name that the text gives it, else its number."""
+    """Return Caffe's name for a parameter blob: the name in the text, else its number."""
     specs = step.layer.message.param
     return (specs[index].name if index < len(specs) else "") or str(index)
 

@@ -75,7 +75,7 @@ def train(solver: Solver, stop: int) -> None:
 
 
 def finish(solver: Solver) -> None:
-    """What Caffe's solve does once the last iteration is done: a snapshot, then a last look at losses and scores."""
+    """End as Caffe's solve does: take a snapshot, then print losses and scores once more."""
     message = solver.message
     if message.snapshot_after_train and (not message.snapshot or solver.iter % message.snapshot):
         save(solver)

@@ -18,7 +18,7 @@ __all__ = ["Place", "go_to", "places_of", "seeds_of", "stand", "standing"]
 
 
 class Place(TypedDict, total=False):
-    """Where a layer stands, as JSON holds it: how many items it delivered, what it carries, what seeds it drew."""
+    """The position of a layer, as JSON holds it: the items it delivered, its state, the seeds it drew."""
 
     delivered: int
     carried: dict[str, tuple[Sequence[int], list[float]]]
@@ -31,7 +31,7 @@ def seeds_of(place: Place) -> dict[str, list[int]]:
 
 
 def places_of(net: Net) -> dict[str, Place]:
-    """Where each layer that goes on from pass to pass stands, by its position in the net."""
+    """Return the position of each layer that continues from pass to pass, by its index in the net."""
     found: dict[str, Place] = {}
     for i, entry in enumerate(net.tape.entries):
         operation, work = entry.operation, entry.work
@@ -65,7 +65,7 @@ def go_to(net: Net, places: dict[str, Place]) -> None:
 
 
 def standing(solver: Solver) -> tuple[RNG, list[dict[str, Place]]]:
-    """Where the stream and the test nets stand."""
+    """Return the positions of the stream and of the test nets."""
     return solver.net.rng.copy(), [places_of(net) for net in solver.test_nets]
 
 

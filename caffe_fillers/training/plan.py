@@ -1,4 +1,4 @@
-"""What a solver's message asks for: its nets, their files, and the settings that its type refuses."""
+"""Reads a solver's message: its nets, their files, and the settings that its type refuses."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def give_net(message: schema.SolverParameter, net: str | os.PathLike[str] | fill
 
 
 def planned_nets(message: schema.SolverParameter) -> tuple[list[Planned], list[Planned]]:
-    """What the train nets and the test nets are, a path or a message each, in the order in which Caffe builds them."""
+    """Return the train nets and the test nets, a path or a message each, in the order in which Caffe builds them."""
     has = message.HasField
     trains = [getattr(message, name) for name in ("train_net_param", "train_net", "net_param", "net") if has(name)]
     fields = "these fields specifying a train_net: net, net_param, train_net, train_net_param"
@@ -123,7 +123,7 @@ def planned_nets(message: schema.SolverParameter) -> tuple[list[Planned], list[P
 
 
 def check_class(message: schema.SolverParameter) -> None:
-    """What the solver's class refuses, once all nets are built."""
+    """Refuse what the class of the solver refuses, after all nets are built."""
     if message.type in ("AdaGrad", "RMSProp"):
         need(
             message.momentum == 0,

@@ -23,7 +23,7 @@ DASHES = ("-", "--", ":", "-.")
 
 
 def drawing(path: str | os.PathLike[str]) -> Callable[[Mapping[str, Curves]], None]:
-    """What draws runs, by name, into `path`; what can go wrong with the path is found out now.
+    """Return a function that draws runs, by name, into `path`; refuse a bad path now.
 
     Raises
     ------

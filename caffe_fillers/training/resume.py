@@ -123,7 +123,7 @@ class _Stream(TypedDict):
 
 
 class _Side(TypedDict):
-    """What a side file holds, once it is checked."""
+    """The content of a side file, after its checks."""
 
     iteration: int
     type: str

@@ -132,7 +132,7 @@ def _lines_of(path: str) -> int:
 
 
 def _rule_lines(layer: schema.LayerParameter, state: schema.NetState) -> Iterator[Line]:
-    """Why a rule of the layer was not met, for each rule that Caffe looks at."""
+    """Yield, for each rule that Caffe looks at, why the layer does not meet it."""
     for rule in layer.exclude:
         line = _unmet(layer, rule, state)
         if line is None:

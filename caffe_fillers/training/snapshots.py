@@ -212,7 +212,7 @@ def _core(shape: Iterable[int]) -> list[int]:
 
 
 def model_of(path: Path, state: State) -> Path | None:
-    """Where the model that a state names is: where it says, else beside the state."""
+    """Return the path of the model that a state names: where it says, else beside the state."""
     if not state.learned_net:
         return None
     said = as_path(state.learned_net)
@@ -246,7 +246,7 @@ def write_side(path: Path, content: dict[str, object]) -> None:
 
 
 def read_side(path: Path) -> dict[str, object] | None:
-    """What a side file holds; None where there is none.
+    """Return the content of a side file; None if there is none.
 
     Raises
     ------

@@ -130,7 +130,7 @@ class Update:
                     np.subtract(piece.data, piece.diff, out=piece.data)
 
     def at_once(self, i: int, rate: Number, decay: Number) -> bool:
-        """Whether C did all of it for parameter `i` in one pass, with the bits of what follows."""
+        """Return whether C did all of it for parameter `i` in one pass, with the same bits."""
         return False
 
     def local_rate(self, rate: Number, iteration: int) -> Number:

@@ -46,7 +46,7 @@ _KEY = re.compile(r"(.*)/(0|[1-9][0-9]{0,8})", re.DOTALL)
 
 
 class LayerEntry(TypedDict, total=False):
-    """What a record says of one layer."""
+    """The record of one layer."""
 
     name: str
     type: str
@@ -131,7 +131,7 @@ class Weights(OrderedDict[str, list[Any]]):
 
 
 def as_mapping(source: WeightSet) -> Weights:
-    """Return a set as a dictionary; of several layers of one name the last counts, as in pycaffe."""
+    """Return a set as a dictionary; of several layers with one name the last counts, as in pycaffe."""
     return Weights(((layer.name, list(layer.arrays)) for layer in source.layers if layer.arrays), source=source)
 
 
@@ -345,7 +345,7 @@ def from_json(path: Path, data: str | bytes) -> dict[str, object]:
 
 
 def _drop_odd(fields: dict[str, object], **kinds: type) -> None:
-    """Take out what is not of its kind; the lists that there are hold text."""
+    """Take out entries of the wrong kind; lists keep their text."""
     for key, kind in kinds.items():
         value = fields.get(key)
         sound = isinstance(value, kind)

@@ -80,7 +80,7 @@ class Comparison(Sequence[Difference]):
 
     @property
     def close(self) -> bool:
-        """Whether both sides have every blob, with equal shapes and values within the tolerance."""
+        """True if both sides have every blob, with equal shapes and values within the tolerance."""
         return all(blob.close for blob in self.blobs)
 
     @property

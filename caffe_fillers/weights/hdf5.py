@@ -63,7 +63,7 @@ def _h5py(path: Path) -> ModuleType:
 
 
 class _Outlet(io.RawIOBase):
-    """A file for HDF5 to write to that never fails: libhdf5 crashes when it cannot write out what it holds back."""
+    """A file that HDF5 writes to and that never fails: libhdf5 crashes when it can't write its buffers."""
 
     def __init__(self, path: Path) -> None:
         self.error: OSError | None = None
@@ -140,7 +140,7 @@ def open_to_write(path: Path, size: int) -> Iterator[tuple[ModuleType, h5py.File
 
 @contextmanager
 def open_to_read(path: Path) -> Iterator[h5py.File]:
-    """Give the open file; what h5py raises in the block is said as damage."""
+    """Open a file for reading; errors of h5py in the block become errors about damage."""
     h5py = _h5py(path)
     try:
         with h5py.File(path, "r") as file:

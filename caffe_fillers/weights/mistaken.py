@@ -35,7 +35,7 @@ _TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]+")
 
 
 def holds(head: bytes) -> str:
-    """Say what a file that begins so is, where it is a known one; else an empty text."""
+    """Return what kind of file begins so, if it is known; else an empty text."""
     for begins, what in _KINDS:
         if re.match(begins, head, re.DOTALL):
             return what

@@ -96,7 +96,7 @@ def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, object] | None]
 
 
 def _text(path: Path, data: bytes) -> str:
-    """The text that an array of one holds."""
+    """Return the text in an array of one element."""
     held = npy.read_array(io.BytesIO(data), allow_pickle=False)
     if held.shape != () or held.dtype.kind != "U":
         raise CaffeError(f"{path}: its {RECORD} is no text")

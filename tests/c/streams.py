@@ -35,7 +35,7 @@ def fields(text):
 
 
 def calls(shape, text, dtype):
-    """What Caffe's filler asks of the stream: (kind, count, rows, a, b); nothing if it never draws."""
+    """Return what Caffe's filler asks of the stream: (kind, count, rows, a, b); nothing if it never draws."""
     kind, norm, p = fields(text)
     count, rounded = math.prod(shape), as_float if dtype == "float" else float
     rows = shape[0] if shape else 1

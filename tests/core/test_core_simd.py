@@ -33,7 +33,7 @@ while True:
 
 
 def answer(boost, seed, skip, fills):
-    """What a stream gives: a digest of all arrays, the draws used and the next one.
+    """Return a digest of all arrays of a stream, the draws used and the next draw.
 
     In place of a seed, the first 624 draws.
     """

@@ -63,7 +63,7 @@ def test_fill(case, results, boost, caffe):
 
 
 def check_refusal(case, result, rng, caffe):
-    """Where Caffe aborts, crashes, hangs or rejects the text, there is one clear error, and nothing has changed."""
+    """Check that each input that Caffe refuses, crashes or hangs on gives one clear error and changes nothing."""
     # of a hang the place is not recorded: it is the first fill
     failed = result.get("failed_item", 1 if case["category"] == "error" else 0)
     fills = fill_all(case, rng, caffe)

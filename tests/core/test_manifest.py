@@ -19,7 +19,7 @@ SHA256, RESTS_ON = (MANIFEST["HEAD"].index(name) for name in ("sha256", "rests_o
 
 
 def libm_is_the_measured_one():
-    """Whether Box-Muller in double gives here what it gave where the manifest was written: a golden tells."""
+    """Return whether this machine's libm gives the values of Box-Muller in double that the manifest holds."""
     for case in json.loads((TESTS / "golden" / "fillers.json").read_text())["cases"]:
         if "boost_le_1.55_libm_without_fma" in case["results"] and len(case["items"]) == 1:
             item = case["items"][0]

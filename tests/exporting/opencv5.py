@@ -1,4 +1,4 @@
-"""Whether OpenCV 5, which reads no Caffe files any more, reads what is exported, and computes the same.
+"""Check that OpenCV 5, which reads no Caffe files any more, reads exported nets and computes the same.
 
     python tests/exporting/opencv5.py write FOLDER         where this package is installed
     python tests/exporting/opencv5.py read FOLDER          where OpenCV 5 is

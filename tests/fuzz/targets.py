@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes bytes, and nothing but CaffeError may come out of it.
+"""The targets of the fuzzer: each takes bytes, and only CaffeError may come out of it.
 
 `run` adds the bounds: a second of CPU time and 512 MB. Used by fuzz.py under atheris, and by test_fuzz.py without it.
 """

@@ -109,7 +109,7 @@ def covered(draw):
 
 
 def overwritten(shape, axis, part):
-    """Whether Caffe writes a factor's gradient over what is there."""
+    """Return whether Caffe overwrites a factor's gradient."""
     outer = int(np.prod(shape[:axis])) if part else 1
     size = int(np.prod(part))
     return size == int(np.prod(shape)) or (outer == 1 and size > 1)

@@ -1,4 +1,4 @@
-"""What C computes has NumPy's bits, at any shape, on every instruction set, by any number of threads."""
+"""C loops have NumPy's bits, at any shape, on every instruction set, by any number of threads."""
 
 from __future__ import annotations
 

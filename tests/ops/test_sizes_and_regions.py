@@ -1,4 +1,4 @@
-"""What forks of Caffe have: interpolation, upsampling, reorg, pooling of regions, priors."""
+"""Layers of Caffe's forks: interpolation, upsampling, reorg, pooling of regions, priors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of pycaffe's names share: nets and solvers on the disk."""
+"""Fixtures for pycaffe's names: nets and solvers on the disk."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def files(deploy_file, tmp_path):
 
 
 def by_hand(image):
-    """What the net of `files` is given for an image of its size."""
+    """Return the input of the net of `files` for an image of its size."""
     given = image[:, :, ::-1].transpose(2, 0, 1) * 255.0
     return (given - SETTINGS["mean"][:, None, None]) * 0.01
 

@@ -1,4 +1,4 @@
-"""What the well-known notebooks do with caffe, on data of a few kilobytes: each line of theirs that touches it."""
+"""The well-known notebooks' lines that use caffe, on data of a few kilobytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a net at work refuses: one error that names layer and blob, after which blobs, stream and sources are usable."""
+"""Bad input to a net at work: one error names layer and blob; blobs, stream and sources stay usable."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def net_of(kind="SoftmaxWithLoss", **options):
 
 
 def passes(net, reference):
-    """What a pass gives is what a net that saw no error gives."""
+    """Check that a pass gives the same values as on a net that saw no error."""
     for _ in range(2):
         np.testing.assert_array_equal(net.forward(**GOOD)["loss"], reference.forward(**GOOD)["loss"])
         np.testing.assert_array_equal(net.blobs["d"].data, reference.blobs["d"].data)

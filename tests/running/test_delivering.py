@@ -456,7 +456,7 @@ def window_net(transform="", **param):
 
 
 def slow_window(box, image, size, pad, square, flip):
-    """What window_data_layer.cpp does to one box, with its types; an array of (size, size, 3), -1 where nothing is."""
+    """Return one box as window_data_layer.cpp cuts it, with its types: (size, size, 3), -1 where nothing is written."""
     x1, y1, x2, y2 = box
     top = left = 0
     shape = (size, size)

@@ -27,7 +27,7 @@ def arrays():
 
 @pytest.fixture(scope="module")
 def folder(arrays, tmp_path_factory):
-    """What lay on the disk."""
+    """A folder with the files that the goldens were measured on."""
     result = tmp_path_factory.mktemp("data")
     given = {name.removeprefix("given/"): values for name, values in arrays.items() if name.startswith("given/")}
     for name in ("bytes", "floats"):

@@ -1,4 +1,4 @@
-"""What lies on the disk, read as OpenCV, Boost and the C library would have Caffe read it."""
+"""Records on the disk, read as OpenCV, Boost and the C library would have Caffe read them."""
 
 from __future__ import annotations
 

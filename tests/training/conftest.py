@@ -1,4 +1,4 @@
-"""What tests of trainings share: the databases that Caffe's own runs were measured on, and its six digits."""
+"""Fixtures for trainings: the databases of Caffe's own runs, and its six digits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training does around its iterations: tests, averages, callbacks, snapshots, warnings."""
+"""The work of a training around its iterations: tests, averages, callbacks, snapshots, warnings."""
 
 from __future__ import annotations
 

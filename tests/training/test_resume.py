@@ -207,7 +207,7 @@ def test_a_full_disk_leaves_the_last_snapshot_whole(small, here):
 
 
 def refusal(solver: cf.Solver, path) -> str:
-    """What `restore` says, having left the solver as it was."""
+    """Return the error of `restore`, and check that it left the solver as it was."""
     before = values(solver), solver.iter
     with pytest.raises(cf.CaffeError) as caught:
         solver.restore(path)

@@ -49,7 +49,7 @@ def _load_calls() -> Callable[[Operation, Script, Entry], None]:
 
 
 def _script(net: Net, plan: Plan) -> Script:
-    """All statements; twice, since variables must not have the names of functions, which the first pass finds out."""
+    """Return all statements. They are written twice, since variables must not have the names of functions."""
     write = _load_calls()
 
     blobs = list(dict.fromkeys(value.blob for value in plan.values()))

@@ -132,7 +132,7 @@ class Sources:
         return text
 
     def _sees(self, piece: _Piece, other: _Piece) -> bool:
-        """Whether what `piece` calls by that name is `other`."""
+        """Return whether `piece` means `other` by that name."""
         return piece.module == other.module or _read(piece.module).imported.get(other.name) == (
             other.module,
             other.name,
@@ -140,7 +140,7 @@ class Sources:
 
 
 def _used(node: ast.AST) -> list[str]:
-    """The global names that a definition mentions, in order; what decorates it for the sake of speed is left out."""
+    """Return the global names that a definition mentions, in order, without those of decorators that only add speed."""
     own: set[str] = set()
     for each in ast.walk(node):
         if isinstance(each, ast.arg):

@@ -67,7 +67,7 @@ def _broken(argument: str | Items) -> list[str]:
 
 
 class Script:
-    """What a script is made of while its statements are written.
+    """The state of a script while its statements are written.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Script:
         self._variables: dict[str, str] = {}
 
     def name(self, blob: str) -> str:
-        """What the variable of a blob is called."""
+        """Return the name of a blob's variable."""
         return self._variables[blob]
 
     def name_blobs(self, blobs: Iterable[str], taken: Iterable[str]) -> None:

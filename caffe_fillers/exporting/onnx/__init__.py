@@ -127,7 +127,7 @@ def _folded(plan: Plan) -> list[tuple[Entry, Entry | None]]:
 
 
 def _any_length(plan: Plan, value: Value) -> bool:
-    """Whether how many items a value has depends on other values."""
+    """Return whether the number of items of a value depends on other values."""
     depends: set[int] = set()
     for entry in plan.entries:
         if isinstance(entry.operation, ops.Filter) or any(id(each) in depends for each in entry.reads):

@@ -47,11 +47,11 @@ class Builder:
         self._values.update(names)
 
     def begin(self, entry: Entry, behind: Entry | None = None) -> None:
-        """What is added from here on is of this layer, and writes its tops or those of the one `behind` it."""
+        """Start a layer: the nodes added next belong to it, and write its tops or those of the layer `behind` it."""
         self._layer, self._tops = entry.layer, frozenset(value.name for value in (behind or entry).writes)
 
     def add(self, kind: str, inputs: Sequence[str], output: str = "", **attributes: object) -> str:
-        """Add a node with one output, and return that's name."""
+        """Add a node with one output, and return the output's name."""
         return self.add_many(kind, inputs, [output], **attributes)[0]
 
     def add_many(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> list[str]:

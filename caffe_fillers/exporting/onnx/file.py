@@ -25,7 +25,7 @@ _ALIGNED = 64
 
 
 def _head(field: int, size: int) -> bytes:
-    """What stands before a field of `size` bytes."""
+    """Return the bytes before a field of `size` bytes: its tag and its length."""
     return varint(field << 3 | 2) + varint(size)
 
 

@@ -14,7 +14,7 @@ __all__ = ["folds", "stored_norm"]
 
 
 def folds(operation: ops.Operation) -> bool:
-    """Whether a scale right behind the operation can be written into it."""
+    """Return whether a scale right after the operation can be written into it."""
     return isinstance(operation, ops.BatchNorm) and operation.stored
 
 

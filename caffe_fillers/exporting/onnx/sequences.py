@@ -15,7 +15,7 @@ __all__: list[str] = []
 
 
 def _sums(g: Builder, e: Entry, x: Value, static: Value | None, gates: int) -> tuple[list[str], str]:
-    """What the inputs add at each step, and what a static input adds at all of them."""
+    """Return the sums of the inputs at each step, and that of a static input, which counts at every step."""
     steps, streams = x.shape[:2]
     flat = g.reshape(x.name, [steps * streams, -1])
     result = g.add("Gemm", [flat, g.parameter(e, 0, [gates, -1]), g.parameter(e, 1, [-1])], transB=1)
@@ -54,7 +54,7 @@ def _next(g: Builder, e: Entry, state: str, cont: str, sums: str, static: str, g
 
 
 def _hidden(e: Entry) -> int:
-    """Which parameter multiplies the hidden state."""
+    """Return the index of the parameter that multiplies the hidden state."""
     return len(e.blobs) - (1 if isinstance(e.operation, ops.LSTM) else 3)
 
 

@@ -187,7 +187,7 @@ def _(operation: ops.Interp, g: Builder, e: Entry) -> None:
 
 
 def _line(size: int, to: int) -> np.ndarray:
-    """How much each of `size` pixels counts in each of `to` places."""
+    """Return the weight of each of `size` pixels in each of `to` places."""
     picture = np.eye(size, dtype=np.float32)[None, None]
     result: np.ndarray = ops.interpolate(picture, (to, size))[0, 0]
     return result

@@ -18,7 +18,7 @@ Window = ops.Window
 
 
 def _reaches(window: Window, size: Sequence[int], places: Sequence[int]) -> list[int]:
-    """How much padding behind each axis the last place needs; below 0 where pixels are left over."""
+    """Return the padding that the last place needs after each axis; it is negative if pixels are left over."""
     return [
         (o - 1) * s + d * (k - 1) + 1 - n - p
         for n, o, k, s, p, d in zip(
@@ -39,7 +39,7 @@ def _as_images(g: Builder, e: Entry, value: Value, axes: int) -> str:
 
 
 def _with_an_axis(window: Window) -> Window:
-    """ONNX's operators need an axis to go over, Caffe's don't: one of a single place computes the same."""
+    """Return the window with an axis of one place added if it has none: ONNX's operators need one, Caffe's don't."""
     return window if window.kernel else Window.square(1, axes=1)
 
 
@@ -57,7 +57,7 @@ def _fixed(e: Entry, dims: Sequence[int | str]) -> list[int]:
 
 
 def _from_images(g: Builder, e: Entry, result: str, axes: int, k: int) -> None:
-    """What `_as_images` was undone for: a result with the axes of its blob."""
+    """Reshape a result to the axes of its blob: the inverse of `_as_images`."""
     value = e.writes[k]
     if result != value.name:
         dims = _fixed(e, value.dims[1:]) if isinstance(value.dims[0], str) else _fixed(e, value.dims)
