@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import Array, Dtype
+from .arrays import FLOAT32, FLOAT64, Array, Dtype
 from .errors import CaffeError
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ def check_shape(shape: int | Iterable[SupportsIndex]) -> tuple[int, ...]:
     """Return `shape` as a tuple, or raise what Caffe's Blob raises for a shape it can't hold."""
     dims: tuple[int, ...]
     try:
-        dims = (operator.index(shape),)  # type: ignore[arg-type]
+        dims = (shape,) if type(shape) is int else tuple(map(operator.index, shape))  # type: ignore[arg-type]
     except TypeError:
         try:
-            dims = tuple(operator.index(dim) for dim in shape)  # type: ignore[union-attr]
+            dims = (operator.index(shape),)  # type: ignore[arg-type]
         except TypeError:
             raise CaffeError(f"a shape is an int or a sequence of ints, got {shape!r}") from None
     if len(dims) > MAX_AXES:
@@ -98,9 +98,9 @@ class Blob:
             real = np.dtype("V" if dtype is None else dtype)
         except (TypeError, ValueError):
             real = np.dtype("V")
-        if real not in (np.dtype(np.float32), np.dtype(np.float64)):
+        if real not in (FLOAT32, FLOAT64):
             raise CaffeError(f"a blob holds float32 or float64, got dtype {dtype!r}")
-        self._dtype: Dtype = np.dtype(np.float32 if real == np.float32 else np.float64)
+        self._dtype: Dtype = FLOAT32 if real == FLOAT32 else FLOAT64
         self._data: Array | None = None
         self._diff: Array | None = None
         self.first_diff = 0.0

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from .errors import CaffeError
 
-__all__ = ["c_div", "c_int", "c_rem", "need", "need_equal"]
+__all__ = ["c_div", "c_int", "c_rem", "fail", "need", "need_equal"]
 
 
 def need(holds: bool, check: str, advice: str = "") -> None:
     """Raise Caffe's CHECK and, in our words, what to do about it, unless `holds`."""
     if not holds:
-        raise CaffeError(f"Check failed: {check}" + (f"\n{advice}" if advice else ""))
+        fail(check, advice)
+
+
+def fail(check: str, advice: str = "") -> NoReturn:
+    """Raise Caffe's CHECK; for what each layer of a net is asked, since writing a text takes longer than the check."""
+    raise CaffeError(f"Check failed: {check}" + (f"\n{advice}" if advice else ""))
 
 
 def need_equal(left: object, right: object, check: str, advice: str = "") -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, SupportsIndex, TypeAlias
 import numpy as np
 
 from ._core import RNG, check_gaussian, check_uniform, normalize_rows
-from .arrays import Array, Dtype
+from .arrays import FLOAT32, FLOAT64, Array, Dtype
 from .blob import INT_MAX, Blob, check_shape, describe
 from .errors import CaffeError
 from .revisions import MASTER, RC2, RC3, REVISIONS, V0_9999, age_of
@@ -42,7 +42,6 @@ __all__ = [
 ]
 
 NORMS = ("FAN_IN", "FAN_OUT", "AVERAGE")
-_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _BARE_NAME = re.compile(r"[A-Za-z_]\w*\Z")
 _SCRATCH = 1 << 16
 
@@ -163,10 +162,10 @@ def as_spec(filler: object) -> Spec:
         return _from_text(filler)
     if isinstance(filler, Spec):
         return filler
-    if isinstance(filler, Mapping):
-        return _from_dict(filler)
     if is_message(filler, "FillerParameter"):
         return _from_message(filler)
+    if isinstance(filler, Mapping):
+        return _from_dict(filler)
     raise CaffeError(
         f"a filler is a FillerParameter, prototxt text, a dict or the name of a type, got {type(filler).__name__}"
     )
@@ -232,7 +231,7 @@ def fans(shape: int | Iterable[int], *, caffe: str = "master") -> tuple[int, int
 
 def _rounder(dtype: Dtype) -> Callable[[float], float]:
     """Rounding to `dtype`. One operation of doubles rounded to float32 is that operation of float32."""
-    return float if dtype == _FLOAT64 else lambda value: float(np.float32(value))
+    return float if dtype == FLOAT64 else lambda value: float(np.float32(value))
 
 
 def _number(value: float) -> str:
@@ -480,8 +479,8 @@ def _overlaps_itself(array: np.ndarray) -> bool:
 
 def _check_array(out: np.ndarray) -> None:
     dtype = out.dtype
-    if dtype not in (_FLOAT32, _FLOAT64):
-        swapped = dtype.newbyteorder() in (_FLOAT32, _FLOAT64)
+    if dtype not in (FLOAT32, FLOAT64):
+        swapped = dtype.newbyteorder() in (FLOAT32, FLOAT64)
         problem = "it has foreign byte order" if swapped else f"it holds {dtype}"
         raise CaffeError(f"an array to fill holds float32 or float64 of native byte order; {problem}")
     if not out.flags.writeable:
@@ -586,12 +585,7 @@ def fill(
            [ 0.61336017,  0.03748786,  0.06374049]], dtype=float32)
     """
     stream = rng if isinstance(rng, RNG) and boost is None else None
-    if (
-        type(target) is np.ndarray
-        and stream is not None
-        and target.flags.carray
-        and target.dtype in (_FLOAT32, _FLOAT64)
-    ):
+    if type(target) is np.ndarray and stream is not None and target.flags.carray and target.dtype in (FLOAT32, FLOAT64):
         # without the closure a small array takes three quarters of the time
         apply(plan(filler, target.shape, target.dtype, caffe), target, stream, threads)
         return target
@@ -609,7 +603,7 @@ def fill_by(
     """Fill a new or a given array by the plan that `plan_of` makes for its shape and type."""
     if isinstance(target, np.ndarray):
         out = target
-        if out.dtype not in (_FLOAT32, _FLOAT64) or not out.flags.carray:
+        if out.dtype not in (FLOAT32, FLOAT64) or not out.flags.carray:
             _check_array(out)
     elif isinstance(target, Blob):
         out = target.data

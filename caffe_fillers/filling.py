@@ -23,8 +23,9 @@ def carry_out(step: Step, tops: Mapping[str, Blob], stream: RNG, fill: bool, thr
     layer, setup = step.layer, step.setup
 
     def note(start: int, what: str) -> None:
-        if stream.position > start:
-            layer.draws.append(Draw(start, stream.position - start, what))
+        drawn = stream.position - start
+        if drawn:
+            layer.draws.append(Draw(start, drawn, what))
 
     for what in setup.draws:
         start = stream.position
@@ -36,23 +37,23 @@ def carry_out(step: Step, tops: Mapping[str, Blob], stream: RNG, fill: bool, thr
         elif plan is not None:
             tops[name].without_data(_UNFILLED)
     for blob, owner, param, plan in zip(layer.blobs, step.owners, setup.params, step.plans, strict=False):
-        start = stream.position
-        if plan is None:
-            pass
-        elif fill and owner is None:
-            fillers.apply(plan, blob.allocate(), stream, threads)
-        else:
-            fillers.consume(plan, blob.count(), blob.dtype, stream)
-        note(start, purpose(param))
+        if plan is not None:
+            start = stream.position
+            if fill and owner is None:
+                fillers.apply(plan, blob.allocate(), stream, threads)
+            else:
+                fillers.consume(plan, blob.count(), blob.dtype, stream)
+            note(start, purpose(param))
         if not fill:
             blob.without_data(_UNFILLED)
-    start = stream.position
-    for _ in range(setup.times):
-        for i in setup.again:
-            plan = step.plans[i]
-            if plan is not None:
-                fillers.consume(plan, layer.blobs[i].count(), layer.blobs[i].dtype, stream)
-    note(start, f"{setup.times} more time steps")
+    if setup.again:
+        start = stream.position
+        for _ in range(setup.times):
+            for i in setup.again:
+                plan = step.plans[i]
+                if plan is not None:
+                    fillers.consume(plan, layer.blobs[i].count(), layer.blobs[i].dtype, stream)
+        note(start, f"{setup.times} more time steps")
     for blob, owner in zip(layer.blobs, step.owners, strict=True):
         if owner is not None:
             blob.share_data(owner)

@@ -31,6 +31,8 @@ class Node:
     message : LayerParameter
     origin : int
         Its position among the layers of the file; of the layer it splits, for an inserted Split.
+    bottoms, tops : list of str
+        Names, as the file has them.
     wired : list of str
         The names of its bottoms once Splits are in.
     inserted : bool
@@ -41,6 +43,8 @@ class Node:
 
     message: schema.LayerParameter
     origin: int
+    bottoms: list[str]
+    tops: list[str]
     wired: list[str] = field(default_factory=list)
     inserted: bool = False
     loss_moved: bool = False
@@ -73,15 +77,16 @@ def kept(layers: Iterable[schema.LayerParameter], state: schema.NetState) -> lis
 
 
 def _is_kept(origin: int, layer: schema.LayerParameter, state: schema.NetState) -> bool:
-    if layer.include and layer.exclude:
+    include, exclude = layer.include, layer.exclude
+    if include and exclude:
         raise Misplaced(
             origin,
             "Check failed: layer_param.include_size() == 0 || layer_param.exclude_size() == 0 "
             "Specify either include rules or exclude rules; not both.",
         )
-    if layer.include:
-        return any(_matches(rule, state) for rule in layer.include)
-    return not any(_matches(rule, state) for rule in layer.exclude)
+    if include:
+        return any(_matches(rule, state) for rule in include)
+    return not any(_matches(rule, state) for rule in exclude)
 
 
 def _split_name(layer: str, blob: str, top: int) -> str:
@@ -93,14 +98,14 @@ def connect(layers: list[tuple[int, schema.LayerParameter]]) -> list[Node]:
 
     A loss_weight other than 0 on a top counts as a reader of it.
     """
-    nodes = [Node(message, origin) for origin, message in layers]
+    nodes = [Node(message, origin, list(message.bottom), list(message.top)) for origin, message in layers]
     source: dict[str, tuple[int, int]] = {}
     reads: list[list[tuple[int, int]]] = []
     readers: dict[tuple[int, int], int] = {}
     losses: dict[tuple[int, int], float] = {}
     for i, node in enumerate(nodes):
         reads.append([])
-        for j, name in enumerate(node.message.bottom):
+        for j, name in enumerate(node.bottoms):
             if name not in source:
                 raise Misplaced(
                     node.origin,
@@ -110,9 +115,9 @@ def connect(layers: list[tuple[int, schema.LayerParameter]]) -> list[Node]:
                 )
             reads[i].append(source[name])
             readers[source[name]] = readers.get(source[name], 0) + 1
-        for j, name in enumerate(node.message.top):
+        for j, name in enumerate(node.tops):
             source[name] = (i, j)
-        for name, weight in zip(node.message.top, node.message.loss_weight, strict=False):
+        for name, weight in zip(node.tops, node.message.loss_weight, strict=False):
             losses[source[name]] = weight
             if weight:
                 readers[source[name]] = readers.get(source[name], 0) + 1
@@ -121,24 +126,22 @@ def connect(layers: list[tuple[int, schema.LayerParameter]]) -> list[Node]:
     used: dict[tuple[int, int], int] = {}
     for i, node in enumerate(nodes):
         wired.append(node)
-        for name, top in zip(node.message.bottom, reads[i], strict=True):
+        for name, top in zip(node.bottoms, reads[i], strict=True):
             if readers[top] > 1:
                 layer = nodes[top[0]].message.name
                 name = f"{_split_name(layer, name, top[1])}_{used.get(top, 0)}"
                 used[top] = used.get(top, 0) + 1
             node.wired.append(name)
-        for j, name in enumerate(node.message.top):
+        for j, name in enumerate(node.tops):
             top = (i, j)
             if readers.get(top, 0) < 2:
                 continue
-            split = schema.LayerParameter()
-            split.name = _split_name(node.message.name, name, j)
-            split.type = "Split"
-            split.bottom.append(name)
-            split.top.extend(f"{split.name}_{k}" for k in range(readers[top]))
+            split_name = _split_name(node.message.name, name, j)
+            tops = [f"{split_name}_{k}" for k in range(readers[top])]
+            split = schema.LayerParameter(name=split_name, type="Split", bottom=[name], top=tops)
             if losses.get(top):
                 split.loss_weight.extend([losses[top]] + [0.0] * (readers[top] - 1))
                 node.loss_moved = True
                 used[top] = used.get(top, 0) + 1
-            wired.append(Node(split, node.origin, [name], inserted=True))
+            wired.append(Node(split, node.origin, [name], tops, [name], inserted=True))
     return wired

@@ -60,6 +60,8 @@ def _as_array(name: str, values: npt.ArrayLike) -> np.ndarray:
 def warn_of_unused(given: Inputs, nets: Sequence[Net]) -> None:
     """Warn of shapes from the caller that none of these nets asked for."""
     unused = given.unused({net.phase for net in nets})
+    if not unused:
+        return
     # in the file, be it that this phase or stage leaves the layer out
     layers = [layer for net in nets for layer in net.source.message.layer]
     known = {name for layer in layers for name in (layer.name, *layer.top)}
@@ -238,10 +240,12 @@ class Net:
         )
 
     def _check_size(self, max_bytes: int | None) -> None:
+        if max_bytes is None:
+            return
         # DummyData fills tops, and a recurrent layer has Caffe fill its parameters anew for each time step
         extra = sum(step.work_besides(self.blobs) for step in self.steps) * self.dtype.itemsize
         needed = self._parameter_bytes() + extra
-        if max_bytes is not None and needed > max_bytes:
+        if needed > max_bytes:
             besides = f", {extra:,} of them for time steps and constant tops" if extra else ""
             raise CaffeError(
                 f"the parameters of this net need {needed:,} bytes{besides}, more than max_bytes={max_bytes:,}"

@@ -14,7 +14,7 @@ from . import fillers, graph, schema
 from ._core import RNG
 from .arrays import Dtype
 from .blob import Blob, check_shape, describe
-from .checks import need
+from .checks import fail, need
 from .errors import CaffeError
 from .layers.extras import check_followed, check_unknown
 from .layers.losses import given_tops
@@ -36,7 +36,8 @@ class Step:
     """A planned layer: its set-up, its blobs, what fills each of its parameters, and who owns the memory of each.
 
     `shapes` are those of its bottoms when it was planned (a later layer in place may give a blob another one), `drawn`
-    the raw draws of its set-up by what they are for.
+    the raw draws of its set-up by what they are for, `loss_weights` those of its tops, from the text or from the loss
+    itself.
     """
 
     layer: Layer
@@ -51,20 +52,16 @@ class Step:
     plans: list[fillers.Plan | None] = field(default_factory=list)
     owners: list[Blob | None] = field(default_factory=list)
     top_plans: list[fillers.Plan | None] = field(default_factory=list)
+    loss_weights: list[float] = field(default_factory=list)
 
     @property
     def is_loss(self) -> bool:
         """True if the layer's type is a loss, whose top counts unless the text says otherwise."""
         return self.rule is not None and self.rule.automatic_top
 
-    def loss_weights(self) -> list[float]:
-        """The loss_weight of each top, from the text or from the loss itself."""
-        weights = [] if self.node.loss_moved else list(self.layer.message.loss_weight)
-        return weights or [1.0] * self.is_loss
-
     def losses(self) -> dict[int, float]:
         """The tops that are part of the loss, with their weights."""
-        return {i: weight for i, weight in enumerate(self.loss_weights()) if weight}
+        return {i: weight for i, weight in enumerate(self.loss_weights) if weight}
 
     def multiplier(self, kind: str, index: int) -> float | None:
         """The lr_mult or decay_mult that the text gives parameter `index`; None where it gives none."""
@@ -214,14 +211,15 @@ def _set_up(layer: Layer, rule: Rule | None, bottoms: list[Shape]) -> Setup:
     return setup
 
 
-def _check_losses(step: Step) -> None:
+def _plan_losses(step: Step) -> None:
     layer, setup = step.layer, step.setup
-    weights = step.loss_weights()
-    need(
-        len(weights) in (0, len(layer.tops)),
-        f"top.size() == num_loss_weights ({len(layer.tops)} vs. {len(weights)}) "
-        "loss_weight must be unspecified or specified once per top blob.",
-    )
+    weights = [] if step.node.loss_moved else list(layer.message.loss_weight)
+    step.loss_weights = weights or [1.0] * step.is_loss
+    if len(step.loss_weights) not in (0, len(layer.tops)):
+        fail(
+            f"top.size() == num_loss_weights ({len(layer.tops)} vs. {len(step.loss_weights)}) "
+            "loss_weight must be unspecified or specified once per top blob."
+        )
     for i in step.losses():
         need(count(setup.tops[i]) > 0, "diff_", f"a loss_weight on an empty top, {setup.tops[i]}")
 
@@ -261,13 +259,15 @@ def _lacking(layer: Layer, shape: Shape) -> str:
 
 def _share(step: Step, owners: Owners) -> None:
     layer = step.layer
-    given, produced = len(layer.message.param), len(layer.blobs)
-    need(
-        given <= produced or step.rule is None,
-        f"param_size <= num_param_blobs ({given} vs. {produced}) Too many params specified for layer {layer.name}",
-        f"the layer has {produced} parameter blobs; remove the `param` entries beyond that",
-    )
-    step.owners = [owners.of(layer, i, blob) for i, blob in enumerate(layer.blobs)]
+    specs = layer.message.param
+    given, produced = len(specs), len(layer.blobs)
+    if given > produced and step.rule is not None:
+        fail(
+            f"param_size <= num_param_blobs ({given} vs. {produced}) Too many params specified for layer {layer.name}",
+            f"the layer has {produced} parameter blobs; remove the `param` entries beyond that",
+        )
+    shared = [owners.of(layer, spec, blob) for spec, blob in zip(specs, layer.blobs, strict=False)]
+    step.owners = shared + [None] * (produced - len(shared))
 
 
 class _Wiring:
@@ -324,8 +324,8 @@ def plan_net(
             message=message,
             name=message.name,
             type=message.type,
-            bottoms=list(message.bottom),
-            tops=list(message.top),
+            bottoms=list(node.bottoms),
+            tops=list(node.tops),
             phase=phases[message.phase] if message.HasField("phase") else net_phase,
             net_phase=net_phase,
             caffe=options.caffe,
@@ -344,7 +344,7 @@ def plan_net(
             check_followed(layer, options.allowed.ignore)
             step.top_plans = _plan_tops(step, dtype)
             _parameters(step, stream, dtype)
-            _check_losses(step)
+            _plan_losses(step)
             _share(step, owners)
         except CaffeError as error:
             raise situate(error, where) from None
@@ -354,7 +354,7 @@ def plan_net(
     blobs = [Blob(shape, dtype) for shape in wiring.shapes]
     for step, (bottoms, tops) in zip(steps, places, strict=True):
         _attach(step, [blobs[i] for i in bottoms], [blobs[i] for i in tops])
-    inserted = {name for node in nodes if node.inserted for name in node.message.top}
+    inserted = {name for node in nodes if node.inserted for name in node.tops}
     return steps, OrderedDict((name, blobs[i]) for name, i in wiring.names.items() if name not in inserted)
 
 
@@ -368,6 +368,8 @@ def _attach(step: Step, bottoms: list[Blob], tops: list[Blob]) -> None:
 
 def with_inputs(source: Source, state: schema.NetState, inputs: Inputs) -> Source:
     """The source with an Input layer before the others for bottoms that no layer makes, and whose shapes are given."""
+    if not inputs:
+        return source
     phase = "TRAIN" if state.phase == schema.enum("Phase")["TRAIN"] else "TEST"
     produced: set[str] = set()
     missing: dict[str, tuple[int, ...]] = {}
@@ -392,9 +394,9 @@ def with_inputs(source: Source, state: schema.NetState, inputs: Inputs) -> Sourc
 
 def _consumers(nodes: Iterable[graph.Node]) -> dict[str, set[str]]:
     """The types of the layers that read each top."""
-    found: dict[str, set[str]] = {name: set() for node in nodes for name in node.message.top}
+    found: dict[str, set[str]] = {name: set() for node in nodes for name in node.tops}
     for node in nodes:
-        for name in node.message.bottom:
+        for name in node.bottoms:
             found[name].add(node.message.type)
     return found
 
@@ -402,11 +404,11 @@ def _consumers(nodes: Iterable[graph.Node]) -> dict[str, set[str]]:
 def _plan_layer(layer: Layer, node: graph.Node, wiring: _Wiring, allowed: Allowed) -> tuple[Step, list[int], list[int]]:
     """The layer's set-up, and which blobs its bottoms and tops are."""
     backward = len(layer.message.propagate_down)
-    need(
-        backward in (0, len(layer.bottoms)),
-        f"layer_param.propagate_down_size() == layer_param.bottom_size() ({backward} vs. "
-        f"{len(layer.bottoms)}) propagate_down param must be specified either 0 or bottom_size times",
-    )
+    if backward not in (0, len(layer.bottoms)):
+        fail(
+            f"layer_param.propagate_down_size() == layer_param.bottom_size() ({backward} vs. "
+            f"{len(layer.bottoms)}) propagate_down param must be specified either 0 or bottom_size times"
+        )
     rule = _rule_of(layer, allowed)
     bottoms = [wiring.names[name] for name in node.wired]
     tops = wiring.tops_of(layer, node, bottoms)
@@ -466,7 +468,7 @@ def header(step: Step) -> schema.LayerParameter:
     message.bottom[:] = step.node.wired
     if not message.HasField("phase"):
         message.phase = schema.enum("Phase")[layer.net_phase]
-    message.loss_weight[:] = step.loss_weights()
+    message.loss_weight[:] = step.loss_weights
     for param in step.setup.params[len(message.param) :]:
         if not param.learned:
             message.param.add().lr_mult = 0

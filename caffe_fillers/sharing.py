@@ -17,11 +17,9 @@ class Owners:
         self.named: dict[str, tuple[str, Blob]] = {}
         self.multipliers: dict[tuple[int, str], float] = {}
 
-    def of(self, layer: Layer, index: int, blob: Blob) -> Blob | None:
-        """The blob whose memory parameter `index` of `layer` uses, or None where it is its own."""
-        specs = layer.message.param
-        spec = specs[index] if index < len(specs) else None
-        name = spec.name if spec is not None else ""
+    def of(self, layer: Layer, spec: ParamSpec, blob: Blob) -> Blob | None:
+        """The blob whose memory the parameter of `layer` that `spec` is about uses, or None where it is its own."""
+        name = spec.name
         owner = self.named.get(name) if name else None
         if owner is None:
             if name:
@@ -29,7 +27,6 @@ class Owners:
             self._agree(name, spec, blob)
             return None
         owner_name, owned = owner
-        assert spec is not None
         sharing = f"Cannot share param '{name}' owned by layer '{owner_name}' with layer '{layer.name}'"
         shapes = f"Owner layer param shape is {describe(owned.shape)}; sharing layer"
         if spec.share_mode == type(spec).DimCheckMode.Value("PERMISSIVE"):
@@ -47,9 +44,9 @@ class Owners:
         self._agree(name, spec, owned)
         return owned
 
-    def _agree(self, name: str, spec: ParamSpec | None, owner: Blob) -> None:
+    def _agree(self, name: str, spec: ParamSpec, owner: Blob) -> None:
         for kind, plural in (("lr_mult", "params_lr_"), ("decay_mult", "params_weight_decay_")):
-            if spec is None or not spec.HasField(kind):
+            if not spec.HasField(kind):
                 continue
             value = getattr(spec, kind)
             agreed = self.multipliers.setdefault((id(owner), kind), value)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import ops, schema
 from ..blob import Blob, describe
-from ..checks import c_int, need, need_equal
+from ..checks import c_int, fail, need, need_equal
 from ..fillers import Spec
 from ..revisions import RC2
 from .extras import Fields
@@ -47,18 +47,19 @@ def embed(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 def _own_shape(param: schema.ScaleParameter | schema.BiasParameter, bottom: Shape, axes: int, name: str) -> Shape:
     """The dims of the bottom that a scale or bias of the layer's own covers: `axes` of them, -1 for all to the end."""
-    need(axes >= -1, f"num_axes >= -1 ({axes} vs. -1) num_axes must be non-negative, or -1 to extend to the end")
+    if axes < -1:
+        fail(f"num_axes >= -1 ({axes} vs. -1) num_axes must be non-negative, or -1 to extend to the end")
     first = axis(bottom, param.axis)
     _inside(bottom, first, max(axes, 0), name, "num_axes")
     return bottom[first:] if axes == -1 else bottom[first : first + axes]
 
 
 def _inside(bottom: Shape, first: int, axes: int, name: str, what: str) -> None:
-    need(
-        len(bottom) >= first + axes,
-        f"bottom[0]->num_axes() >= {_AXIS[name]} + {what} ({len(bottom)} vs. {first + axes}) "
-        f"{name} blob's shape extends past bottom[0]'s shape when applied starting with bottom[0] axis = {first}",
-    )
+    if len(bottom) < first + axes:
+        fail(
+            f"bottom[0]->num_axes() >= {_AXIS[name]} + {what} ({len(bottom)} vs. {first + axes}) "
+            f"{name} blob's shape extends past bottom[0]'s shape when applied starting with bottom[0] axis = {first}"
+        )
 
 
 _AXIS = {"scale": "axis_", "bias": "axis"}
@@ -68,15 +69,15 @@ def _fit(param: schema.ScaleParameter | schema.BiasParameter, bottom: Shape, sha
     """Refuse a scale or bias of `shape`, wherever it comes from, that does not fit the bottom."""
     first = axis(bottom, param.axis) if shape else 0
     _inside(bottom, first, len(shape), name, f"{name}->num_axes()")
-    for i, dim in enumerate(shape):
-        need_equal(
-            bottom[first + i],
-            dim,
-            f"bottom[0]->shape({_AXIS[name]} + i) == {name}->shape(i)",
-            f"the bottom is {bottom}, the {name} {shape}, applied from axis {first}",
-        )
+    for covered, dim in zip(bottom[first:], shape, strict=False):
+        if covered != dim:
+            fail(
+                f"bottom[0]->shape({_AXIS[name]} + i) == {name}->shape(i) ({covered} vs. {dim})",
+                f"the bottom is {bottom}, the {name} {shape}, applied from axis {first}",
+            )
     outer, inner = math.prod(bottom[:first]), math.prod(bottom[first + len(shape) :])
-    need(inner > 0 or (name == "scale" and outer > 0), "data_", f"the bottom, {bottom}, is empty")
+    if inner == 0 and (name != "scale" or outer == 0):
+        fail("data_", f"the bottom, {bottom}, is empty")
 
 
 def _first_axis(param: schema.ScaleParameter | schema.BiasParameter, bottoms: list[Shape]) -> int:
@@ -194,14 +195,15 @@ def batch_norm(layer: Layer, bottoms: list[Shape]) -> Setup:
     if scaled is not None:
         return scaled
     for spec in layer.message.param[:3]:
-        need(
-            spec.lr_mult == 0,
-            f"this->layer_param_.param(i).lr_mult() == 0.f ({spec.lr_mult:g} vs. 0) "
-            "Cannot configure batch normalization statistics as layer parameters.",
-            "write lr_mult: 0 in each param of a BatchNorm layer, or leave them out",
-        )
+        if spec.lr_mult != 0:
+            fail(
+                f"this->layer_param_.param(i).lr_mult() == 0.f ({spec.lr_mult:g} vs. 0) "
+                "Cannot configure batch normalization statistics as layer parameters.",
+                "write lr_mult: 0 in each param of a BatchNorm layer, or leave them out",
+            )
     channels = bottom[axis(bottom, 1)]
-    need(math.prod(bottom) > 0, "data_", f"the bottom, {bottom}, is empty")
+    if 0 in bottom:
+        fail("data_", f"the bottom, {bottom}, is empty")
     statistics = (("mean", (channels,)), ("variance", (channels,)), ("factor", (1,)))
     params = [Param(shape, None, name, learned=False) for name, shape in statistics]
     return Setup([bottom], params, operation=_batch_norm(layer))

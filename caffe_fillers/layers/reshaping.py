@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from .. import ops
 from ..blob import describe
-from ..checks import c_int, need, need_equal
+from ..checks import c_int, fail, need, need_equal
 from ..errors import CaffeError, CaffeWarning
 from .rule import UNSET, Layer, Setup, Shape, axis, count, layer_type
 
@@ -125,7 +125,8 @@ def slice_(layer: Layer, bottoms: list[Shape]) -> Setup:
 @layer_type("Eltwise", bottoms=(2, None), tops=ONE)
 def eltwise(layer: Layer, bottoms: list[Shape]) -> Setup:
     param = layer.message.eltwise_param
-    coefficients, product = len(param.coeff), type(param).EltwiseOp.Value("PROD")
+    coefficients = len(param.coeff)
+    method = cast("EltwiseMethod", type(param).EltwiseOp.Name(param.operation))
     need(
         coefficients in (0, len(bottoms)),
         "this->layer_param().eltwise_param().coeff_size() == 0 || "
@@ -133,19 +134,18 @@ def eltwise(layer: Layer, bottoms: list[Shape]) -> Setup:
         f"give one coeff per bottom ({len(bottoms)}), or none; got {coefficients}",
     )
     need(
-        not (param.operation == product and coefficients),
+        not (method == "PROD" and coefficients),
         "!(this->layer_param().eltwise_param().operation() == EltwiseParameter_EltwiseOp_PROD && "
         "this->layer_param().eltwise_param().coeff_size())",
         "operation: PROD takes no coeff",
     )
     for i, bottom in enumerate(bottoms[1:], 1):
-        need(
-            bottom == bottoms[0],
-            f"bottom[0]->shape() == bottom[i]->shape() bottom[0]: {describe(bottoms[0])}, "
-            f"bottom[{i}]: {describe(bottom)}",
-            "an element-wise layer needs bottoms of one shape",
-        )
-    method = cast("EltwiseMethod", type(param).EltwiseOp.Name(param.operation))
+        if bottom != bottoms[0]:
+            fail(
+                f"bottom[0]->shape() == bottom[i]->shape() bottom[0]: {describe(bottoms[0])}, "
+                f"bottom[{i}]: {describe(bottom)}",
+                "an element-wise layer needs bottoms of one shape",
+            )
     return Setup([bottoms[0]], operation=ops.Eltwise(method, tuple(param.coeff), param.stable_prod_grad))
 
 

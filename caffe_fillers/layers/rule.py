@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 
 from .. import schema
 from ..blob import Blob, describe
-from ..checks import need, need_equal
+from ..checks import fail, need, need_equal
 from ..errors import CaffeError
 from ..fillers import Spec, as_spec
 from ..ops.operation import Operation
@@ -356,12 +356,10 @@ def check_counts(
         side = f"{kind.lower()}.size()"
         noun = f"{kind.lower()} blob(s){' as input' if kind == 'Bottom' else ' as output'}."
         if low == high:
-            need(False, f"ExactNum{kind}Blobs() == {side} ({low} vs. {have}) {layer.type} Layer {verb} {low} {noun}")
-        need(
-            have >= low,
-            f"Min{kind}Blobs() <= {side} ({low} vs. {have}) {layer.type} Layer {verb} at least {low} {noun}",
-        )
-        need(False, f"Max{kind}Blobs() >= {side} ({high} vs. {have}) {layer.type} Layer {verb} at most {high} {noun}")
+            fail(f"ExactNum{kind}Blobs() == {side} ({low} vs. {have}) {layer.type} Layer {verb} {low} {noun}")
+        if have < low:
+            fail(f"Min{kind}Blobs() <= {side} ({low} vs. {have}) {layer.type} Layer {verb} at least {low} {noun}")
+        fail(f"Max{kind}Blobs() >= {side} ({high} vs. {have}) {layer.type} Layer {verb} at most {high} {noun}")
     if equal:
         need_equal(
             len(layer.bottoms),

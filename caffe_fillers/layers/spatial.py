@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from .. import ops
 from ..blob import Blob, check_shape, describe
-from ..checks import c_div, c_int, need, need_equal
+from ..checks import c_div, c_int, fail, need, need_equal
 from ..errors import CaffeError
 from ..ops.window import Window
 from ..revisions import RC2
@@ -43,34 +43,34 @@ def _per_axis(param: Message, name: str, spatial: int, default: int | None) -> l
             f"Either {name} or {short}_h/w should be specified; not both.",
         )
         return [c_int(getattr(param, f"{short}_h")), c_int(getattr(param, f"{short}_w"))]
-    dims = f"num_{short}_dims"
-    none = "" if default is None else f"{dims} == 0 || "
-    need(
-        len(given) in (1, spatial) or (not given and default is not None),
-        f"{none}{dims} == 1 || {dims} == num_spatial_axes_ {name} must be specified once, or once per spatial "
-        f"dimension ({name} specified {len(given)} times; {spatial} spatial dims).",
-    )
     if not given and default is not None:
         return [default] * spatial
-    return given[:1] * spatial if len(given) == 1 else given
+    if len(given) not in (1, spatial):
+        dims = f"num_{short}_dims"
+        none = "" if default is None else f"{dims} == 0 || "
+        fail(
+            f"{none}{dims} == 1 || {dims} == num_spatial_axes_ {name} must be specified once, or once per spatial "
+            f"dimension ({name} specified {len(given)} times; {spatial} spatial dims)."
+        )
+    return given * spatial if len(given) == 1 else given
 
 
 def convolution_window(param: schema.ConvolutionParameter, spatial: int) -> Window:
     """Return the window of a ConvolutionParameter over `spatial` axes."""
     kernel = _per_axis(param, "kernel_size", spatial, None)
     for size in kernel:
-        need(
-            size > 0,
-            f"kernel_shape_data[i] > 0 ({size} vs. 0) Filter dimensions must be nonzero.",
-            "give kernel_size, or both kernel_h and kernel_w",
-        )
+        if size <= 0:
+            fail(
+                f"kernel_shape_data[i] > 0 ({size} vs. 0) Filter dimensions must be nonzero.",
+                "give kernel_size, or both kernel_h and kernel_w",
+            )
     stride = _per_axis(param, "stride", spatial, 1)
     for step in stride if param.stride else ():
-        need(
-            step > 0,
-            f"stride_data[i] > 0 ({step} vs. 0) Stride dimensions must be nonzero.",
-            "a stride is 1 or more",
-        )
+        if step <= 0:
+            fail(
+                f"stride_data[i] > 0 ({step} vs. 0) Stride dimensions must be nonzero.",
+                "a stride is 1 or more",
+            )
     pad, dilation = _per_axis(param, "pad", spatial, 0), _per_axis(param, "dilation", spatial, 1)
     return Window(tuple(kernel), tuple(stride), tuple(pad), tuple(dilation))
 
@@ -126,11 +126,11 @@ def convolved(
 ) -> list[Shape]:
     kernel, stride, padding, dilation = window.kernel, window.stride, window.padding, window.dilation
     for i, bottom in enumerate(bottoms):
-        need(
-            bottom == bottoms[0],
-            f"bottom[0]->shape() == bottom[{i}]->shape() All inputs must have the same shape.",
-            f"bottom 0 is {bottoms[0]}, bottom {i} is {bottom}",
-        )
+        if bottom != bottoms[0]:
+            fail(
+                f"bottom[0]->shape() == bottom[{i}]->shape() All inputs must have the same shape.",
+                f"bottom 0 is {bottoms[0]}, bottom {i} is {bottom}",
+            )
     out = []
     for i, size in enumerate(bottoms[0][inputs_axis + 1 :]):
         extent = dilation[i] * (kernel[i] - 1) + 1
@@ -138,9 +138,7 @@ def convolved(
             out.append(stride[i] * (size - 1) + extent - padding[i])
         else:
             # Caffe divides by it; a Deconvolution takes a stride_h or stride_w of 0
-            need(
-                stride[i] != 0, f"stride_data[i] > 0 ({stride[i]} vs. 0)", "give stride, or both stride_h and stride_w"
-            )
+            need(stride[i] != 0, "stride_data[i] > 0 (0 vs. 0)", "give stride, or both stride_h and stride_w")
             out.append(c_div(size + padding[i] - extent, stride[i]) + 1)
     top = (*bottoms[0][:inputs_axis], outputs, *out)
     if layer.age <= RC2:
@@ -157,17 +155,17 @@ def _convolution(layer: Layer, bottoms: list[Shape], transposed: bool) -> Setup:
     window = padded(layer, dilated(layer, window))
     channels, outputs, group = bottoms[0][channel_axis], c_int(param.num_output), c_int(param.group)
     need(outputs > 0, f"num_output_ > 0 ({outputs} vs. 0)", "give num_output")
-    need(group != 0, f"group_ > 0 ({group} vs. 0)", "group: 0 crashes Caffe; leave it out for one group")
-    need(
-        channels % group == 0,
-        f"channels_ % group_ == 0 ({channels % group} vs. 0)",
-        f"{channels} input channels can't be divided into {group} groups",
-    )
-    need(
-        outputs % group == 0,
-        f"num_output_ % group_ == 0 ({outputs % group} vs. 0) Number of output should be multiples of group.",
-        f"{outputs} outputs can't be divided into {group} groups",
-    )
+    need(group != 0, "group_ > 0 (0 vs. 0)", "group: 0 crashes Caffe; leave it out for one group")
+    if channels % group:
+        fail(
+            f"channels_ % group_ == 0 ({channels % group} vs. 0)",
+            f"{channels} input channels can't be divided into {group} groups",
+        )
+    if outputs % group:
+        fail(
+            f"num_output_ % group_ == 0 ({outputs % group} vs. 0) Number of output should be multiples of group.",
+            f"{outputs} outputs can't be divided into {group} groups",
+        )
     if transposed:
         weight = (channels, c_div(outputs, group), *window.kernel)
     else:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Array, Integers
-from ..checks import need
+from ..checks import fail, need
 from ..errors import CaffeError
 from .operation import Operation
 
@@ -66,7 +66,7 @@ def picked(
         label = int(index[wrong][0])
         check = f"label_value < {classes} ({label} vs. {shape[axis]})"
         check = check if label >= 0 else f"label_value >= 0 ({label} vs. 0)"
-        need(False, check, f"label {label} doesn't fit {shape[axis]} classes (0 to {shape[axis] - 1})")
+        fail(check, f"label {label} doesn't fit {shape[axis]} classes (0 to {shape[axis] - 1})")
     return np.where(counted, index, 0), counted
 
 

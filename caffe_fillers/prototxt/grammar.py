@@ -25,15 +25,14 @@ class Reader(Values):
         seen: set[bytes] = set()
         counts: dict[bytes, int] = {}
         while True:
-            text = self.text
-            if text == b"}" or text == b">":
-                if close:
-                    return self.expect(close, f"the message was opened with {'{' if close == b'}' else '<'}")
-            elif self.kind == END and not close:
+            text, kind = self.text, self.kind
+            if close and (text == b"}" or text == b">"):
+                return self.close(close)
+            if kind == END and not close:
                 return None
             line = self.line_here()
             start = self.at
-            if self.kind != IDENTIFIER:
+            if kind != IDENTIFIER:
                 if text != b"[":
                     raise self.error(f"Expected identifier, got: {self.shown()}", self.no_field_mend(path))
                 self.extension(message, path, line)
@@ -48,10 +47,7 @@ class Reader(Values):
             name = entry.name
             if entry.repeated:
                 index = counts.get(text, 0)
-                if entry.message is not None:
-                    self.take(b":")
-                else:
-                    self.expect(b":", f"write {name}: VALUE")
+                self.colon(entry)
                 if self.text == b"[":
                     index += self.listed(message, entry, path, index, line)
                 else:
@@ -62,14 +58,13 @@ class Reader(Values):
                 if text in seen:
                     raise self.twice(name, self.lines[here], line)
                 self.lines[here] = line
+                self.colon(entry)
                 if entry.message is not None:
-                    self.take(b":")
                     inner = getattr(message, name)
                     inner.SetInParent()
                     self.body(inner, entry, here)
                     seen.add(text)
                 else:
-                    self.expect(b":", f"write {name}: VALUE")
                     value = entry.value(self, entry, path)
                     if value is None:
                         carry(message, self.taken(start))
@@ -79,6 +74,13 @@ class Reader(Values):
             text = self.text
             if text == b";" or text == b",":
                 self.advance()
+
+    def colon(self, entry: Field) -> None:
+        """Pass over the colon behind a name, which only a message can do without."""
+        if self.text == b":":
+            self.advance()
+        elif entry.message is None:
+            self.expect(b":", f"write {entry.name}: VALUE")
 
     def twice(self, name: str, first: int, line: int) -> CaffeError:
         what = f'Non-repeated field "{name}" is specified multiple times.'

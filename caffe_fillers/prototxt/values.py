@@ -70,6 +70,11 @@ class Values(Cursor):
         self.expect(b"{", "a message stands in braces: NAME { ... }")
         return b"}"
 
+    def close(self, close: bytes) -> None:
+        if self.text != close:
+            self.expect(close, f"the message was opened with {'{' if close == b'}' else '<'}")
+        self.advance()
+
     # ---- of fields
 
     def signed(self, entry: Field, path: Path) -> int:
@@ -136,11 +141,13 @@ class Values(Cursor):
         return as_text(self.string(entry, path))
 
     def strings(self) -> bytes:
-        parts = []
+        value = unquoted(self.text)
+        self.advance()
+        # strings side by side are one, as in C++
         while self.kind == STRING:
-            parts.append(unquoted(self.text))
+            value += unquoted(self.text)
             self.advance()
-        return b"".join(parts)
+        return value
 
     def enumerated(self, entry: Field, path: Path) -> int | None:
         line, number = self.line, None
@@ -218,7 +225,7 @@ class Values(Cursor):
                     raise self.error(f"Expected identifier, got: {self.shown()}", self.no_field_mend(()))
                 value = self.any_value(depth + 1)
                 values.setdefault(name, []).extend(value if isinstance(value, list) else [value])
-            self.expect(close, f"the message was opened with {'{' if close == b'}' else '<'}")
+            self.close(close)
             return values
         if self.take(b"["):
             elements: list[Plain] = []
