@@ -20,6 +20,7 @@ class _State(TypedDict):
 
 class RNG:
     boost: str
+    c_rand: int
     def __init__(self, seed: SupportsIndex | None = None, *, boost: str = "1.74") -> None: ...
     @property
     def seed(self) -> int | None: ...

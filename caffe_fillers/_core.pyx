@@ -252,12 +252,13 @@ def check_gaussian(mean, std, dtype):
     _plan_gaussian(&job, mean, std, _is_double(dtype))
 
 
-def _restore(boost, seed, key, pos, drawn):
+def _restore(boost, seed, key, pos, drawn, c_rand=0):
     """Rebuild an RNG from a pickle."""
     cdef RNG rng = RNG(0, boost=boost)
     rng.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": pos}}
     rng.mt.drawn = drawn
     rng._seed = seed
+    rng.c_rand = c_rand
     return rng
 
 
@@ -321,6 +322,8 @@ cdef class RNG:
     cdef PyThread_type_lock lock
     cdef cf_boost profile
     cdef readonly str boost
+    cdef public unsigned long long c_rand
+    """How many numbers of C's ``rand``, a process's other stream, the data layers beside this one have drawn."""
     cdef object _seed
 
     def __cinit__(self, seed=None, *, boost="1.74"):
@@ -411,7 +414,7 @@ cdef class RNG:
         """Return another RNG at the same place of the same stream."""
         cdef RNG other = RNG.__new__(RNG, 0, boost=self.boost)
         other.mt = self.snapshot()
-        other._seed = self._seed
+        other._seed, other.c_rand = self._seed, self.c_rand
         return other
 
     def become(self, RNG other not None):
@@ -429,7 +432,7 @@ cdef class RNG:
             self.acquire()
             self.mt = mt
             self.release()
-        self._seed = other._seed
+        self._seed, self.c_rand = other._seed, other.c_rand
 
     def __copy__(self):
         return self.copy()
@@ -440,7 +443,8 @@ cdef class RNG:
     def __reduce__(self):
         cdef cf_mt mt = self.snapshot()
         key = (<char *>mt.key)[:CF_MT_N * sizeof(uint32_t)]
-        return _restore, (self.boost, self._seed, np.frombuffer(key, np.uint32), int(mt.pos), int(mt.drawn))
+        words = np.frombuffer(key, np.uint32)
+        return _restore, (self.boost, self._seed, words, int(mt.pos), int(mt.drawn), self.c_rand)
 
     def random_raw(self, size=None):
         """Draw as ``caffe_rng_rand()`` does.

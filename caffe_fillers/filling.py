@@ -31,6 +31,8 @@ def carry_out(step: Step, tops: Mapping[str, Blob], stream: RNG, fill: bool, thr
         start = stream.position
         step.drawn.setdefault(what, []).append(stream.random_raw())
         note(start, what)
+    if setup.turns is not None:
+        step.drawn["shuffles"] = setup.turns(stream)
     for name, plan in zip(layer.tops, step.top_plans, strict=False):
         if plan is not None and fill:
             fillers.apply(plan, tops[name].data, stream)

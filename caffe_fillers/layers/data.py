@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..arrays import Array
@@ -244,6 +245,9 @@ def hdf5_data(layer: Layer, bottoms: list[Shape]) -> Setup:
         from .delivering import HDF5Data
 
         operation = HDF5Data(param.source, tuple(layer.tops), param.shuffle)
+        if param.shuffle:
+            turns = partial(records.first_turns, param.source, tuple(layer.tops))
+            return Setup(tops, turns=turns, operation=operation)
     return Setup(tops, operation=operation)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -173,7 +174,7 @@ class HDF5Data(Delivering):
     source : str
     names : tuple of str
     shuffle : bool
-        By C's `rand`, as a process of Caffe's with one such layer draws it.
+        By C's `rand`, which all such layers of a process draw from in turn.
     """
 
     source: str
@@ -184,7 +185,8 @@ class HDF5Data(Delivering):
         kept = work.kept
         rows = kept.get("reader")
         if rows is None:
-            rows = kept["reader"] = records.Rows(here(self.source), self.names, tops[0].dtype, self.shuffle)
+            turns = partial(records.Turns, work.rng, work.seeds.setdefault("shuffles", [])) if self.shuffle else None
+            rows = kept["reader"] = records.Rows(here(self.source), self.names, tops[0].dtype, turns)
         place = kept.get("place", 0)
         rows.read(place, tops)
         kept["place"] = place + len(tops[0])

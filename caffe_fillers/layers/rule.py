@@ -17,6 +17,7 @@ import numpy.typing as npt
 from google.protobuf.message import Message
 
 from .. import schema
+from .._core import RNG
 from ..blob import Blob, describe
 from ..checks import fail, need, need_equal
 from ..errors import CaffeError
@@ -93,6 +94,8 @@ class Setup:
         What fills the tops themselves at set-up (DummyData).
     text_blobs : callable
         Takes the blobs that the layer's own text holds and returns those that it uses, or None to fill as usual.
+    turns : callable or None
+        Takes the turns at C's `rand`, beside the stream, that the layer takes at set-up (HDF5Data that shuffles).
     operation : Operation or None
         What the layer computes; with None it can be set up, but not run.
     """
@@ -104,6 +107,7 @@ class Setup:
     times: int = 0
     top_fillers: list[Spec | None] | None = None
     text_blobs: Callable[[list[Blob]], list[Blob] | None] = lambda blobs: blobs
+    turns: Callable[[RNG], list[int]] | None = None
     operation: Operation | None = None
 
 

@@ -36,7 +36,7 @@ def _per_channel(products: Array) -> Array:
     return np.ones(len(products), products.dtype) @ products
 
 
-def channel_sums(x: Array, share: Array | float = 1) -> Array:
+def channel_sums(x: Array, share: np.floating | float = 1) -> Array:
     """The sum of each channel of (images, channels, pixels), or `share` of it: products with ones, as Caffe's."""
     sums = np.matmul(x, np.ones(x.shape[2], x.dtype))
     # by image, as Caffe: images that are normalised already leave the same rest
@@ -44,7 +44,7 @@ def channel_sums(x: Array, share: Array | float = 1) -> Array:
     return _per_channel(sums)
 
 
-def channel_dots(a: Array, b: Array, share: Array | float = 1) -> Array:
+def channel_dots(a: Array, b: Array, share: np.floating | float = 1) -> Array:
     """The sum of a * b in each channel, or `share` of it."""
     dots = np.einsum("ncp,ncp->nc", a, b)
     dots *= share

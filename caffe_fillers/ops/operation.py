@@ -26,8 +26,8 @@ class Work:
     ----------
     rng : RNG, optional
         The stream that Dropout and the like draw from.
-    seeds : mapping of str to list of int, optional
-        What the layer drew when it was set up, by what it drew it for.
+    seeds : dict of str to list of int, optional
+        What the layer drew when it was set up, by what it drew it for; and its turns at C's `rand`.
     scratch : dict, optional
         Memory that several operations use in turn.
 
@@ -44,7 +44,7 @@ class Work:
     def __init__(
         self,
         rng: RNG | None = None,
-        seeds: Mapping[str, Sequence[int]] | None = None,
+        seeds: dict[str, list[int]] | None = None,
         scratch: dict[str, np.ndarray] | None = None,
     ) -> None:
         self.rng = RNG() if rng is None else rng

@@ -73,7 +73,14 @@ def set_random_seed(seed: int) -> None:
     seed : int
         Modulo 2**32, as Caffe's generator takes it.
     """
-    stream().become(RNG(int(seed) % 2**32, boost=stream().boost))
+    begin_anew(int(seed))
+
+
+def begin_anew(seed: int) -> None:
+    """Seed the stream; C's `rand` goes on, as in Caffe's process."""
+    anew = RNG(seed % 2**32, boost=stream().boost)
+    anew.c_rand = stream().c_rand
+    stream().become(anew)
 
 
 # --- the mode --------------------------------------------------------------------------------------------------------

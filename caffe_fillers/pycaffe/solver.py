@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 
 from .. import schema, training
-from .._core import RNG
 from ..errors import CaffeError
 from ..sources import solver_source
 from . import common
@@ -66,7 +65,7 @@ class Solver:
         stream = common.stream()
         before = stream.copy()
         if message.random_seed >= 0:
-            stream.become(RNG((message.random_seed + common.solver_rank()) % 2**32, boost=stream.boost))
+            common.begin_anew(message.random_seed + common.solver_rank())
         try:
             self.wrapped = training.Solver(message, beside=path, rng=stream, python=Imported())
         except BaseException:

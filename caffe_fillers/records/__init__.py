@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from .databases import Database, open_database, write_database
 from .datums import Datums, datum_shape, is_leveldb, is_lmdb
-from .hdf5 import Rows, hdf5_shapes, write_rows
+from .hdf5 import Rows, first_turns, hdf5_shapes, write_rows
 from .idx import read_idx
 from .images import Images, encode, image_shape, read_image, read_list
 from .resizing import resize
-from .shuffling import shuffle
+from .shuffling import Turns, shuffle
 from .sources import beside, check_regular, existing
 from .windows import Window, Windows, window_shape
 
@@ -21,6 +21,7 @@ __all__ = [
     "Datums",
     "Images",
     "Rows",
+    "Turns",
     "Window",
     "Windows",
     "beside",
@@ -28,6 +29,7 @@ __all__ = [
     "datum_shape",
     "encode",
     "existing",
+    "first_turns",
     "hdf5_shapes",
     "image_shape",
     "is_leveldb",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from .._core import RNG
 from ..errors import CaffeError
 from ..files import as_path, replacing
-from .shuffling import Rand, random_shuffle
+from .shuffling import Turns
 from .sources import beside, check_regular, existing, lines
 
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["Rows", "hdf5_shapes", "write_rows"]
+__all__ = ["Rows", "first_turns", "hdf5_shapes", "write_rows"]
 
 
 class Rows:
@@ -32,8 +33,8 @@ class Rows:
         The datasets.
     dtype : numpy.dtype
         What values are turned to.
-    shuffle : bool
-        Both the files and the rows of each, by the draws of C's `rand`, as seeded when a process starts.
+    turns : callable, optional
+        Makes the layer's turns at C's `rand`, from the first one on, that shuffle both the files and the rows of each.
 
     Raises
     ------
@@ -41,8 +42,10 @@ class Rows:
         If the list is empty, a file can't be read, or a dataset is missing, empty or of another length.
     """
 
-    def __init__(self, path: Path, names: Sequence[str], dtype: npt.DTypeLike, shuffle: bool = False) -> None:
-        self._path, self._names, self._dtype, self._shuffle = path, names, dtype, shuffle
+    def __init__(
+        self, path: Path, names: Sequence[str], dtype: npt.DTypeLike, turns: Callable[[], Turns] | None = None
+    ) -> None:
+        self._path, self._names, self._dtype, self._first_turn = path, names, dtype, turns
         self._files = [beside(path, word) for word in _words(path)]
         self._row = self._at = 0
         self._start()
@@ -87,10 +90,10 @@ class Rows:
             self._row = end
 
     def _start(self) -> None:
-        self._rand = Rand()
+        self._turns = None if self._first_turn is None else self._first_turn()
         self._permutation = list(range(len(self._files)))
-        if self._shuffle:
-            random_shuffle(self._permutation, self._rand)
+        if self._turns is not None:
+            self._turns.shuffle(self._permutation)
         self._file = 0
         self._load()
 
@@ -100,8 +103,8 @@ class Rows:
             self._file += 1
             if self._file == len(self._files):
                 self._file = 0
-                if self._shuffle:
-                    random_shuffle(self._permutation, self._rand)
+                if self._turns is not None:
+                    self._turns.shuffle(self._permutation)
             self._load()
         self._row = 0
         if self._order is not None:
@@ -112,14 +115,16 @@ class Rows:
         file = self._files[self._permutation[self._file]]
         self._blobs = _read(file, self._names, self._path, self._dtype)
         self._row = 0
-        self._order: np.ndarray | None = np.arange(len(self._blobs[0])) if self._shuffle else None
-        if self._shuffle:
+        self._order: np.ndarray | None = None
+        if self._turns is not None:
+            self._order = np.arange(len(self._blobs[0]))
             self._reorder()
 
     def _reorder(self) -> None:
         assert self._order is not None
+        assert self._turns is not None
         order = self._order.tolist()
-        random_shuffle(order, self._rand)
+        self._turns.shuffle(order)
         self._order = np.array(order)
 
 
@@ -139,6 +144,26 @@ def hdf5_shapes(source: str, tops: Iterable[str]) -> dict[str, tuple[int, ...]]:
     name = beside(path, _words(path)[0])
     with _datasets(name, tops, path) as found:
         return {top: tuple(int(dim) for dim in dataset.shape) for top, dataset in found.items()}
+
+
+def first_turns(source: str, names: Sequence[str], stream: RNG) -> list[int]:
+    """Take the turns at C's `rand` that a shuffling layer takes at set-up; return where each begins and ends.
+
+    No turn is taken where the file whose rows come first can't be read: the layer says so when it is to deliver.
+    """
+    before, taken = stream.c_rand, list[int]()
+    turns = Turns(stream, taken)
+    try:
+        path = existing(source)
+        files = [] if path is None else [beside(path, word) for word in _words(path)]
+        turns.shuffle(files)
+        if path is not None:
+            with _datasets(files[0], names[:1], path) as found:
+                turns.take(found[names[0]].shape[0])
+    except (CaffeError, IndexError):
+        stream.c_rand = before
+        taken.clear()
+    return taken
 
 
 def write_rows(path: str, datasets: Mapping[str, np.ndarray]) -> None:

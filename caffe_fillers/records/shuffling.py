@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from .._core import RNG
 
-__all__ = ["Rand", "random_shuffle", "shuffle"]
+__all__ = ["Rand", "Turns", "random_shuffle", "shuffle"]
 
 _BEHIND = 31
 
@@ -51,6 +51,43 @@ def random_shuffle(items: list[_Item], rand: Rand) -> None:
     for i in range(1, len(items)):
         j = rand() % (i + 1)
         items[i], items[j] = items[j], items[i]
+
+
+class Turns:
+    """The turns of one layer at C's `rand`, which all layers of a process draw from.
+
+    Parameters
+    ----------
+    stream : RNG
+        Its `c_rand` counts the numbers that all of them have drawn.
+    taken : list of int
+        Begin and end of each turn so far. They are taken again first, for a layer that goes through its data anew;
+        those beyond `c_rand` were undone. New turns are added.
+    """
+
+    def __init__(self, stream: RNG, taken: list[int]) -> None:
+        while taken and taken[-1] > stream.c_rand:
+            del taken[-2:]
+        self._stream, self._taken, self._next = stream, taken, 0
+        self._rand, self._at = Rand(), 0
+
+    def shuffle(self, items: list[_Item]) -> None:
+        """Take a turn: `random_shuffle`."""
+        begin = self.take(len(items))
+        while self._at < begin:
+            self._rand()
+            self._at += 1
+        random_shuffle(items, self._rand)
+        self._at += max(0, len(items) - 1)
+
+    def take(self, count: int) -> int:
+        """Take the turn that shuffles `count` items, and return where it begins."""
+        if self._next == len(self._taken):
+            begin = self._stream.c_rand
+            self._stream.c_rand = begin + max(0, count - 1)
+            self._taken += [begin, self._stream.c_rand]
+        self._next += 2
+        return self._taken[self._next - 2]
 
 
 def shuffle(items: list[_Item], rng: RNG) -> None:

@@ -120,6 +120,7 @@ class _Stream(TypedDict):
 
     key: list[int]
     pos: int
+    c_rand: int
 
 
 class _Side(TypedDict):
@@ -139,6 +140,7 @@ def _check_side(solver: Solver, path: Path, side: _Side) -> None:
         key = np.array(side["stream"]["key"], np.uint32)
         if key.shape != (624,) or not 0 <= int(side["stream"]["pos"]) <= 624:
             raise ValueError("the stream has another size")
+        int(side["stream"].get("c_rand", 0))
         Average(solver.message.average_loss, solver.net.dtype.type).restore(side["average"])
         int(side["iteration"]), int(side["checksum"]), str(side["type"])
         for net, places in zip((solver.net, *solver.test_nets), side["places"], strict=True):
@@ -164,6 +166,7 @@ def _restore_side(solver: Solver, source: Path, side: _Side) -> None:
     state["state"]["key"] = np.array(side["stream"]["key"], np.uint32)
     state["state"]["pos"] = int(side["stream"]["pos"])
     solver.net.rng.state = state
+    solver.net.rng.c_rand = int(side["stream"].get("c_rand", 0))
     solver._average.restore(side["average"])
     solver._resumed = True
 
@@ -175,7 +178,7 @@ def _checksum(solver: Solver) -> int:
 
 def _stream_state(solver: Solver) -> _Stream:
     state = solver.net.rng.state["state"]
-    return {"key": state["key"].tolist(), "pos": int(state["pos"])}
+    return {"key": state["key"].tolist(), "pos": int(state["pos"]), "c_rand": solver.net.rng.c_rand}
 
 
 def _names(net: Net) -> list[str]:

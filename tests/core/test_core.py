@@ -204,8 +204,9 @@ def test_a_bad_state_harms_nothing(damage):
 def test_copies_go_on_alone(duplicate):
     rng = RNG(1701, boost="1.58.0")
     rng.gaussian(0, 1, 100)
+    rng.c_rand = 7
     other = duplicate(rng)
-    assert (other.seed, other.position, other.boost) == (1701, rng.position, "1.58.0")
+    assert (other.seed, other.position, other.boost, other.c_rand) == (1701, rng.position, "1.58.0", 7)
     assert bits(other.gaussian(0, 1, 1000)) == bits(rng.gaussian(0, 1, 1000))
     other.random_raw()
     assert other.position == rng.position + 1

@@ -310,33 +310,91 @@ def hdf5_files(here, *lengths):
 def test_rows_come_in_caffes_order(here, lengths, shuffle):
     hdf5_files(here, *lengths)
     net = hdf5_net(4, shuffle=str(shuffle).lower())
-    rand, begins = shuffling.Rand(), [0, *np.cumsum(lengths)]
-    mix = (lambda items: shuffling.random_shuffle(items, rand)) if shuffle else (lambda items: None)
-
-    def load():
-        rows = list(range(lengths[files[file]]))
-        mix(rows)
-        return rows
-
-    files, file, row = list(range(len(lengths))), 0, 0
-    mix(files)
-    rows = load()
+    rows = RowsInOrder(lengths, shuffling.Rand() if shuffle else None)
     for _ in range(9):
         net.forward()
         for i in range(4):
-            expected = begins[files[file]] + rows[row]
+            expected = next(rows)
             assert net.blobs["x"].data[i].tolist() == [2 * expected, 2 * expected + 1]
             assert net.blobs["y"].data[i] == np.float32(2 * expected / 3)
-            row += 1
-            if row == len(rows):
-                if len(lengths) > 1:
-                    file += 1
-                    if file == len(lengths):
-                        file = 0
-                        mix(files)
-                    rows = load()
-                row = 0
-                mix(rows)
+
+
+class RowsInOrder:
+    """The numbers of the rows of files of these lengths, as Caffe's HDF5Data delivers them."""
+
+    def __init__(self, lengths, rand):
+        self.lengths, self.rand, self.begins = lengths, rand, [0, *np.cumsum(lengths)]
+        self.files, self.file = list(range(len(lengths))), 0
+        self.mix(self.files)
+        self.load()
+
+    def mix(self, items):
+        if self.rand is not None:
+            shuffling.random_shuffle(items, self.rand)
+
+    def load(self):
+        self.rows, self.row = list(range(self.lengths[self.files[self.file]])), 0
+        self.mix(self.rows)
+
+    def __next__(self):
+        if self.row == len(self.rows):
+            if len(self.lengths) > 1:
+                self.file += 1
+                if self.file == len(self.lengths):
+                    self.file = 0
+                    self.mix(self.files)
+                self.load()
+            self.row = 0
+            self.mix(self.rows)
+        self.row += 1
+        return self.begins[self.files[self.file]] + self.rows[self.row - 1]
+
+
+def two_lists(here):
+    """A net with two layers that shuffle, of 3 + 4 + 2 rows and of 5."""
+    hdf5_files(here, 3, 4, 2)
+    with h5py.File(here / "other.h5", "w") as file:
+        file["z"] = np.arange(5.0)
+    (here / "other").write_text("other.h5")
+    return net_of(
+        "".join(
+            f'layer {{ name: "{top}" type: "HDF5Data" top: "{top}" '
+            f'hdf5_data_param {{ source: "{source}" batch_size: 2 shuffle: true }} }}'
+            for top, source in (("x", "list"), ("z", "other"))
+        )
+    )
+
+
+def test_layers_shuffle_by_one_rand_in_turn(here):
+    net, rand = two_lists(here), shuffling.Rand()
+    first = RowsInOrder((3, 4, 2), rand)
+    second = RowsInOrder((5,), rand)
+    for _ in range(12):
+        net.forward()
+        assert net.blobs["x"].data[:, 0].tolist() == [2 * next(first) for _ in range(2)]
+        assert net.blobs["z"].data.tolist() == [next(second) for _ in range(2)]
+
+
+@pytest.mark.parametrize("before", range(1, 6))
+def test_a_pass_that_fails_takes_no_turn(here, before):
+    net, whole = two_lists(here), two_lists(here)
+    for _ in range(before):
+        net.forward()
+        whole.forward()
+
+    def fail(place):
+        if place == 1:
+            raise CaffeError("no more")
+
+    net.tape.after_forward.append(fail)
+    with pytest.raises(CaffeError, match="no more"):
+        net.forward()
+    net.tape.after_forward.clear()
+    for _ in range(9):
+        net.forward()
+        whole.forward()
+        for name in ("x", "z"):
+            np.testing.assert_array_equal(net.blobs[name].data, whole.blobs[name].data)
 
 
 def test_hdf5_files_that_are_not_sound(here):

@@ -85,6 +85,43 @@ def test_going_on_gives_the_numbers_of_a_run_without_a_stop(lively, form):
     assert second.curves.test[25] == whole.curves.test[25]
 
 
+@pytest.fixture
+def shuffled(here):
+    """A solver whose train and test net both shuffle rows."""
+    random = np.random.default_rng(0)
+    for name in "abc":
+        with h5py.File(f"{name}.h5", "w") as file:
+            file["x"], file["t"] = random.random((5, 4), np.float32), random.random((5, 3), np.float32)
+    data = "".join(
+        f'layer {{ name: "data" type: "HDF5Data" top: "x" top: "t" include {{ phase: {phase} }} '
+        f'hdf5_data_param {{ source: "{phase}" batch_size: {batch} shuffle: true }} }}'
+        for phase, batch in (("TRAIN", 3), ("TEST", 2))
+    )
+    (here / "TRAIN").write_text("a.h5 b.h5")
+    (here / "TEST").write_text("c.h5")
+    (here / "net.prototxt").write_text(data + NET[NET.index('layer { name: "a"') :])
+    (here / "shuffled.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 0.05 lr_policy: "fixed" test_iter: 2 test_interval: 4 snapshot_prefix: "s" '
+        "test_initialization: false"
+    )
+    return lambda: cf.Solver("shuffled.prototxt")
+
+
+def test_shuffles_go_on(shuffled):
+    whole, first = shuffled(), shuffled()
+    second = shuffled()
+    for net in (first.net, second.net):
+        for own, other in zip(net.learnable, whole.net.learnable, strict=True):
+            own.data[...] = other.data
+    whole.step(30)
+    first.step(13)
+    second.step(2)
+    second.restore(first.snapshot())
+    second.step(17)
+    assert values(second) == values(whole)
+    assert {i: second.curves.test[i] for i in (16, 28)} == {i: whole.curves.test[i] for i in (16, 28)}
+
+
 def test_a_stop_in_the_middle_of_a_test_changes_nothing(lively):
     whole, first = lively(), lively()
     whole.step(55)
