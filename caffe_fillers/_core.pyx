@@ -271,8 +271,8 @@ cdef class RNG:
     Parameters
     ----------
     seed : int, optional
-        0 .. 2**32 - 1, as in ``Caffe::set_random_seed``. None takes one from the system's entropy; read it from
-        ``seed``.
+        0 .. 2**32 - 1, as in ``Caffe::set_random_seed``. None takes one from the system's entropy; the attribute
+        ``seed`` holds it.
     boost : str
         The version of Boost that Caffe was built with, from "1.47" on. Its normal distribution changed in 1.56 and
         in 1.64.
@@ -373,7 +373,7 @@ cdef class RNG:
         Raises
         ------
         CaffeError
-            If you assign something else. The stream then stays as it was.
+            If you assign something else. The stream stays unchanged.
         """
         cdef cf_mt mt = self.snapshot()
         key = np.empty(CF_MT_N, np.uint32)
@@ -418,12 +418,12 @@ cdef class RNG:
         return other
 
     def become(self, RNG other not None):
-        """Take over the state of `other`: this stream goes on as that one would.
+        """Take over the state of `other`: this stream continues as that one would.
 
         Raises
         ------
         CaffeError
-            If `other` follows another Boost.
+            If `other` is of another version of Boost.
         """
         if other.boost != self.boost:
             raise CaffeError(f"a stream of Boost {self.boost} can't become one of Boost {other.boost}")
@@ -483,12 +483,12 @@ cdef class RNG:
         Parameters
         ----------
         n : int
-            Not negative, and so that ``position`` stays below 2**63.
+            The number of draws: 0 or more. ``position`` must stay below 2**63.
 
         Raises
         ------
         CaffeError
-            If n is no such number. The stream then stays as it was.
+            If n is another number. The stream stays unchanged.
         """
         n = _count(n, "n")
         if n < 0:
@@ -512,10 +512,11 @@ cdef class RNG:
         Parameters
         ----------
         low, high : float
-            Rounded to dtype first.
+            The bounds, rounded to dtype first.
         size : int or tuple of int, optional
             The shape of the result; None for a single number.
         dtype : float32 or float64
+            The type of the result.
 
         Returns
         -------
@@ -524,7 +525,7 @@ cdef class RNG:
         Raises
         ------
         CaffeError
-            If low > high, either is NaN, or the range is one that Caffe hangs on. Nothing is drawn then.
+            If low > high, a bound is NaN, or Caffe would hang on the range. Nothing is drawn then.
 
         Examples
         --------
@@ -542,10 +543,11 @@ cdef class RNG:
         Parameters
         ----------
         mean, std : float
-            Rounded to dtype first.
+            Mean and standard deviation, rounded to dtype first.
         size : int or tuple of int, optional
             The shape of the result; None for a single number.
         dtype : float32 or float64
+            The type of the result.
 
         Returns
         -------
@@ -572,11 +574,11 @@ cdef class RNG:
         Parameters
         ----------
         p : float
-            0 .. 1, rounded to dtype first.
+            The probability, 0 .. 1, rounded to dtype first.
         size : int or tuple of int, optional
             The shape of the result; None for a single number.
         dtype : float32 or float64
-            The type in which draws are compared with p, and of the result.
+            The type of the comparison of a draw with p, and of the result.
 
         Returns
         -------

@@ -64,7 +64,7 @@ class Blob:
     shape : int or sequence of int, optional
         At most 32 axes, at most 2**31 - 1 elements. ``()`` is one element without axes.
     dtype : {numpy.float32, numpy.float64}, optional
-        What `data` and `diff` hold.
+        The type of `data` and `diff`.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Blob:
     Raises
     ------
     CaffeError
-        If Caffe could not make a blob of this shape, or the dtype is another.
+        If Caffe could not make a blob of this shape, or the dtype is not one of these.
 
     Examples
     --------
@@ -108,7 +108,7 @@ class Blob:
 
     @classmethod
     def from_array(cls, array: np.ndarray) -> Blob:
-        """Make a blob that uses `array` as its data, without a copy where it is C-contiguous."""
+        """Make a blob that uses `array` as its data, without a copy if it is C-contiguous."""
         blob = cls(array.shape, array.dtype)
         blob._data = np.ascontiguousarray(array).reshape(array.shape)
         return blob
@@ -158,7 +158,7 @@ class Blob:
             ) from None
 
     def release(self) -> None:
-        """Give the memory back; the values are zeros when they are next read."""
+        """Free the memory; the values are zeros when they are next read."""
         self._data = self._diff = None
         Blob.layouts += 1
 
@@ -244,7 +244,7 @@ class Blob:
         return prod(self._shape[start:end])
 
     def offset(self, *index: int) -> int:
-        """Return where the element at `index` lies in the flat array; indices left out at the end are 0.
+        """Return the place of the element at `index` in the flat array; indices left out at the end are 0.
 
         On a blob of at most 4 axes this is Caffe's offset(n, c, h, w), with missing axes read as 1.
         """
@@ -264,7 +264,7 @@ class Blob:
         return flat
 
     def reshape(self, *shape: int | Sequence[int]) -> None:
-        """Give the blob another shape; what is in memory stays where the count is unchanged, else becomes zero."""
+        """Give the blob another shape; its values stay if the count is unchanged, else they become zero."""
         dims = check_shape(shape[0] if len(shape) == 1 else shape)  # type: ignore[arg-type]
         if dims == self._shape:
             return
@@ -277,7 +277,7 @@ class Blob:
 
     @classmethod
     def from_proto(cls, proto: schema.BlobProto, dtype: npt.DTypeLike | None = None) -> Blob:
-        """Make a blob from a BlobProto; `dtype` by default float64 where it holds doubles, else float32."""
+        """Make a blob from a BlobProto. `dtype` None is float64 if it holds doubles, else float32."""
         old = ("num", "channels", "height", "width")
         legacy = any(proto.HasField(name) for name in old)
         shape = tuple(getattr(proto, name) for name in old) if legacy else tuple(proto.shape.dim)

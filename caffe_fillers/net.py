@@ -85,42 +85,45 @@ class Net:
     Parameters
     ----------
     source : str, PathLike, NetParameter or Text
-        A prototxt of any age, its message, or what `read_prototxt` returned.
+        The path of a prototxt of any age, its message, or the result of `read_prototxt`.
     phase : {"TRAIN", "TEST"}, optional
     level : int, optional
     stages : sequence of str, optional
-        With `phase`, the state that include and exclude rules are matched with.
+        The level and the stages of the net's state, which include and exclude rules are matched with.
     weights : str, PathLike or sequence of them, optional
-        Files to copy weights from once the net is filled; several may stand in one string, separated by commas.
+        Files to copy weights from after the fill; one string may name several, separated by commas.
     rng : RNG, int or None, optional
-        The stream, which advances; or Caffe's random_seed; or None for fresh entropy.
+        The stream, which advances; or Caffe's random_seed, 0 to 2**32 - 1. None seeds a new stream from entropy.
     inputs : mapping, optional
-        Shapes that the prototxt does not hold, by layer or top name; ``NAME@TEST`` for one phase.
+        Shapes that the prototxt lacks, by layer or top name: of one image, for a data layer. ``NAME@TEST`` is for one
+        phase.
     dtype : {numpy.float32, numpy.float64}, optional
     boost, caffe : str, optional
-        The Boost and the revision of Caffe to follow.
+        The versions of Boost and of Caffe to follow. None is Boost "1.74", or that of `rng`; `caffe` is "master" by
+        default.
     strict : bool, optional
-        Refuse what BVLC Caffe refuses; otherwise what forks added is skipped with one warning.
+        Refuse what BVLC Caffe refuses. Otherwise the additions of forks are skipped with one warning.
     weightless : sequence of str, optional
         Layers of unknown types, by name or type, that hold no parameters and draw nothing.
     ignore : sequence of str, optional
         Forks' fields to ignore although they change shapes.
     fill : bool, optional
-        With False shapes and ledger only; no weight is allocated.
+        False plans shapes and draws only; no weight is allocated.
     max_bytes : int, optional
-        Refuse a net whose parameters need more; the tops that DummyData fills with constants, and what recurrent
-        layers fill at each time step, count with them.
+        Refuse a net whose parameters need more bytes. The constant tops of DummyData, and the values that recurrent
+        layers fill at each time step, count too.
     threads : int, optional
-        Threads to fill and to run with; the values are the same for any number, but for sums in the BLAS. None is all
-        cores, and leaves the BLAS as it is; CAFFE_FILLERS_THREADS limits both.
+        Number of threads to fill and to run with. The values are the same for any number, except sums in the BLAS.
+        None is all cores and leaves the BLAS unchanged; CAFFE_FILLERS_THREADS limits both.
     python : mapping of str to class, optional
-        The classes of Python layers, by ``module.layer`` or ``layer`` of their `python_param`: anything that has
-        ``setup(bottom, top)``, ``reshape``, ``forward`` and ``backward(top, propagate_down, bottom)`` as in pycaffe.
+        The classes of Python layers, by ``module.layer`` or ``layer`` of their `python_param`. A class needs the
+        methods ``setup(bottom, top)``, ``reshape``, ``forward`` and ``backward(top, propagate_down, bottom)``, as in
+        pycaffe.
 
     Attributes
     ----------
     params : OrderedDict of str to list of Blob
-        By layer name; of several layers with one name, the last.
+        The parameters by layer name; of several layers with one name, those of the last.
     blobs : OrderedDict of str to Blob
         Every named top.
     layers : list of Layer
@@ -128,14 +131,14 @@ class Net:
     seed : int or None
         The seed of the stream.
     rng : RNG
-        The stream, which Dropout and the like go on drawing from.
+        The stream, from which Dropout and other layers draw when the net runs.
     report : CopyReport or None
-        What `weights` copied.
+        The report on the copy of `weights`.
 
     Raises
     ------
     CaffeError
-        Where Caffe would stop, with file, line and layer. A stream that was passed in is then as it was.
+        If Caffe would stop; the text names file, line and layer. A stream that you passed stays unchanged.
 
     Examples
     --------
@@ -334,16 +337,17 @@ class Net:
         Parameters
         ----------
         blobs : iterable of str, optional
-            Names of blobs to return beside the outputs.
+            Names of blobs to return besides the outputs.
         start, end : str, optional
-            Names of the first and the last layer to run; without them the whole net.
+            Names of the first and the last layer to run. None runs the whole net.
         **inputs : array_like
-            Values for the inputs by name, of the shapes that the blobs have.
+            Values for the inputs by name, of the blobs' shapes.
 
         Returns
         -------
         OrderedDict of str to numpy.ndarray
-            The data of the outputs (with `end`, of that layer's tops) and of `blobs`: the blobs' own memory.
+            The data of the outputs (with `end`, of that layer's tops) and of `blobs`: the blobs' own memory, which the
+            next pass overwrites.
 
         Raises
         ------
@@ -380,11 +384,11 @@ class Net:
         Parameters
         ----------
         diffs : iterable of str, optional
-            Names of blobs whose diff to return beside the inputs'.
+            Names of blobs whose diff to return besides the inputs'.
         start, end : str, optional
-            Names of the first (nearest to the loss) and the last layer to run.
+            Names of the first (nearest to the loss) and the last layer to run. None runs the whole net.
         **tops : array_like
-            Values for the diffs of outputs by name. A loss's own is its loss_weight.
+            Values for the diffs of outputs by name. The diff of a loss is its loss_weight.
 
         Returns
         -------
@@ -394,12 +398,12 @@ class Net:
         Raises
         ------
         CaffeError
-            If no layer or blob has that name, a shape is another, or a layer has no gradient.
+            If no layer or blob has that name, a value has another shape, or a layer has no gradient.
 
         Notes
         -----
-        As in Caffe a bottom gets a gradient only if a parameter that is learned (lr_mult other than 0) lies behind it
-        and a loss before it, or if the net says `force_backward: true`.
+        As in Caffe a bottom gets a gradient only if it depends on a learned parameter (lr_mult other than 0) and a loss
+        depends on it, or if the net says `force_backward: true`.
         """
         tape = self.tape
         first, last = self._place(start, len(self.steps) - 1), self._place(end, 0)
@@ -463,7 +467,7 @@ class Net:
         Parameters
         ----------
         iterations : int, optional
-            How many passes to take the mean of, after one that is not counted.
+            The number of passes to average over, after one that is not counted.
 
         Returns
         -------
@@ -492,7 +496,7 @@ class Net:
         ]
 
     def reshape(self) -> None:
-        """Carry new shapes of the inputs through the net; parameters stay. `forward` does it by itself.
+        """Propagate new shapes of the inputs through the net; parameters stay. `forward` does it by itself.
 
         Raises
         ------
@@ -513,7 +517,7 @@ class Net:
         Raises
         ------
         CaffeError
-            If a layer of one name has blobs of other shapes here; nothing is shared then.
+            If a layer of the same name has blobs of other shapes; nothing is shared then.
         """
         pairs: list[tuple[Blob, Blob]] = []
         # names need not be unique: Caffe finds the first layer of this net for each of the other
@@ -591,20 +595,20 @@ class Net:
             target[...] = array
 
     def fills(self) -> list[FillRow]:
-        """Return one row per parameter blob: what filled it.
+        """Return one row per parameter blob, with the filler that filled it.
 
         Returns
         -------
         list of dict
-            `layer`, `type`, `index`, `name` (weight, bias ...), `shape`, `filler` (a dict, or None where nothing
-            fills it), `fan_in`, `fan_out` (None where the filler has no use of fans and the shape none), `std` (that
-            the filler is designed to give), `start` and `draws` (its place in the stream), `shared_with` (layer and
-            index of the owner, or None).
+            `layer`, `type`, `index`, `name` (weight, bias ...), `shape`, `filler` (a dict, or None if nothing fills the
+            blob), `fan_in`, `fan_out` (None if the shape has no fans), `std` (the standard deviation that the filler is
+            designed to give), `start` and `draws` (the place in the stream), `shared_with` (layer and index of the
+            owner, or None).
         """
         return fills(self.steps, self.caffe)
 
     def provenance(self) -> dict[str, object]:
-        """Return where the weights come from, as plain values: what `save` puts beside them."""
+        """Return the origin of the weights as plain values, which `save` writes beside them."""
         return {
             "version": __version__,
             "prototxt_sha256": self.source.sha256,
@@ -616,7 +620,7 @@ class Net:
         }
 
     def weight_set(self, diffs: bool = False) -> WeightSet:
-        """Return all that a file of weights holds of this net, inserted Splits and shared blobs included.
+        """Return the content of a file of weights of this net, with inserted Splits and shared blobs.
 
         With `diffs` the gradients too, as a snapshot under `snapshot_diff` holds them.
         """
@@ -635,18 +639,18 @@ class Net:
         return WeightSet(layers, self.name, self.provenance())
 
     def save(self, path: str | os.PathLike[str], names: str | None = None) -> None:
-        """Write the weights in the format that the suffix says: .npz, .caffemodel, .h5 or .safetensors.
+        """Write the weights in the format of the suffix: .npz, .caffemodel, .h5 or .safetensors.
 
         Parameters
         ----------
         path : str or PathLike
         names : {None, "torch"}, optional
-            "torch" writes PyTorch's names and layouts, where a mapping is defined.
+            "torch" writes PyTorch's names and layouts, for layers that PyTorch has too. None writes Caffe's.
 
         Raises
         ------
         CaffeError
-            If the file can't be written, or can't hold this net. An older file is then untouched.
+            If the file can't be written, or can't hold this net. An older file stays unchanged.
         """
         from .weights import save_weights
 
@@ -658,17 +662,17 @@ class Net:
         Parameters
         ----------
         weights : str, PathLike or sequence of them
-            Files, copied one after another; several may stand in one string, separated by commas.
+            Files, copied one after another; one string may name several, separated by commas.
 
         Returns
         -------
         CopyReport
-            Which layers were copied, which keep their fill, which of the file were ignored.
+            The layers that were copied, those that keep their fill, and those of the file that were ignored.
 
         Raises
         ------
         CaffeError
-            If a file can't be read, or shapes or numbers of blobs differ. The weights are then as they were.
+            If a file can't be read, or shapes or numbers of blobs differ. The weights stay unchanged.
         """
         from .copying import copy_weights
 

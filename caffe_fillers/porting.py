@@ -26,15 +26,15 @@ class BlobDifference:
     layer : str
         The last layer that wrote the blob.
     shape, other : tuple of int
-        Of the blob, and of the port's array.
+        The shapes of the blob and of the port's array.
     largest : float
-        The largest absolute difference; NaN where the shapes differ.
+        The largest absolute difference; NaN if the shapes differ.
     relative : float
         The same divided by the blob's largest absolute value.
     at : tuple of int
-        Where it is.
+        The index of the largest difference.
     same : bool
-        Whether it is within the tolerance.
+        True if the difference is within the tolerance.
     hint : str
         A likely cause in the port.
     """
@@ -95,16 +95,16 @@ def compare_blobs(net: Net, arrays: Mapping[str, object], tolerance: float = 1e-
     Parameters
     ----------
     net : Net
-        After a forward pass over the input that the port was given.
+        The net, after a forward pass over the port's input.
     arrays : mapping of str to array_like
-        The port's results by the blobs' names; not every blob has to be there.
+        The port's results by the blobs' names; you may leave blobs out.
     tolerance : float, optional
-        How far an array may be away, as a part of the blob's largest absolute value.
+        The largest difference allowed, as a fraction of the blob's largest absolute value.
 
     Returns
     -------
     BlobComparison
-        True where all agree; its text names the first that does not.
+        True if all agree; its text names the first that does not.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def compare_blobs(net: Net, arrays: Mapping[str, object], tolerance: float = 1e-
 
     Notes
     -----
-    Where layers work in place, a blob holds what the last of them left: compare with that.
+    If layers work in place, a blob holds the values of the last of them.
 
     Examples
     --------
@@ -168,16 +168,16 @@ def save_blobs(net: Net, path: str | os.PathLike[str], names: Iterable[str] | No
     Parameters
     ----------
     net : Net
-        After a forward pass.
+        The net, after a forward pass.
     path : str or PathLike
     names : iterable of str, optional
-        Which blobs; without them all.
+        The blobs to write. None writes all.
 
     Raises
     ------
     CaffeError
-        If no blob has such a name, the suffix is another, or the file can't be written. An older file is then
-        untouched.
+        If no blob has such a name, the suffix is not ``.npz``, or the file can't be written. An older file stays
+        unchanged.
 
     Examples
     --------

@@ -20,12 +20,12 @@ __all__ = ["read_net", "read_prototxt", "read_solver", "upgrade", "write_prototx
 def read_prototxt(
     source: str | os.PathLike[str] | BinaryIO, strict: bool = False
 ) -> prototxt.Text[schema.NetParameter] | prototxt.Text[schema.SolverParameter]:
-    """Read a prototxt once, a net's or a solver's, whichever it is: `Net`, `upgrade` and others take the result.
+    """Read the prototxt of a net or a solver once; `Net`, `upgrade` and others take the result.
 
     Parameters
     ----------
     source : str, PathLike or binary file
-        A path, be it of a pipe, or an open file such as ``sys.stdin.buffer``.
+        A path, also of a pipe, or an open file such as ``sys.stdin.buffer``.
     strict : bool, optional
         As for `read_net`.
 
@@ -60,7 +60,7 @@ def read_net(path: str | os.PathLike[str], strict: bool = False) -> schema.NetPa
     ----------
     path : str or PathLike
     strict : bool, optional
-        Refuse what BVLC Caffe refuses; otherwise what forks added is skipped with one warning.
+        Refuse what BVLC Caffe refuses. Otherwise the additions of forks are skipped with one warning.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def read_net(path: str | os.PathLike[str], strict: bool = False) -> schema.NetPa
     Raises
     ------
     CaffeError
-        If the file can't be read; the text says line, column and what was expected.
+        If the file can't be read; the text names line, column and what was expected.
 
     Examples
     --------
@@ -117,9 +117,9 @@ def read_solver(path: str | os.PathLike[str], strict: bool = False) -> schema.So
 
 
 def write_prototxt(path: str | os.PathLike[str] | BinaryIO, message: Message) -> None:
-    """Write a message as prototxt; an older file is replaced whole or not at all.
+    """Write a message as prototxt; the file is complete, or the older one unchanged.
 
-    What BVLC Caffe does not know, and reading kept, is written where it stood.
+    Fields that BVLC Caffe does not know, and that reading kept, are written where they stood.
 
     Parameters
     ----------

@@ -182,7 +182,7 @@ def upgrade(message: Message | Text[Message]) -> schema.NetParameter | schema.So
     Parameters
     ----------
     message : NetParameter or SolverParameter
-        Of any age. From a `Text` of one, errors name the line, and V1 types of forks stay as they were written.
+        A message of any age. With a `Text`, errors name the line, and V1 types of forks stay as written.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def upgrade(message: Message | Text[Message]) -> schema.NetParameter | schema.So
     Raises
     ------
     CaffeError
-        If Caffe refuses to upgrade it, e.g. because it mixes ``layer`` and ``layers``.
+        If Caffe refuses to upgrade it, for example because it mixes ``layer`` and ``layers``.
 
     Examples
     --------

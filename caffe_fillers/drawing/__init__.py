@@ -31,16 +31,16 @@ def draw(
     Parameters
     ----------
     net : Net, NetParameter, str or PathLike
-        A net, its message or its prototxt, of any age. It need not be possible to set it up.
+        A net, its message or the path of its prototxt, of any age. It may be a net that can't be set up.
     path : str or PathLike
-        ``.dot`` is text for graphviz. ``.svg`` is drawn by graphviz where its program `dot` is installed, and by this
-        package otherwise. ``.png``, ``.pdf`` and others need graphviz.
+        ``.dot`` is text for graphviz. ``.svg`` is drawn by graphviz's program `dot` if it is installed, else by this
+        package. ``.png``, ``.pdf`` and others need graphviz.
     rankdir : {"TB", "BT", "LR", "RL"}, optional
-        The way of the data: from top to bottom, left to right ...
+        The direction of the data: from top to bottom, left to right ...
     phase : {"TRAIN", "TEST"}, optional
-        Only the layers of a phase; without it all that the text holds.
+        Draw only the layers of this phase. None draws all layers in the text.
     lr_mult : bool, optional
-        Show the learning rate multipliers too.
+        Also show the learning rate multipliers.
 
     Raises
     ------

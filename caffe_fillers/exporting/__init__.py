@@ -23,13 +23,13 @@ class Exported:
     ----------
     files : list of Path
     inputs, outputs : dict of str to tuple
-        The shape of each, by name; a dim that may change is a name.
+        Shapes by name. A dim that may change is a name instead of a number.
     values : dict of str to str
-        For each blob of the net what it is called in the file.
+        The name in the file of each blob of the net.
     notes : list of str
-        What was left out, and why.
+        The layers that were left out, and why.
     check : BlobComparison or None
-        The file at work beside the net, where that was asked for.
+        The comparison of the file with the net, if `check` was asked for.
     """
 
     files: list[Path]
@@ -51,33 +51,34 @@ def export(
     external: bool | None = None,
     check: bool = False,
 ) -> Exported:
-    """Write a net as it is in phase TEST as an ONNX file, or as a script that needs NumPy alone.
+    """Write a net in phase TEST as an ONNX file, or as a script that needs only NumPy.
 
-    Blobs keep their names as names of values, layers as names of nodes. Where layers overwrite a blob in place, it is
-    the last value that has its name. Losses and accuracies are left out.
+    Blobs keep their names as names of values, layers as names of nodes. If layers overwrite a blob in place, the last
+    value has its name. Losses and accuracies are left out.
 
     Parameters
     ----------
     net : Net
-        With its weights. A net in phase TRAIN is exported as its prototxt has it in phase TEST.
+        The net, with its weights. A net in phase TRAIN is exported as its prototxt has it in phase TEST.
     path : str or PathLike
         ``.onnx``, or ``.py``, with the parameters in an ``.npz`` beside it.
     end : str, optional
-        The last layer to export.
+        The name of the last layer to export. None exports all.
     opset : int, optional
-        Of ONNX's operators, 13 or later; 17 unless told.
+        The version of ONNX's operators, 13 or later. None is 17.
     dynamic : bool, optional
         Batches of any size and, where the net allows it, images of any height and width.
     preprocess : mapping, optional
-        What was done to images before Caffe saw them: ``mean`` (a number, one for each channel as the net has them,
-        an image or a file of one), ``scale``, and ``order``, "RGB" (unless told) or "BGR", in which images will come.
-        The file then takes images of 0..255.
+        The preprocessing to include: ``mean`` (a number, one for each channel of the net, an image or the file of an
+        image), ``scale``, and ``order``, the order of the channels in your images: "RGB" (the default) or "BGR". The
+        file then takes images of 0..255.
     external : bool, optional
-        Weights in a file of their own, ``model.onnx.data``; unless told only where they are too large for one file.
+        Write the weights to a file of their own, ``model.onnx.data``. None does so only if they are too large for one
+        file.
     check : bool, optional
-        Run the file on random input beside the net, and hold each blob to it: an ONNX file through `onnxruntime` where
-        that is installed (else `onnx.reference`) within 1e-4 of the blob's largest value, a script in an interpreter of
-        its own bit for bit.
+        Run the file and the net on the same random input and compare each blob: an ONNX file by `onnxruntime`, if it
+        is installed (else `onnx.reference`), within 1e-4 of the blob's largest value; a script bit for bit, in an
+        interpreter of its own.
 
     Returns
     -------
@@ -87,7 +88,7 @@ def export(
     ------
     CaffeError
         If the suffix is another, the folder does not exist, a layer can't be exported or `onnx` is not installed.
-        Files that were there are then as they were.
+        Older files stay unchanged.
 
     Examples
     --------

@@ -252,15 +252,15 @@ def layer_type(*names: str, **options: Unpack[_Options]) -> Callable[[RuleFuncti
 
 
 def register(type_name: str, rule: RuleFunction | type[Operation] | None) -> None:
-    """Teach this process a layer type, or with None forget it again.
+    """Register a layer type in this process, or with None remove it.
 
     Parameters
     ----------
     type_name : str
-        The type as prototxts write it. A type of BVLC Caffe can't be replaced.
+        The type's name in prototxts. A type of BVLC Caffe can't be replaced.
     rule : callable, subclass of ops.Operation, or None
-        ``rule(layer, bottoms) -> Setup``: shapes in, shapes and parameters out; its Setup may hold an operation. Or a
-        class that has this as its method `setup` and is the operation itself, with `forward` and `backward`.
+        ``rule(layer, bottoms) -> Setup``: shapes in, shapes and parameters out; its Setup may hold an operation. Or an
+        operation's class, with `forward` and `backward`, and this rule as its method `setup`.
 
     Raises
     ------

@@ -15,15 +15,15 @@ class FoundSeed:
     ----------
     seed : int
     boosts : tuple of str
-        Of the versions of Boost that were tried, those whose fills agree best.
+        The versions of Boost, of those tried, whose fills agree best.
     same : list of str
-        The blobs, ``layer/index``, that hold the fill's bits, constant ones included.
+        The blobs, ``layer/index``, that hold the fill's bits, constant blobs included.
     changed : dict of str to int
-        The others: how many of their values differ.
+        The other blobs, each with the number of values that differ.
     places : list of tuple of int
-        Where the blob that was searched by differs from the fill: the first thousand places; empty if it does not.
+        The first thousand indices at which the searched blob differs from the fill.
     caffes : tuple of str
-        The revisions of Caffe, of those that were tried, by which the weights are this fill.
+        The revisions of Caffe, of those tried, whose fill the weights are.
     """
 
     seed: int
@@ -43,18 +43,18 @@ class SeedSearch:
     blob : str
         The blob, ``layer/index``, that was searched by last.
     found : list of FoundSeed
-        Every seed that gives this blob, the best first. To a blob of many values belongs one at most.
+        Every seed that gives this blob, the best first. A blob of many values has at most one.
     tried : list of str
         What was tried, in order.
     fitting : list of str
-        Blobs whose values look like their filler's, so that one of its seeds may have made them.
+        Blobs whose values have the distribution of their filler: a seed may have drawn them.
     misfits : list of str
-        Blobs whose values can't have come of their filler: trained ones, most likely.
+        Blobs whose values can't come from their filler: most likely they were trained.
     shifted : dict of int to dict of str to int
-        Seeds that give blobs at other places of the stream than this net has them at, by no revision of Caffe that was
-        tried: for each seed the blobs, and how many draws later they were made.
+        Seeds that give blobs at other places in the stream than this net, by every revision of Caffe tried. For each
+        seed: the blobs, and how many draws later they were drawn.
     explained : dict of int to str
-        For each of these seeds what would shift its blobs so.
+        For each of these seeds, a cause that would shift its blobs so.
     """
 
     blob: str = ""

@@ -57,24 +57,24 @@ def search_seed(
     Parameters
     ----------
     weights : str, PathLike or mapping of str to list of ndarray
-        A file of any format, or what `load_weights` returns. One blob that training has not touched suffices.
+        A file of any format, or what `load_weights` returns. One blob that training has not changed is enough.
     net : str, PathLike, NetParameter or SolverParameter
         The net that they belong to, or its solver.
     layer : str, optional
-        The layer to search by, or one blob of it as ``layer/index``; by default every layer that draws.
+        The layer to search by, or one of its blobs as ``layer/index``. None is every layer that draws.
     phase, level, stages, inputs : optional
         As for `Net`.
     boost : str, optional
-        The Boost of that Caffe; by default one of each kind is tried.
+        The version of Boost of that Caffe. None tries one of each kind.
     caffe : str, optional
-        The revision of Caffe; by default every one is tried.
+        The revision of Caffe. None tries all.
     seeds : range, optional
-        Where to search; by default everywhere.
+        The seeds to search; by default all.
     threads : int, optional
-        Threads for trying seeds one by one; by default one for each core.
+        Number of threads for trying seeds one by one. None is one for each core.
     progress : callable, optional
-        Called from time to time while seeds are tried one by one, with two numbers: all seeds below the first are
-        done, and the search ends at the second.
+        Called from time to time while seeds are tried one by one, with two numbers: the seeds below the first number
+        are done, and the search ends at the second.
 
     Returns
     -------
@@ -83,13 +83,13 @@ def search_seed(
     Raises
     ------
     CaffeError
-        If the net draws nothing, the weights lack what it draws, or they show too little of the draws.
+        If the net draws nothing, the weights lack the blobs that it draws, or their values have too few digits.
 
     Notes
     -----
-    The generator's recurrence gives the seed at once, from two draws that stand 227 apart within the first 624, or from
-    2,500 to 5,000 successive uniform draws anywhere. Where a blob has neither, the seeds are tried one by one: some 30
-    million a second on each core for a blob that begins within the first 624 draws, and fewer for each 624 draws more.
+    The generator's recurrence gives the seed at once, from two draws 227 apart among the first 624, or from 2,500 to
+    5,000 successive uniform draws anywhere. If a blob has neither, the seeds are tried one by one: some 30 million a
+    second on each core for a blob that begins within the first 624 draws, fewer for each further 624 draws.
 
     Examples
     --------

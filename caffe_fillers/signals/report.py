@@ -53,12 +53,12 @@ class SignalReport:
         return {key: _plain(value) for key, value in asdict(self).items()}
 
     def plot(self, path: str | os.PathLike[str]) -> None:
-        """Draw it by depth, with a histogram for each layer.
+        """Draw the report by depth, with a histogram for each layer.
 
         Parameters
         ----------
         path : str or PathLike
-            Ending in ``.png`` (needs matplotlib, the extra `plot`) or ``.html`` (one file, complete in itself).
+            ``.png`` (needs matplotlib, the extra `plot`) or ``.html`` (one self-contained file).
 
         Raises
         ------
@@ -175,7 +175,7 @@ def signal(net: Net, measure: bool = False, *, images: int | None = None) -> Sig
     Parameters
     ----------
     net : Net
-        Built with ``fill=True``, or without for the theory alone. Its phase counts: Dropout works in TRAIN.
+        The net. With ``fill=False`` it suffices for the theory. Its phase counts: Dropout works in TRAIN.
     measure : bool, optional
         Pass noise of mean 0 and variance 1 through the net in NumPy, as far as its layers allow, and measure.
     images : int, optional
@@ -189,24 +189,24 @@ def signal(net: Net, measure: bool = False, *, images: int | None = None) -> Sig
     Raises
     ------
     CaffeError
-        If `net` is no Net, or `measure` is asked of one without values.
+        If `net` is not a Net, or `measure` is true for a net without values.
 
     Notes
     -----
     *Products.* For a layer with weights the forward gain is ``fan_in Var(W) factor`` (He et al. 2015, equation 9) and
-    the backward gain ``fan_out Var(W) factor`` (equation 13), with the fans that the sums really have. They are
-    multiplied along depth; where ways join, Concat takes the mean by channels, and sums of an Eltwise add. Pooling
-    counts as 1, Dropout in training as ``1 / (1 - ratio)``, LRN as what its formula gives for the predicted mean
-    square, Scale as the square of its scale. BatchNorm (always as it trains, with the batch's own statistics) sets the
-    forward product to 1 and divides the backward one by the predicted variance. Backward products begin with 1 at the
-    losses (with the square of loss_weight), or at the net's outputs where it has none. Padding is not counted.
+    the backward gain ``fan_out Var(W) factor`` (equation 13), with the fans of the actual sums. They are multiplied
+    along depth. Where branches join, Concat takes the mean by channels, and the sums of an Eltwise add. Pooling counts
+    as 1, Dropout in training as ``1 / (1 - ratio)``, LRN as its formula for the predicted mean square, Scale as the
+    square of its scale. BatchNorm (always as in training, with the batch's own statistics) sets the forward product to
+    1 and divides the backward one by the predicted variance. Backward products begin with 1 at the losses (with the
+    square of loss_weight), or at the outputs of a net without losses. Padding is not counted.
 
-    *Prediction.* `variance` follows how values are distributed, in the mean-field picture: weights random, inputs
-    independent noise; padding, biases, means that are not 0, and saturation are counted. It leaves out that
-    neighbouring values become alike.
+    *Prediction.* `variance` follows the distribution of the values, in the mean-field picture: weights are random,
+    inputs are independent noise. It counts padding, biases, means other than 0, and saturation. It leaves out the
+    correlation of neighbouring values.
 
-    Layers whose values are not modelled (recurrent ones, Softmax, those of Python ...) let the signal start anew, with
-    variance 1; a note says so where layers with weights follow.
+    After layers whose values are not modelled (recurrent layers, Softmax, Python layers ...) the signal starts anew
+    with variance 1. A note says so if layers with weights follow.
 
     Examples
     --------

@@ -28,12 +28,12 @@ class Curves:
     Attributes
     ----------
     loss : dict of int to float
-        By iteration, as Caffe prints it: averaged over the last `average_loss` iterations.
+        The loss by iteration, as Caffe prints it: averaged over the last `average_loss` iterations.
     lr : dict of int to float
         The rate by which the iteration changed the weights.
     test : dict of int to dict of int to dict
-        By iteration and test net: the outputs' means by name, a list where an output has several values; under
-        `test_compute_loss` the loss too.
+        By iteration and test net: the mean of each output by name, a list for an output of several values; with
+        `test_compute_loss` also the loss.
     """
 
     loss: dict[int, float] = field(default_factory=dict)
@@ -81,10 +81,28 @@ def _plain(value: float | list[float]) -> object:
 def read_log(path: str | os.PathLike[str]) -> Curves:
     """Read the curves from a log of Caffe's, or one that `train --log` wrote.
 
+    Parameters
+    ----------
+    path : str or PathLike
+
+    Returns
+    -------
+    Curves
+
     Raises
     ------
     CaffeError
         If the file can't be read, or holds no iteration.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from caffe_fillers.training import read_log
+    >>> lines = "I0210 13:39:22.381027 25210 solver.cpp:239] Iteration 100 (5.1 iter/s), loss = 0.25"
+    >>> Path("train.log").write_text(lines) > 0
+    True
+    >>> read_log("train.log").loss
+    {100: 0.25}
     """
     source, curves = as_path(path), Curves()
     try:

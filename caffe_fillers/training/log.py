@@ -62,7 +62,7 @@ class LogFile(LogStream):
     ----------
     path : str or PathLike
     append : bool
-        Add to a log that is there: a run that goes on from a snapshot.
+        Append to an older log, for a run that continues from a snapshot.
     """
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:

@@ -25,10 +25,26 @@ DASHES = ("-", "--", ":", "-.")
 def drawing(path: str | os.PathLike[str]) -> Callable[[Mapping[str, Curves]], None]:
     """Return a function that draws runs, by name, into `path`; refuse a bad path now.
 
+    Parameters
+    ----------
+    path : str or PathLike
+        The picture, in a format of matplotlib's: ``.png``, ``.svg``, ``.pdf`` ...
+
+    Returns
+    -------
+    callable
+        It takes a mapping of names to `Curves`.
+
     Raises
     ------
     CaffeError
-        If matplotlib is missing, it knows no format of that suffix, or the folder isn't there.
+        If matplotlib is missing, it knows no format of that suffix, or the folder does not exist.
+
+    Examples
+    --------
+    >>> from caffe_fillers.training import Curves, drawing
+    >>> draw = drawing("run.png")
+    >>> draw({"first run": Curves(loss={0: 2.3, 100: 0.25}, lr={0: 0.01, 100: 0.009})})
     """
     target = as_path(path)
     try:

@@ -89,28 +89,29 @@ def _write_hdf5(path: Path, state: State) -> None:
 
 
 def load_state(path: str | os.PathLike[str]) -> State:
-    """Read what a solver's state holds: `Solver.restore` goes on from it.
+    """Read a solver's state, from which `Solver.restore` continues.
 
     Parameters
     ----------
     path : str or PathLike
-        Caffe's ``.solverstate`` or ``.solverstate.h5``; told by content.
+        Caffe's ``.solverstate`` or ``.solverstate.h5``; the content tells which.
 
     Returns
     -------
     State
-        `iteration`, `learned_net` (the weights' file that it names), `current_step` and `history`, a list of arrays.
+        `iteration`, `learned_net` (the file of the weights), `current_step` and `history`, a list of arrays.
 
     Raises
     ------
     CaffeError
-        If the file is truncated, damaged, or no solver state.
+        If the file can't be read, is damaged, or is no solver state.
 
     Examples
     --------
     >>> import caffe_fillers as cf
-    >>> cf.load_state("lenet_iter_100.solverstate").learned_net  # doctest: +SKIP
-    'lenet_iter_100.caffemodel'
+    >>> solver = cf.Solver("examples/mnist/lenet_solver.prototxt", inputs={"data": (1, 28, 28)})
+    >>> cf.load_state(solver.snapshot()).learned_net
+    'examples/mnist/lenet_iter_0.caffemodel'
     """
     return read_state(as_path(path))
 

@@ -41,48 +41,50 @@ class Solver:
     Parameters
     ----------
     source : str, PathLike or SolverParameter
-        The solver's prototxt. Nets that it names are looked for from the working directory, beside it, and then, with
-        a warning, by the end of their paths beside it and above it.
+        The solver's prototxt. The files of its nets are looked for in the working directory, then beside the solver,
+        then, with a warning, by the end of their paths beside and above it.
     rng : RNG, int or None, optional
-        Wins over the file's random_seed. With None that seed counts, and without one fresh entropy.
+        The stream or seed to use instead of the file's random_seed. None uses that seed, or entropy if there is none.
     weights : str, PathLike or sequence of them, optional
-        Files to copy into the nets; wins over the solver's own `weights`.
+        Files to copy into the nets, instead of the solver's own `weights`.
     beside : str or PathLike, optional
-        The file that a message was read from, for the nets that it names.
+        The file that a message was read from: its nets are looked for beside it.
     net : str, PathLike or NetParameter, optional
-        The net to train and to test, in place of all that the solver names.
+        The net to train and to test, instead of all nets that the solver names.
     inputs, dtype, boost, caffe, strict, weightless, ignore, fill, max_bytes, threads, python : optional
         As for `Net`; `inputs` may tell the phases apart with ``NAME@TEST``.
 
     Attributes
     ----------
     message : SolverParameter
-        In today's form.
+        The solver's message in today's form.
     net : Net
         The train net, drawn first.
     test_nets : list of Net
-        One per test_iter, drawn after it. They hold their own fills, as in Caffe until the first test; see `share`.
+        One per test_iter, drawn after the train net. They hold their own fills until the first test, as in Caffe; see
+        `share`.
     seed : int or None
-        The seed that counted.
+        The seed that was used.
     iter : int
-        How often the weights were updated.
+        The number of updates so far.
     loss : float
-        Of the last iteration; `curves` holds them all, averaged over `average_loss` as Caffe prints them.
+        The loss of the last iteration; `curves` holds all losses, averaged over `average_loss` as Caffe prints them.
     curves : Curves
         Losses, rates and test scores by iteration.
     log : callable or None
         Called with the place in Caffe's source and the text of each line that Caffe would log; see `LogFile`.
     callbacks : list of callable
-        Each is called with the solver after every iteration.
+        Functions, each called with the solver after every iteration.
     saved : (int, str) or None
         The iteration and the path of the last snapshot of this solver.
     snapshot_failure : {"raise", "warn"}
-        What a snapshot that can't be written does to the training; the last one stays whole.
+        The action if a snapshot can't be written: stop the training with an error, or warn and continue. The last
+        snapshot stays complete.
 
     Raises
     ------
     CaffeError
-        Where Caffe would stop. A stream that was passed in is then as it was.
+        If Caffe would stop. A stream that you passed stays unchanged.
 
     Examples
     --------

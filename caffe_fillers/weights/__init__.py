@@ -52,31 +52,31 @@ def load_weights(path: str | os.PathLike[str], names: str) -> OrderedDict[str, A
 def load_weights(path: str | os.PathLike[str], names: str | None = None) -> Weights | OrderedDict[str, Array]:
     """Read a net's weights from a file of any format.
 
-    The format is told by the content, not the suffix: ``.caffemodel`` of every age, ``.npz``, Caffe's HDF5,
-    ``.safetensors``. Nothing in a file can run code, and sizes are checked before memory is taken for them.
+    The content tells the format, not the suffix: ``.caffemodel`` of every age, ``.npz``, Caffe's HDF5,
+    ``.safetensors``. A file can't run code, and sizes are checked before memory is allocated.
 
     Parameters
     ----------
     path : str or PathLike
     names : {None, "torch"}, optional
-        ``"torch"`` gives the arrays the names and shapes of PyTorch's ``state_dict``: see Notes.
+        ``"torch"`` gives the arrays the names and shapes of PyTorch's ``state_dict``; see Notes. None keeps Caffe's.
 
     Returns
     -------
     OrderedDict of str to list of ndarray
-        Layer name -> its blobs, float32 or float64 as stored, for every layer that has some, in the net's order.
+        Layer name -> its blobs, float32 or float64 as stored, for every layer that has blobs, in the net's order.
         With ``names="torch"``: OrderedDict of str to ndarray.
 
     Raises
     ------
     CaffeError
-        If the file cannot be read, is damaged, is of no known format, or (``names="torch"``) a layer has no
-        counterpart in PyTorch.
+        If the file can't be read, is damaged, is of no known format, or (``names="torch"``) a layer has no counterpart
+        in PyTorch.
 
     Warns
     -----
     CaffeWarning
-        If two layers have one name: the last one counts, as in pycaffe.
+        If two layers have the same name: the last one counts, as in pycaffe.
 
     Notes
     -----
@@ -129,19 +129,19 @@ def save_weights(
         ``.npz``, ``.caffemodel``, ``.h5``, ``.hdf5`` or ``.safetensors``. An existing file is replaced only once
         the new one is complete.
     weights : mapping of str to sequence of ndarray or Blob
-        Layer name -> its blobs, float32 or float64. What `load_weights` returned keeps its layers' types, layers
-        without blobs and provenance.
+        Layer name -> its blobs, float32 or float64. The result of `load_weights` keeps its layers' types, its layers
+        without blobs and its provenance.
     names : {None, "torch"}, optional
         ``"torch"`` writes the arrays under the names and in the shapes of PyTorch's ``state_dict``, as in
-        `load_weights`; to ``.npz`` and ``.safetensors``. It needs the layers' types: weights that were loaded from a
-        ``.caffemodel`` or saved by a Net have them. What ``load_weights(..., names="torch")`` returned is written as
-        it is.
+        `load_weights`; only to ``.npz`` and ``.safetensors``. It needs the layers' types, which weights from a
+        ``.caffemodel`` or from a Net have. The result of ``load_weights(..., names="torch")`` is written unchanged.
+        None keeps Caffe's names.
 
     Raises
     ------
     CaffeError
-        If the suffix is unknown, the format cannot hold the weights (a ``.caffemodel`` over 2 GB, two layers of one
-        name in ``.npz``, ...) or the file cannot be written; the old file is then as it was.
+        If the suffix is unknown, the format can't hold the weights (a ``.caffemodel`` over 2 GB, two layers of one
+        name in ``.npz``, ...) or the file can't be written. An older file stays unchanged.
 
     Examples
     --------

@@ -32,23 +32,24 @@ def convert_batchnorm(
     Parameters
     ----------
     weights : mapping of str to list of ndarray
-        What `load_weights` returned.
+        The weights, as `load_weights` returns them.
     how : {"split", "merge"}
-        "split" makes of each BatchNorm of five blobs one of three and a Scale, as BVLC Caffe has it; "merge" goes back.
+        "split" turns each BatchNorm of five blobs into one of three and a Scale, as in BVLC Caffe; "merge" is the
+        inverse.
     net : NetParameter, optional
-        The net that they belong to.
+        The net that they belong to, to convert it too.
 
     Returns
     -------
     weights : Weights
-        New ones; what they share with the old is not copied.
+        The converted weights. Unchanged arrays are not copied.
     net : NetParameter or None
-        The net in the other form, upgraded.
+        The net in the other form, upgraded; None if you gave none.
 
     Raises
     ------
     CaffeError
-        If no layer can be taken over, or a Scale can't be part of its BatchNorm.
+        If no layer can be converted, or a Scale can't be merged into its BatchNorm.
 
     Examples
     --------

@@ -60,7 +60,7 @@ class Comparison(Sequence[Difference]):
     Attributes
     ----------
     blobs : tuple of Difference
-        One for each blob of either side, in order. The comparison itself is a sequence of them.
+        One for each blob of either side, in order. The Comparison is itself a sequence of them.
     """
 
     blobs: tuple[Difference, ...]
@@ -110,8 +110,8 @@ def compare(a: object, b: object, *, rtol: float = 1e-5, atol: float = 1e-8) -> 
     Parameters
     ----------
     a, b : str, PathLike, mapping, WeightSet or Net
-        A file of any format, a mapping of layer names to lists of arrays or Blobs (such as ``net.params``), or
-        anything that has ``params``.
+        A file of any format, a mapping of layer names to lists of arrays or Blobs (such as ``net.params``), or an
+        object with ``params``.
     rtol, atol : float
         The tolerance of `Comparison.close`, as in `numpy.allclose`.
 
@@ -124,7 +124,7 @@ def compare(a: object, b: object, *, rtol: float = 1e-5, atol: float = 1e-8) -> 
     Raises
     ------
     CaffeError
-        If a file cannot be read, or an argument is none of these.
+        If a file can't be read, or an argument is of another type.
 
     Examples
     --------

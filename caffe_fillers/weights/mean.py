@@ -24,17 +24,17 @@ def load_mean(path: str | os.PathLike[str]) -> Array:
     Parameters
     ----------
     path : str or PathLike
-        A ``.binaryproto`` of Caffe's, or a ``.npy``; told by content.
+        A ``.binaryproto`` of Caffe's, or a ``.npy``; the content tells which.
 
     Returns
     -------
     ndarray, shape (channels, height, width)
-        float32 or float64, as stored. A mean of C3D's clips has an axis more, their length, after the channels.
+        float32 or float64, as stored. A mean of C3D's clips has one more axis after the channels, their length.
 
     Raises
     ------
     CaffeError
-        If the file cannot be read, is damaged, or holds no single image.
+        If the file can't be read, is damaged, or does not hold one image.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def save_mean(path: str | os.PathLike[str], mean: Array) -> None:
     Raises
     ------
     CaffeError
-        If the shape, the dtype or the suffix is another, or the file cannot be written.
+        If the shape, the dtype or the suffix is another, or the file can't be written.
 
     Examples
     --------

@@ -88,8 +88,8 @@ def identify(path: str | os.PathLike[str]) -> str:
     Returns
     -------
     str
-        "net" or "solver" for a prototxt, "weights" for a net's in any format, "state" for a solver's state, "mean" for
-        a mean image; for anything else what it is, in words.
+        "net" or "solver" for a prototxt, "weights" for weights in any format, "state" for a solver's state, "mean" for
+        a mean image; for any other file a description in words.
 
     Raises
     ------
