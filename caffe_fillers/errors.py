@@ -51,14 +51,16 @@ class CaffeWarning(UserWarning):
     Examples
     --------
     >>> import warnings
+    >>> from pathlib import Path
     >>> import caffe_fillers as cf
     >>> text = 'layer { name: "data" type: "Input" top: "data" colour: 3 input_param { shape { dim: 1 } } }'
-    >>> message = cf.prototxt.parse(text, cf.schema.NetParameter)
+    >>> Path("net.prototxt").write_text(text) > 0
+    True
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")
-    ...     net = cf.Net(message)
-    >>> caught[0].category.__name__
-    'CaffeWarning'
+    ...     net = cf.Net("net.prototxt")
+    >>> [warning.category.__name__ for warning in caught]
+    ['CaffeWarning']
     """
 
     def __init__(self, text: object = "") -> None:
