@@ -87,11 +87,11 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: object, *
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(cf.__version__, prog_name="caffe-fillers")
 def main() -> None:
-    """The weights Caffe would have started training from, bit for bit; and its nets at work, without Caffe.
+    """Fill, run, train and export Caffe's nets without Caffe. The filled weights are Caffe's, bit for bit.
 
     Exit codes: 0 fine, 1 the files differ or the input is refused, 2 wrong usage, 130 stopped by Ctrl-C.
 
     \b
-    Shell completion, and likewise with zsh_source and fish_source:
+    Shell completion (for other shells zsh_source or fish_source):
     eval "$(_CAFFE_FILLERS_COMPLETE=bash_source caffe-fillers)"
     """

@@ -22,9 +22,9 @@ __all__ = ["command"]
 @with_net_options
 @as_json_option
 def command(a: str, b: str, as_json: bool, **options: Unpack[NetOptions]) -> None:
-    """Compare weights bit for bit, then by how far they are apart. B may be a prototxt, filled with --seed.
+    """Compare weights bit for bit, then by distance. B may be a prototxt, which is filled with --seed.
 
-    With a prototxt every blob is listed: which still hold the bits that they began with, and which were trained.
+    With a prototxt it lists for each blob whether it still holds its initial bits or was trained.
 
     \b
     Example:

@@ -27,15 +27,15 @@ class _Forms(TypedDict):
 @click.option(
     "--batchnorm",
     type=click.Choice(["split", "merge"]),
-    help="Split BatchNorms of five blobs, as forks have them, into BatchNorm and Scale; or merge these.",
+    help="Split the forks' BatchNorms of five blobs into BatchNorm and Scale, or merge these.",
 )
 @click.option("-n", "--net", "net", type=click.Path(), help="With --batchnorm: the net's prototxt.")
-@click.option("-o", "--net-output", "net_output", type=click.Path(), help="With --net: where to write it changed.")
+@click.option("-o", "--net-output", "net_output", type=click.Path(), help="With --net: the file for the changed net.")
 @as_json_option
 def command(weights: str, out: str, names: str | None, as_json: bool, **forms: Unpack[_Forms]) -> None:
     """Convert WEIGHTS, of any format and age, to the format of OUT's suffix.
 
-    A mean file too: between .npy and .binaryproto.
+    It also converts mean files between .npy and .binaryproto.
 
     Example: caffe-fillers convert old.caffemodel new.safetensors
     """

@@ -15,10 +15,10 @@ __all__ = ["command"]
 
 @click.command("curves", short_help="Read and draw the losses in logs of trainings.")
 @click.argument("logs", nargs=-1, required=True, type=click.Path())
-@click.option("--plot", type=click.Path(), help="Draw all of them over each other: .png, .svg or .pdf.")
+@click.option("--plot", type=click.Path(), help="Draw all logs in one picture: .png, .svg or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(logs: tuple[str, ...], plot: str | None, as_json: bool) -> None:
-    """Read the losses, rates and test outputs of LOGS, of Caffe's or of `train --log`.
+    """Read the losses, rates and test outputs in LOGS, written by Caffe or by `train --log`.
 
     Example: caffe-fillers curves caffe.log lenet.log --plot both.png
     """

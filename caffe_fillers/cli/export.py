@@ -50,24 +50,27 @@ def _preprocess(given: tuple[str, ...]) -> dict[str, object] | None:
 @click.command("export", short_help="Write a net as an ONNX file or a NumPy script.")
 @click.argument("net", type=click.Path())
 @click.option("--weights", multiple=True, required=True, type=click.Path(), help="Weights to copy by layer name.")
-@click.option("-o", "--output", required=True, type=click.Path(), help="model.onnx, or model.py, a script of NumPy.")
+@click.option("-o", "--output", required=True, type=click.Path(), help="model.onnx, or model.py for a NumPy script.")
 @inputs_option
 @click.option("--end", metavar="LAYER", help="The last layer to export.")
-@click.option("--opset", type=int, help="Of ONNX's operators: 13 or later.  [default: 17]")
-@click.option("--dynamic", is_flag=True, help="Batches of any size; images too, where the net allows it.")
+@click.option("--opset", type=int, help="The version of ONNX's operators, 13 or later.  [default: 17]")
+@click.option("--dynamic", is_flag=True, help="Take batches of any size, and images if the net allows it.")
 @click.option("--preprocess", "prepared", multiple=True, metavar="KEY=VALUE", help="mean=, scale= or order= of images.")
-@click.option("--external", is_flag=True, default=None, help="Weights in a file of their own, model.onnx.data.")
-@click.option("--check/--no-check", default=True, show_default=True, help="Run the file beside the net.")
+@click.option(
+    "--external", is_flag=True, default=None, help="Write the weights to a file of their own, model.onnx.data."
+)
+@click.option("--check/--no-check", default=True, show_default=True, help="Compare the file's outputs with the net's.")
 @level_option
 @stages_option
 @as_json_option
 def command(
     net: str, weights: tuple[str, ...], output: str, check: bool, as_json: bool, **options: Unpack[_Options]
 ) -> None:
-    """Write a net with its weights as an ONNX file, or as a script that needs NumPy alone.
+    """Write a net with its weights as an ONNX file, or as a script that needs only NumPy.
 
-    The file is run on random input beside the net; exit code 1 where a blob differs by more than 1e-4 of its largest
-    value, in a script by a bit. With --preprocess the file takes images of 0..255, in RGB unless order=BGR.
+    The file and the net run on the same random input. The exit code is 1 if a blob differs by more than 1e-4 of its
+    largest value, or in a script by one bit. With --preprocess the file takes images of 0..255, in RGB unless
+    order=BGR.
 
     \b
     Example:

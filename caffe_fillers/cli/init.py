@@ -24,15 +24,15 @@ class _Options(NetOptions):
 @click.command("init", short_help="Fill the weights of a net as Caffe would.")
 @click.argument("net", type=click.Path())
 @click.option(
-    "-o", "--output", type=click.Path(), help=".npz, .caffemodel, .h5 or .safetensors; a solver's train net is written."
+    "-o", "--output", type=click.Path(), help=".npz, .caffemodel, .h5 or .safetensors; of a solver the train net."
 )
 @with_net_options
-@click.option("--draws", is_flag=True, help="Show the ledger: where in the stream each layer stood, and what it drew.")
-@click.option("--allow-empty", is_flag=True, help="Take a net without parameters too.")
+@click.option("--draws", is_flag=True, help="Show the draws of each layer and their places in the stream.")
+@click.option("--allow-empty", is_flag=True, help="Accept a net without parameters.")
 @wide_option
 @as_json_option
 def command(net: str, output: str | None, draws: bool, as_json: bool, **options: Unpack[_Options]) -> None:
-    """Fill the weights of NET, a net's or a solver's prototxt; - is standard input.
+    """Fill the weights of NET, the prototxt of a net or a solver; - is standard input.
 
     \b
     Example:

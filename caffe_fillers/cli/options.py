@@ -98,7 +98,7 @@ class Dims(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 
 inputs_option = click.option(
-    "--input", "inputs", type=Dims(), multiple=True, help="A shape that the prototxt does not hold: data=1x28x28."
+    "--input", "inputs", type=Dims(), multiple=True, help="A shape that the prototxt lacks: data=1x28x28."
 )
 phase_option = click.option(
     "--phase", type=click.Choice(["TRAIN", "TEST"]), default="TRAIN", show_default=True, help="The net's phase."
@@ -119,21 +119,21 @@ boost_option = click.option(
     shell_complete=boosts,
     default="1.74",
     show_default=True,
-    help="The Boost that Caffe was built with, 1.47 or later.",
+    help="The version of Boost that Caffe was built with, 1.47 or later.",
 )
 caffe_option = click.option(
     "--caffe",
     shell_complete=revisions,
     default="master",
     show_default=True,
-    help="The Caffe to follow: v0.9999, rc, rc2, rc3, 1.0 or master.",
+    help="The version of Caffe: v0.9999, rc, rc2, rc3, 1.0 or master.",
 )
 allowed_options = [
-    click.option("--weightless", multiple=True, help="An unknown layer, by name or type, that holds no parameters."),
+    click.option("--weightless", multiple=True, help="An unknown layer without parameters, by name or type."),
     click.option("--ignore", multiple=True, help="A fork's field to skip although it changes shapes."),
 ]
 net_options = [
-    click.option("--seed", type=int, help="Caffe's random_seed, 0 to 4294967295. Without it the solver's counts."),
+    click.option("--seed", type=int, help="Caffe's random_seed, 0 to 4294967295, instead of the solver's."),
     inputs_option,
     phase_option,
     level_option,
@@ -146,12 +146,12 @@ net_options = [
         type=click.Choice(["float32", "float64"]),
         default="float32",
         show_default=True,
-        help="As a Caffe built for floats, or for doubles.",
+        help="The type of the weights: of Caffe for floats, or for doubles.",
     ),
     click.option("--strict", is_flag=True, help="Refuse what BVLC Caffe refuses."),
-    click.option("--net", "other_net", type=click.Path(), help="The net to take for those that a solver names."),
+    click.option("--net", "other_net", type=click.Path(), help="The net to use instead of those that a solver names."),
     *allowed_options,
-    click.option("--threads", type=click.IntRange(1), help="Threads to fill with; the values are the same."),
+    click.option("--threads", type=click.IntRange(1), help="Number of threads; the values do not depend on it."),
 ]
 blas_option = click.option(
     "--blas-threads",
@@ -159,9 +159,9 @@ blas_option = click.option(
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Threads of NumPy's BLAS; more are slower for small nets, and sum in another order. Needs threadpoolctl.",
+    help="Threads of NumPy's BLAS. More are slower for small nets and sum in another order. Needs threadpoolctl.",
 )
-wide_option = click.option("--wide", is_flag=True, help="Show every column, however narrow the terminal is.")
+wide_option = click.option("--wide", is_flag=True, help="Show every column, also on a narrow terminal.")
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

@@ -50,20 +50,20 @@ class _Classes(TypedDict):
 @click.argument("net", metavar="NET", type=click.Path())
 @click.argument("given", metavar="[NAME=]INPUT...", nargs=-1)
 @click.option("-o", "--output", metavar="OUT.npz", help="Write the blobs, by name, for numpy.load.")
-@click.option("--blob", "chosen", multiple=True, help="A blob to print and write; may be given again. Without it all.")
-@click.option("--mean", help="Of images: a mean file, or values such as 104,117,123, in the order of the channels.")
-@click.option("--scale", type=float, default=1.0, show_default=True, help="Of images, after the mean.")
-@click.option("--bgr/--rgb", "bgr", default=True, help="Which colour of an image comes first; Caffe's models: blue.")
-@click.option("--top", "top", type=click.IntRange(1), help="Print that many classes with the highest values.")
-@click.option("--labels", type=click.Path(), help="The classes' names for --top, one in each line.")
+@click.option("--blob", "chosen", multiple=True, help="A blob to print and write; may be repeated.  [default: all]")
+@click.option("--mean", help="Subtract this from images: a mean file, or a value per channel such as 104,117,123.")
+@click.option("--scale", type=float, default=1.0, show_default=True, help="Multiply images by this after the mean.")
+@click.option("--bgr/--rgb", "bgr", default=True, help="The order of an image's channels.  [default: bgr]")
+@click.option("--top", "top", type=click.IntRange(1), help="Print this many classes with the highest values.")
+@click.option("--labels", type=click.Path(), help="The names of the classes for --top, one per line.")
 @with_net_options
 @blas_option
 @as_json_option
 def command(net: str, given: tuple[str, ...], output: str | None, as_json: bool, **options: Unpack[_Options]) -> None:
-    """Run NET forward once, over arrays (.npy, .npz) or images, and show what is in every blob.
+    """Run NET forward once, over arrays (.npy, .npz) or images, and show the values of every blob.
 
-    Images are read and resized as OpenCV does, 0 to 255, and fill a batch. An .npz holds arrays by the inputs' names.
-    NAME= says for which input a file is; without it the first that has none yet.
+    Images, with pixels from 0 to 255, are read and resized as in OpenCV and form a batch. An .npz holds arrays by the
+    inputs' names. NAME= gives a file to that input, otherwise to the first input without a file.
 
     \b
     Example:

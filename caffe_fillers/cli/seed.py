@@ -46,29 +46,31 @@ _MARK = 2**28  # a line for each so many seeds, where there is no terminal to dr
 @click.command("seed", short_help="Find the lost seed of a file of weights.")
 @click.argument("weights", type=click.Path())
 @click.argument("net", type=click.Path())
-@click.option("--layer", help="The layer to search by, or one blob of it as NAME/INDEX; else all that draw.")
+@click.option("--layer", help="The layer to search by, or one of its blobs as NAME/INDEX.  [default: all]")
 @inputs_option
 @phase_option
 @level_option
 @stages_option
 @click.option(
-    "--boost", shell_complete=boosts, help="The Boost that Caffe was built with; else one of each kind is tried."
+    "--boost",
+    shell_complete=boosts,
+    help="The version of Boost that Caffe was built with.  [default: one of each kind]",
 )
 @click.option(
     "--caffe",
     shell_complete=revisions,
-    help="The revision of Caffe: v0.9999, rc, rc2, rc3, 1.0 or master; else every one is tried.",
+    help="The version of Caffe: v0.9999, rc, rc2, rc3, 1.0 or master.  [default: all]",
 )
 @click.option("--from", "first", type=click.IntRange(0, 2**32 - 1), default=0, help="The first seed to try.")
 @click.option("--to", "last", type=click.IntRange(0, 2**32 - 1), default=2**32 - 1, help="The last seed to try.")
-@click.option("--threads", type=click.IntRange(1), help="Threads to search with; one for each core otherwise.")
+@click.option("--threads", type=click.IntRange(1), help="Number of threads.  [default: one for each core]")
 @as_json_option
 def command(
     weights: str, net: str, inputs: Shapes, first: int, last: int, as_json: bool, **options: Unpack[_Options]
 ) -> None:
-    """Find the seed whose fills of NET, a net's or a solver's prototxt, these WEIGHTS are.
+    """Find the seed from which Caffe filled WEIGHTS. NET is the prototxt of their net or solver.
 
-    One blob that training has not touched is enough. Ctrl-C stops the search, and says how to go on.
+    One blob that training has not changed is enough. Ctrl-C stops the search and prints how to continue it.
 
     \b
     Example:

@@ -30,9 +30,9 @@ class _Options(NetOptions):
 @wide_option
 @as_json_option
 def command(source: str, as_json: bool, **options: Unpack[_Options]) -> None:
-    """Show the blobs of a net's prototxt (filled with --seed, or with one from entropy), or of a file of weights.
+    """Show the blobs of a file of weights, or of a net's prototxt, filled with --seed or a seed from entropy.
 
-    Or what a solver's state or a mean file holds.
+    It also shows the content of a solver's state or of a mean file.
 
     Example: caffe-fillers show lenet.caffemodel
     """

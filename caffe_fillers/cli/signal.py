@@ -30,7 +30,7 @@ class _Options(NetOptions):
 @wide_option
 @as_json_option
 def command(net: str, measure: bool, plot: str | None, as_json: bool, **options: Unpack[_Options]) -> None:
-    """Predict how the signal of NET grows or shrinks before training: gains by depth, and fillers that keep them at 1.
+    """Predict how the signal of NET grows or shrinks before training: gains by depth, and fillers with gain 1.
 
     \b
     Example:

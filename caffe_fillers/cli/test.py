@@ -28,7 +28,7 @@ class _Options(TypedDict):
 @click.command("test", short_help="Score trained weights, as `caffe test` does.")
 @click.argument("net", type=click.Path())
 @click.option("--weights", required=True, type=click.Path(), help="Weights to copy by layer name: a.caffemodel,b.h5.")
-@click.option("--iterations", type=click.IntRange(1), default=50, show_default=True, help="Batches to run.")
+@click.option("--iterations", type=click.IntRange(1), default=50, show_default=True, help="Number of batches to run.")
 @click.option("--seed", type=int, help="Caffe's random_seed, for a net that draws in its test phase.")
 @blas_option
 @level_option

@@ -14,14 +14,16 @@ __all__ = ["command"]
 
 @click.command("time", short_help="Measure the milliseconds of each layer.")
 @click.argument("net", metavar="NET|SOLVER", type=click.Path())
-@click.option("--iterations", type=click.IntRange(1), default=50, show_default=True, help="Passes to take the mean of.")
+@click.option(
+    "--iterations", type=click.IntRange(1), default=50, show_default=True, help="Number of passes to average over."
+)
 @with_net_options
 @blas_option
 @as_json_option
 def command(net: str, iterations: int, blas: int, as_json: bool, **options: Unpack[NetOptions]) -> None:
     """Measure the milliseconds of each layer, forward and backward, as `caffe time` does.
 
-    Inputs are noise. A layer that needs no gradient takes no time backward.
+    The inputs are noise. A layer that needs no gradient takes no time backward.
 
     Example: caffe-fillers time deploy.prototxt --phase TEST --iterations 10
     """

@@ -40,20 +40,20 @@ class _Options(TypedDict):
 
 @click.command("train", short_help="Train a net, as `caffe train` does.")
 @click.argument("solver", type=click.Path())
-@click.option("--weights", type=click.Path(), help="Weights to begin with, by layer name: a.caffemodel,b.h5.")
-@click.option("--snapshot", type=click.Path(), help="A .solverstate to go on from.")
+@click.option("--weights", type=click.Path(), help="Weights to start from, by layer name: a.caffemodel,b.h5.")
+@click.option("--snapshot", type=click.Path(), help="A .solverstate to continue from.")
 @click.option("--iterations", type=click.IntRange(0), help="The iteration to stop at, instead of max_iter.")
-@click.option("--log", "log_file", type=click.Path(), help="Write the lines that `caffe train` logs.")
+@click.option("--log", "log_file", type=click.Path(), help="Write the log of `caffe train` to this file.")
 @click.option("--plot", type=click.Path(), help="Draw losses, test outputs and the rate: .png, .svg or .pdf.")
-@click.option("--json", "json_file", type=click.Path(), help="Write losses, rates and test outputs.")
-@click.option("--net", "other_net", type=click.Path(), help="The net to take for those that the solver names.")
+@click.option("--json", "json_file", type=click.Path(), help="Write losses, rates and test outputs to this file.")
+@click.option("--net", "other_net", type=click.Path(), help="The net to use instead of those that the solver names.")
 @click.option("--seed", type=int, help="Caffe's random_seed, instead of the solver's.")
 @click.option(
     "--on-full-disk",
     type=click.Choice(["stop", "go-on"]),
     default="stop",
     show_default=True,
-    help="What a snapshot that can't be written does.",
+    help="Stop or go on if a snapshot can't be written.",
 )
 @blas_option
 @level_option
@@ -61,9 +61,9 @@ class _Options(TypedDict):
 @boost_option
 @caffe_option
 def command(solver: str, snapshot: str | None, iterations: int | None, **options: Unpack[_Options]) -> None:
-    """Train the net of SOLVER, as `caffe train` does, and with its numbers.
+    """Train the net of SOLVER as `caffe train` does, with the same numbers.
 
-    Ctrl-C finishes the iteration, writes a snapshot and says how to go on; a second one stops at once.
+    Ctrl-C finishes the iteration, writes a snapshot and prints how to continue; a second one stops at once.
 
     \b
     Example:

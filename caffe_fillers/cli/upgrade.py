@@ -14,13 +14,13 @@ from .output import print_json
 __all__ = ["command"]
 
 
-@click.command("upgrade", short_help="Write an old prototxt in today's form.")
+@click.command("upgrade", short_help="Rewrite an old prototxt in the current format.")
 @click.argument("old", type=click.Path())
-@click.option("-o", "--output", type=click.Path(), required=True, help="Where to write today's form.")
+@click.option("-o", "--output", type=click.Path(), required=True, help="The file to write; - is standard output.")
 @click.option("--strict", is_flag=True, help="Refuse what BVLC Caffe refuses.")
 @as_json_option
 def command(old: str, output: str, strict: bool, as_json: bool) -> None:
-    """Write a V0 or V1 prototxt, of a net or a solver, in today's form. - is standard input, or output.
+    """Rewrite the V0 or V1 prototxt of a net or a solver in the current format. - is standard input.
 
     Example: caffe-fillers upgrade old.prototxt -o new.prototxt
     """
