@@ -88,6 +88,9 @@ class Rows:
             yield done, self._blobs, slice(begin, end) if self._order is None else self._order[begin:end]
             done += end - begin
             self._row = end
+            if self._order is not None and end == len(self._order):
+                # as soon as the last row is out, since other layers draw from C's `rand` too
+                self._next()
 
     def _start(self) -> None:
         self._turns = None if self._first_turn is None else self._first_turn()

@@ -111,12 +111,15 @@ def _layer_lines(step: Step) -> Iterator[Line]:
         yield "image_data_layer.cpp:38", f"Opening file {param.source}"
         if param.shuffle:
             yield "image_data_layer.cpp:53", "Shuffling data"
-        yield "image_data_layer.cpp:63", f"A total of {_lines_of(param.source)} images."
+        images = sum(1 for line in _text_of(param.source).splitlines() if line.strip())
+        yield "image_data_layer.cpp:63", f"A total of {images} images."
+        for draw in step.drawn.get("rand_skip", ()):
+            yield "image_data_layer.cpp:70", f"Skipping first {draw % param.rand_skip} data points."
         yield "image_data_layer.cpp:90", f"output data size: {','.join(map(str, step.tops[0].shape))}"
     elif layer.type == "HDF5Data":
         source = layer.message.hdf5_data_param.source
         yield "hdf5_data_layer.cpp:81", f"Loading list of HDF5 filenames from: {source}"
-        yield "hdf5_data_layer.cpp:95", f"Number of HDF5 files: {_lines_of(source)}"
+        yield "hdf5_data_layer.cpp:95", f"Number of HDF5 files: {len(_text_of(source).split())}"
     elif layer.type in ("SoftmaxWithLoss", "InfogainLoss") or (
         layer.type == "Scale" and layer.message.scale_param.bias_term
     ):
@@ -124,11 +127,11 @@ def _layer_lines(step: Step) -> Iterator[Line]:
         yield "layer_factory.hpp:77", f"Creating layer {layer.name}"
 
 
-def _lines_of(path: str) -> int:
+def _text_of(path: str) -> bytes:
     try:
-        return sum(1 for line in Path(path).read_bytes().splitlines() if line.strip())
+        return Path(path).read_bytes()
     except OSError:
-        return 0  # a layer without a source takes what is written to its tops
+        return b""  # a layer without a source takes what is written to its tops
 
 
 def _rule_lines(layer: schema.LayerParameter, state: schema.NetState) -> Iterator[Line]:

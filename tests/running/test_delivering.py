@@ -337,6 +337,8 @@ class RowsInOrder:
         self.mix(self.rows)
 
     def __next__(self):
+        result = self.begins[self.files[self.file]] + self.rows[self.row]
+        self.row += 1
         if self.row == len(self.rows):
             if len(self.lengths) > 1:
                 self.file += 1
@@ -346,8 +348,7 @@ class RowsInOrder:
                 self.load()
             self.row = 0
             self.mix(self.rows)
-        self.row += 1
-        return self.begins[self.files[self.file]] + self.rows[self.row - 1]
+        return result
 
 
 def two_lists(here):
@@ -369,7 +370,7 @@ def test_layers_shuffle_by_one_rand_in_turn(here):
     net, rand = two_lists(here), shuffling.Rand()
     first = RowsInOrder((3, 4, 2), rand)
     second = RowsInOrder((5,), rand)
-    for _ in range(12):
+    for _ in range(40):
         net.forward()
         assert net.blobs["x"].data[:, 0].tolist() == [2 * next(first) for _ in range(2)]
         assert net.blobs["z"].data.tolist() == [next(second) for _ in range(2)]

@@ -10,6 +10,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 import caffe_fillers as cf
 from caffe_fillers.training import LogFile, read_log, setup_lines
@@ -198,7 +199,7 @@ def test_why_layers_were_left_out_is_said(small):
 
 
 def test_lists_of_files_are_said(small, here):
-    (here / "list.txt").write_text("one.h5\ntwo.h5\n")
+    (here / "list.txt").write_text("one.h5\ntwo.h5 one.h5\n")
     data = 'type: "HDF5Data" top: "x" top: "t" hdf5_data_param { source: "list.txt" batch_size: 6 }'
     for name in ("one", "two"):
         with h5py.File(f"{name}.h5", "w") as file:
@@ -206,8 +207,20 @@ def test_lists_of_files_are_said(small, here):
     solver = small("", f'layer {{ name: "data" {data} }}' + NET[NET.index('layer { name: "a"') :])
     lines = [text for _, text in setup_lines(solver)]
     at = lines.index("Loading list of HDF5 filenames from: list.txt")
-    assert lines[at + 1] == "Number of HDF5 files: 2"
+    assert lines[at + 1] == "Number of HDF5 files: 3"
     assert lines[at - 1] == "data -> t"
+
+
+def test_how_many_images_are_skipped_is_said(small, here):
+    Image.new("RGB", (2, 2)).save("a.png")
+    (here / "list.txt").write_text("".join(f"a.png {label}\n" for label in range(9)))
+    data = 'type: "ImageData" top: "x" top: "t" image_data_param { source: "list.txt" batch_size: 1 rand_skip: 9 }'
+    solver = small("", f'layer {{ name: "data" {data} }} layer {{ name: "s" type: "Silence" bottom: "x" }}')
+    lines = [text for _, text in setup_lines(solver)]
+    solver.net.forward()
+    first = int(solver.net.blobs["t"].data[0])
+    assert first > 0
+    assert lines[lines.index("A total of 9 images.") + 1] == f"Skipping first {first} data points."
 
 
 def test_layers_that_make_another_are_said_twice(small):
