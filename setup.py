@@ -6,7 +6,7 @@ from glob import glob
 from setuptools import Extension, setup
 
 # A fused multiply-add rounds once where Caffe rounded twice. In ISO C11 proper gcc computes floats in double on s390x.
-# Debugging symbols name the folder of the build, which would make each build another file.
+# Debugging symbols contain the folder of the build, so each build would give another file.
 flags = ["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-g0"]
 if sysconfig.get_platform().startswith("win"):
     flags = ["/O2", "/std:c11", "/fp:precise"]

@@ -184,7 +184,7 @@ def boosts(args):
             for dtype in DTYPES:
                 rng = cf.RNG(1701, boost="1.54" if library == STAND_IN else "1.74")
                 draw = partial(rng.uniform, -1, 1) if kind == "uniform" else partial(rng.gaussian, 0, 1)
-                # what is compared has to do the same work: the same bits
+                # only the same work may be compared: the same bits
                 assert draw(10000, dtype).tobytes() == boost(kind, dtype, 10000, 0), (library, kind, dtype)
                 for label, n in sizes(args):
                     best = int(boost(kind, dtype, n, max(2, min(20, 10**7 // n)))) * 1e-9

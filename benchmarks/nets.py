@@ -138,7 +138,7 @@ def fills_alone(net):
     return call
 
 
-# what protobuf loads for any message, so that it counts for protobuf
+# protobuf loads these for any message, so they count as protobuf's
 PROTOBUF = "google.protobuf.descriptor_pb2, google.protobuf.descriptor_pool, google.protobuf.message_factory"
 
 
@@ -185,7 +185,7 @@ def main():
             print(f"{layers:<14} {seconds * 1e3:8.1f}ms {seconds / layers * 1e6:8.1f}us")
     print(f"\n{'imports':28} {'beyond NumPy and protobuf':>28}")
     for code in ("import caffe_fillers", "from caffe_fillers import Net"):
-        # the first may compile
+        # the first run may compile
         rows[code] = {"ms": min([import_ms(code) for _ in range(options.times + 1)][1:])}
         print(f"{code:28} {rows[code]['ms']:26.1f}ms")
     if options.json:

@@ -27,7 +27,7 @@ layer {{ name: "first" type: "Convolution" bottom: "data" top: "first" convoluti
 layer {{ name: "second" type: "Convolution" bottom: "first" top: "second" convolution_param {{
   num_output: 32 kernel_size: 3 bias_term: false weight_filler {{ {filler} }} }} }}"""
 FILLERS = {"xavier": "type: 'xavier'", "gaussian": "type: 'gaussian' std: 0.01"}
-SEED = 2**32 - 1  # the last that is tried
+SEED = 2**32 - 1  # the last seed tried
 # seven filters of 3 x 3 x 3 are too few values for the recurrence
 AT_ONCE, ONE_BY_ONE = 32, 7
 
@@ -68,7 +68,7 @@ def rows(whole, folder):
     taken, found = search(folder, "xavier", AT_ONCE, "second", None)
     assert found == SEED
     yield {"what": "xavier, second layer", "boost": "1.74", "way": "at once", "seconds": taken}
-    # every one but that, so that none ends the search
+    # every seed but the right one, so that the search does not end early
     count = SEED if whole else 2**29
     for filler, outputs, layer, boost in (
         ("xavier", ONE_BY_ONE, "first", None),

@@ -10,7 +10,7 @@ NEEDED = ["setuptools>=77.0.3", "Cython>=3.1"]
 
 
 def _check():
-    # in a form that old Pythons read too
+    # syntax of old Python versions, so that they can print the error
     if sys.version_info < (3, 11):  # noqa: UP036
         raise SystemExit("caffe_fillers needs Python 3.11 or later; this is " + sys.version.split()[0])
     if sysconfig.get_platform().startswith("win"):

@@ -8,7 +8,7 @@ _checkout.hand_over(__name__)
 
 from typing import TYPE_CHECKING
 
-from . import _interpreter as _interpreter  # before the others, where they would not work
+from . import _interpreter as _interpreter  # first, since the other imports fail in a subinterpreter
 from ._core import RNG, simd
 from ._lazy import later
 from ._version import __version__

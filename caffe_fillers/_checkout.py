@@ -16,7 +16,7 @@ __all__ = ["hand_over"]
 
 def hand_over(package: str) -> None:
     """Put the installed package in the place of this one, where this is a checkout that was not built in place."""
-    # os.path and not pathlib, whose own import would be a good part of this package's
+    # os.path, since importing pathlib would take a large part of this package's import time
     here = os.path.dirname(os.path.abspath(__file__))
     if any(name.startswith("_core.") and name.endswith((".so", ".pyd")) for name in os.listdir(here)):
         return
@@ -28,6 +28,6 @@ def hand_over(package: str) -> None:
         raise ImportError(f"{here} is a checkout without the compiled core: run `pip install .` in {checkout}")
     installed = module_from_spec(spec)
     sys.modules[package] = installed
-    # or the installed package would find this very module as its own
+    # otherwise the installed package would find this module as its own
     del sys.modules[__name__]
     spec.loader.exec_module(installed)

@@ -94,7 +94,7 @@ class Blob:
     def __init__(self, shape: int | Iterable[int] = (), dtype: npt.DTypeLike = np.float32) -> None:
         self._shape = check_shape(shape)
         try:
-            # None would be float64 to NumPy, and is more likely a slip
+            # NumPy reads None as float64; here it is more likely a mistake
             real = np.dtype("V" if dtype is None else dtype)
         except (TypeError, ValueError):
             real = np.dtype("V")

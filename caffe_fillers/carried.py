@@ -15,7 +15,7 @@ from .encoding import as_bytes, as_text, escaped
 
 __all__ = ["carried", "carries", "carry", "readable", "repeated", "serialized", "varint"]
 
-_NUMBER = 2**29 - 2  # the last but one that protobuf allows
+_NUMBER = 2**29 - 2  # the last field number but one that protobuf allows
 _BYTES = 2  # the wire type
 
 

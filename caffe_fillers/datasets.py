@@ -25,7 +25,7 @@ from .fillers import as_rng
 __all__ = ["digits", "images", "mnist", "siamese"]
 
 _TRAIN = 4000  # of the 5,000 digits
-_PAIRS = {"train": (4000, 1), "test": (1000, 2)}  # how many, and the seed that draws them
+_PAIRS = {"train": (4000, 1), "test": (1000, 2)}  # the number of pairs, and the seed that draws them
 
 
 def digits() -> tuple[Bytes, Bytes]:
@@ -301,7 +301,7 @@ def _write(databases: dict[Path, Iterator[tuple[bytes, bytes]]]) -> dict[str, in
 
 
 def _single(images: Bytes, labels: Bytes) -> Iterator[tuple[bytes, bytes]]:
-    # a label is a C char there
+    # Caffe stores a label as a C char
     return _records(images[:, None], labels.astype(np.int8))
 
 
@@ -329,7 +329,7 @@ def _images(
 ) -> Iterator[tuple[bytes, schema.Datum]]:
     from . import records
 
-    datum = schema.Datum()  # one for all: what a record does not say is as the one before said, as there
+    datum = schema.Datum()  # one for all: as in Caffe, a record without a field keeps the last value
     for index, (name, label) in enumerate(lines):
         file = records.beside(listed, root_folder + name)
         try:

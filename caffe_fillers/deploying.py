@@ -14,7 +14,7 @@ __all__ = ["deploy", "train_val"]
 
 _DATA = ("Data", "ImageData", "WindowData", "MemoryData", "HDF5Data", "DummyData")
 _INPUTS = ("Input", "Parameter")
-# what a loss hides: the layer that gives its predictions
+# the layer that gives the predictions of a loss
 _BEHIND = {"SoftmaxWithLoss": ("Softmax", "prob"), "SigmoidCrossEntropyLoss": ("Sigmoid", "prob")}
 _COUNTED = {"InnerProduct": "inner_product_param", "Convolution": "convolution_param"}
 _STAGES = ("train", "val", "deploy")
@@ -65,7 +65,7 @@ def deploy(
     read = {name for layer in kept for name in layer.bottom}
     wanted = [(layer, name) for layer in data for name in layer.top if name in read]
     heads = [_input(layer, name, dict(inputs or {}), source) for layer, name in wanted]
-    # bottoms of a part of a net, that nothing made before either
+    # bottoms of a partial net that no layer made before either
     missing = read - {name for layer in (*heads, *kept) for name in layer.top}
     for name in sorted(missing & dict(inputs or {}).keys()):
         heads.append(_input(schema.LayerParameter(top=[name]), name, dict(inputs or {}), source))
@@ -79,7 +79,7 @@ def deploy(
     result.layer.extend([*heads, *kept])
     if not any(layer.bottom for layer in result.layer):
         raise CaffeError(f"{source.name or 'the net'}: nothing is left of it for deploying: no layer predicts anything")
-    Net(result, "TEST", fill=False)  # so that what does not fit is said here
+    Net(result, "TEST", fill=False)  # to report here what does not fit
     return result
 
 
@@ -129,7 +129,7 @@ def train_val(net: NetLike, classes: int | None = None) -> schema.NetParameter:
             if "train" in rule.stage or "val" in rule.stage:
                 rule.phase = phases["TRAIN" if "train" in rule.stage else "TEST"]
             rule.stage[:] = stages
-        # a rule of deploy alone says nothing of training
+        # a rule for the stage deploy alone does not concern training
         rules = [rule for rule in copy.exclude if rule.ListFields()]
         del copy.exclude[:]
         copy.exclude.extend(rules)
@@ -185,7 +185,7 @@ def _predicting(layers: list[schema.LayerParameter], data: list[schema.LayerPara
         if loss.HasField("softmax_param") and kind == "Softmax":
             head.softmax_param.CopyFrom(loss.softmax_param)
         heads.append(head)
-    # what an auxiliary loss alone read is not an output that anyone asked for
+    # a blob that only an auxiliary loss read is not an output of the deploy net
     hidden = {name for layer in scored for name in layer.bottom} | {
         name for layer in layers if layer.type == "Silence" for name in layer.bottom
     }

@@ -19,7 +19,7 @@ _IN_UTF8 = re.compile(b"\xf4\x8f[\xa2\xa3]")  # U+10F880 to U+10F8FF
 
 def as_text(data: bytes | str) -> str:
     """Return text for bytes of any encoding; `as_bytes` gives the very bytes back."""
-    if isinstance(data, str):  # protobuf hands out a string field as str, or as bytes where it is no UTF-8
+    if isinstance(data, str):  # protobuf returns a string field as str, or as bytes if it is not UTF-8
         return data
     text = data.decode("utf-8", "surrogateescape")
     return text if text.isascii() else _FOREIGN.sub(_escape, text)

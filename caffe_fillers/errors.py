@@ -8,7 +8,7 @@ from .encoding import shown
 
 __all__ = ["CaffeError", "CaffeWarning", "printable"]
 
-# what a terminal would obey, and what no encoding can hold; names in files are a stranger's
+# characters that control a terminal or that no encoding holds; names in files may be hostile
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _LONGEST = 3000
 
@@ -21,7 +21,7 @@ def printable(text: str) -> str:
 def _bounded(text: object) -> str:
     shown = str(text)
     if len(shown) > _LONGEST:
-        # the end holds the mend
+        # the end of a text says what to do
         shown = f"{shown[: _LONGEST // 2]} ... {shown[-_LONGEST // 2 :]}"
     return printable(shown)
 

@@ -53,7 +53,7 @@ def check_readable(path: Path) -> int:
 
 
 def _without_waiting(name: str, flags: int) -> int:
-    # opening a FIFO that nobody writes to would otherwise never return
+    # opening a FIFO without a writer would never return
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -85,7 +85,7 @@ def replacing(path: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
         _sweep(real.parent)
         # a short name of its own: the target's may already be as long as the file system allows
         temporary = real.parent / f"{_prefix()}{os.getpid()}-{os.urandom(6).hex()}.tmp"
-        # tried, but not kept: ext4 holds up the closing of a file that was there and was cut to nothing
+        # a test that is removed again: ext4 delays the closing of a file that existed and was truncated
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         os.unlink(temporary)
         with _written_back(temporary, size if mode is not None else 0):
@@ -103,14 +103,14 @@ def replacing(path: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
 
 
 def _prefix() -> str:
-    # of this machine: on a shared disk the process numbers of another say nothing here
+    # of this machine: on a shared disk the process numbers of other machines mean nothing here
     return f".caffe_fillers-{zlib.crc32(platform.node().encode()):08x}-"
 
 
 def _sweep(folder: Path) -> None:
     """Remove what processes of this machine left when they were killed."""
     if os.name != "posix":
-        return  # elsewhere asking whether a process is alive may end it
+        return  # on other systems os.kill would end the process instead of testing it
     prefix = _prefix()
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -141,7 +141,7 @@ def _mode(target: Path, real: Path) -> int | None:
     if not stat.S_ISREG(status.st_mode):
         raise CaffeError(f"{target}: cannot be written: it is not a regular file")
     if not os.access(real, os.W_OK):
-        # a rename would not ask
+        # a rename does not check this
         raise CaffeError(f"{target}: cannot be written: the file there is read-only")
     return stat.S_IMODE(status.st_mode)
 
@@ -170,7 +170,7 @@ def _written_back(temporary: Path, size: int) -> Iterator[None]:
             os.close(handle)
 
     def sync_if_possible() -> None:
-        with suppress(OSError):  # what matters is the sync at the end
+        with suppress(OSError):  # the sync at the end decides
             sync()
 
     thread = threading.Thread(target=sync_if_possible, daemon=True)

@@ -124,7 +124,7 @@ def _from_bytes(serialized: bytes) -> Spec:
 
 
 def _from_message(message: ProtobufMessage) -> Spec:
-    # through its bytes: it may be another package's message, and a net's fillers repeat
+    # through bytes: the message may be of another package, and a net's fillers repeat
     return _from_bytes(message.SerializePartialToString())
 
 
@@ -246,7 +246,7 @@ def _variance_plan(
     norm = spec.variance_norm if age >= RC3 else 0
     if norm == 2:
         total = fan_in + fan_out
-        # the sum is a C int, and wraps
+        # the sum is a C int and wraps
         n = real(real(total if total <= INT_MAX else total - 2**32) / 2)
     else:
         n = real(fan_out if norm == 1 else fan_in)
@@ -379,7 +379,7 @@ def _plan_by_type(spec: Spec, shape: tuple[int, ...], dtype: Dtype, age: int) ->
             return _bilinear(shape, dtype, age)
 
 
-# each type with the age of the revision that brought it
+# each type, with the revision that brought it
 _TYPES = {
     "constant": V0_9999,
     "gaussian": V0_9999,
@@ -411,7 +411,7 @@ def _sound_plan(spec: Spec, shape: tuple[int, ...], dtype: Dtype, caffe: str) ->
 
 @lru_cache(maxsize=4096)
 def _text_plan(filler: str, shape: tuple[int, ...], dtype: Dtype, caffe: str) -> Plan:
-    # a string is found faster than the Spec that it means
+    # a dict finds a string faster than the Spec that it stands for
     return _sound_plan(_from_text(filler), shape, dtype, caffe)
 
 
@@ -469,7 +469,7 @@ def _overlaps_itself(array: np.ndarray) -> bool:
         reach += step * (dim - 1)
     else:
         return False
-    # interleaved axes may still be apart; count the places
+    # interleaved axes may still not overlap; count the distinct places
     places = np.zeros((), np.int64)
     for step, dim in steps:
         places = np.add.outer(places, np.arange(dim) * step).ravel()

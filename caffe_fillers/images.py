@@ -76,7 +76,7 @@ def prepare_image(
 
 
 def _pixels(image: object, channels: int, height: int, width: int) -> np.ndarray:
-    # what reads files is loaded for those who have some
+    # import the file readers only for callers with a file
     from .records import read_image, resize
 
     if isinstance(image, (str, os.PathLike)):

@@ -75,7 +75,7 @@ def plain(rows: Iterable[FillRow]) -> dict[str, dict[str, object]]:
     for row in rows:
         std, filler = row["std"], row["filler"]
         if filler:
-            # JSON has no word for them
+            # JSON can't write NaN and infinity
             filler = {
                 name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
                 for name, value in filler.items()

@@ -62,7 +62,7 @@ def warn_of_unused(given: Inputs, nets: Sequence[Net]) -> None:
     unused = given.unused({net.phase for net in nets})
     if not unused:
         return
-    # in the file, be it that this phase or stage leaves the layer out
+    # the names in the file, including layers that this phase or stage leaves out
     layers = [layer for net in nets for layer in net.source.message.layer]
     known = {name for layer in layers for name in (layer.name, *layer.top)}
     for key in unused:
@@ -224,7 +224,7 @@ class Net:
                 warn_of_unused(options.inputs, [self])
             if options.weights is not None:
                 self.copy_from(options.weights)
-            if not options.allowed.strict:  # where what Caffe takes without a word is taken so
+            if not options.allowed.strict:  # Caffe accepts these without a message, so this does too
                 self._warn_of_nothing(options.fill and options.weights is None)
         except BaseException as error:
             stream.become(before)
@@ -245,7 +245,7 @@ class Net:
     def _check_size(self, max_bytes: int | None) -> None:
         if max_bytes is None:
             return
-        # DummyData fills tops, and a recurrent layer has Caffe fill its parameters anew for each time step
+        # DummyData fills tops, and for a recurrent layer Caffe fills its parameters anew at each time step
         extra = sum(step.work_besides(self.blobs) for step in self.steps) * self.dtype.itemsize
         needed = self._parameter_bytes() + extra
         if needed > max_bytes:
@@ -520,7 +520,7 @@ class Net:
             If a layer of the same name has blobs of other shapes; nothing is shared then.
         """
         pairs: list[tuple[Blob, Blob]] = []
-        # names need not be unique: Caffe finds the first layer of this net for each of the other
+        # names need not be unique: for each layer of the other net Caffe takes the first of this name
         first = {layer.name: layer for layer in reversed(self.layers)}
         for trained in other.layers:
             layer = first.get(trained.name)
@@ -556,7 +556,7 @@ class Net:
             for i, (blob, owner) in enumerate(zip(step.layer.blobs, step.owners, strict=True)):
                 said = found.setdefault(id(owner or blob), (owner or blob, [None, None]))[1]
                 for k, kind in enumerate(("lr_mult", "decay_mult")):
-                    # of those who share, the first that says something
+                    # of the layers that share it, the first with a value
                     if said[k] is None:
                         said[k] = step.multiplier(kind, i)
         return [

@@ -376,7 +376,7 @@ def with_inputs(source: Source, state: schema.NetState, inputs: Inputs) -> Sourc
     try:
         kept = graph.kept(source.message.layer, state)
     except graph.Misplaced:
-        return source  # which is refused where the layers are connected
+        return source  # the layers' connection is checked later and refuses it
     for _, layer in kept:
         for name in layer.bottom:
             key = next((key for key in (f"{name}@{phase}", name) if key in inputs), None)

@@ -175,7 +175,7 @@ class Tape:
         self.after_backward: list[Callable[[int], object]] = []
         self.entries = [_Entry(step, Work(rng, step.drawn, scratch)) for step in steps]
         self._names = {id(top): name for step in steps for top, name in zip(step.tops, step.layer.tops, strict=True)}
-        # those that bring data, one batch after another
+        # operations that bring data, one batch after another
         self._sources = [entry for entry in self.entries if hasattr(entry.operation, "go_to")]
         self._backward_layouts = -1
         _mark_gradients(self.entries, force_backward)
@@ -202,7 +202,7 @@ class Tape:
 
     def _run(self, start: int, stop: int) -> None:
         entry = None
-        # NaN and infinity flow as in Caffe, without a word
+        # NaN and infinity pass without a message, as in Caffe
         with np.errstate(all="ignore"), threads_for_layers(self.threads):
             try:
                 for place, entry in enumerate(self.entries[start:stop], start):
@@ -311,7 +311,7 @@ def _mark_gradients(entries: list[_Entry], force: bool) -> None:
         wanted = [id(blob) in needed for blob in step.bottoms]
         entry.down = list(given) if len(given) else list(wanted)
         entry.lr_needs = step.learns()
-        # propagate_down asks something of a layer that runs backward; it makes none run
+        # propagate_down only asks for a gradient of a layer that runs backward; it makes no layer run
         entry.needs_backward = any(wanted) or any(entry.lr_needs)
         if entry.needs_backward:
             needed.update(map(id, step.tops))

@@ -128,7 +128,7 @@ def either(data: bytes, name: str, strict: bool = False) -> NetOrSolver:
     """Read the text of a net or of a solver, whichever it is."""
     if is_solver(data):
         return prototxt.parse(data, schema.SolverParameter, name=name, strict=strict)
-    # what a net's layers follow of it is known, and told, once they are set up
+    # the rules decide which of the skipped fields they use, so a warning waits for the set-up
     return prototxt.parse(data, schema.NetParameter, name=name, strict=strict, warn=False)
 
 
@@ -163,7 +163,7 @@ def _kind(source: str | os.PathLike[str] | bytes) -> str:
     )
     depth, before = 0, b""
     data = source if isinstance(source, bytes) else prototxt.read_bytes(source)
-    # one of the first fields tells; a text that holds none of them for so long is no solver
+    # one of the first fields decides; a text without any of them for so long is no solver
     for match in TOKEN.finditer(data.removeprefix(prototxt.BOM)[: 1 << 20]):
         text = match[match.lastindex or BAD]
         if match.lastindex == BAD:

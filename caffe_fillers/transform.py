@@ -172,7 +172,7 @@ def read_mean(path: str, dtype: npt.DTypeLike) -> Array:
         blob = Blob.from_proto(proto, dtype)
     except OSError as error:
         raise CaffeError(f"{path}: the mean file cannot be read: {error.strerror or error}") from None
-    except (DecodeError, ValueError) as error:  # CaffeError is a ValueError
+    except (DecodeError, ValueError) as error:  # from_proto's CaffeError is a ValueError
         raise CaffeError(f"{path}: is no mean file (a BlobProto): {error}") from None
     shape = blob.shape[1:] if len(blob.shape) == 4 and blob.shape[0] == 1 else blob.shape
     if len(shape) != 3:

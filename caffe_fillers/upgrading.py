@@ -51,7 +51,7 @@ _V0_TYPES = {
     "window_data": "WINDOW_DATA",
 }
 
-# where a field of V0 goes: by V0 type, the V1 message and, where it differs, the name there; "*" stands for any type
+# the new place of each V0 field: by V0 type, the V1 message and, if it differs, the name there; "*" is any type
 _CONV, _FULL = "convolution_param", "inner_product_param"
 _SOURCES = {
     "data": "data_param",
@@ -432,7 +432,7 @@ def _move_transforms(net: schema.NetParameter) -> None:
     if not any(data.HasField(name) for _, data in pairs for name in _TRANSFORMS):
         return
     for transform, data in pairs:
-        # Caffe leaves both present, if only empty, in every layer of these types
+        # Caffe keeps both, even if empty, in every layer of these types
         transform.SetInParent()
         data.SetInParent()
         for name in _TRANSFORMS:

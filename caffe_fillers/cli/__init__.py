@@ -43,7 +43,7 @@ class _Commands(click.Group):
         try:
             return super().main(args, *rest, **kwargs)
         except BrokenPipeError:
-            # whoever read our output has seen enough
+            # the reader of our output, such as head, has closed the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(FINE)
 
@@ -70,7 +70,7 @@ class _Commands(click.Group):
 
 def _fail(text: str, as_json: bool) -> NoReturn:
     _say("error:", "red", text)
-    if as_json:  # for the script that reads standard output; people read the line above
+    if as_json:  # for the script that reads standard output; the line above is for people
         print_json({"error": text, "exit_code": DIFFERS})
     sys.exit(DIFFERS)
 

@@ -32,7 +32,7 @@ def command(net: str, output: str, inputs: Shapes, classes: int | None, train_va
       caffe-fillers deploy train_val.prototxt --input data=3x227x227 \\
         -o deploy.prototxt
     """
-    text = cast("cf.prototxt.Text[cf.schema.NetParameter]", read_text(net))  # a solver is refused there
+    text = cast("cf.prototxt.Text[cf.schema.NetParameter]", read_text(net))  # cf.deploy refuses a solver
     result = cf.train_val(text, classes) if train_val else cf.deploy(text, shapes(inputs), classes)
     if output == "-":
         cf.write_prototxt(sys.stdout.buffer, result)

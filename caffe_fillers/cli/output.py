@@ -34,7 +34,7 @@ def print_table(
     is to be `wide`; those to `keep` go last. Numbers are never cut.
     """
     cells = [{key: _cell(row.get(key)) for key, _, _ in columns} for row in rows]
-    # names are text, whatever brackets and colons they hold
+    # print names as text: rich must not read brackets and colons as markup
     screen = console or Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
     limited = screen.is_terminal and not wide
     shown = _fitted(cells, columns, screen.width, keep) if limited else list(columns)
@@ -48,7 +48,7 @@ def print_table(
     elif console is not None and not console.is_terminal:
         console.print(table)
     else:
-        # a pipe has no width; nothing may be cut off or folded there
+        # a pipe has no width: cut or fold nothing there
         plain = Console(highlight=False, markup=False, emoji=False, width=10_000, no_color=True)
         with plain.capture() as capture:
             plain.print(table)
@@ -77,7 +77,7 @@ def _fitted(
         shown.remove(next((column for column in reversed(shown) if column[0] not in keep), shown[-1]))
     keys = [key for key, _, _ in shown]
     over = sum(widths[key] for key in keys) + _GAP * (len(keys) - 1) - width
-    # the longest gives way first
+    # shorten the longest name first
     while over > 0:
         key = max((key for key in named if key in keys), key=lambda key: widths[key], default="")
         if not key or widths[key] <= 1:
@@ -127,7 +127,7 @@ def filler_text(filler: object) -> str:
     if filler is None:
         return "-"
     if not isinstance(filler, dict) or not isinstance(filler.get("type"), str):
-        return str(filler)  # a file says so that we did not write
+        return str(filler)  # from a file of another program
     rest = (f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in filler.items())
     next(rest)
     return " ".join((filler["type"], *rest))

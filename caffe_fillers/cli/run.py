@@ -18,7 +18,7 @@ from .output import print_json, print_table, progress, std
 
 __all__ = ["command"]
 
-# their arrays stand as they are; any other file is an image
+# array files; any other file is an image
 _ARRAYS = (".npy", ".npz")
 
 
@@ -41,7 +41,7 @@ class _Classes(TypedDict):
     classes: list[_Class]
 
 
-# a model that is trained is run as it is used, not as it was trained
+# a trained model is run in phase TEST
 @click.command(
     "run",
     short_help="Run a net forward once, over arrays or images.",
@@ -117,7 +117,7 @@ def _labels(path: str) -> list[str]:
 
 def _give(net: cf.Net, given: tuple[str, ...], options: _Options) -> None:
     """Write the files to the net's inputs, whose batches and sizes follow them."""
-    # what a layer without bottoms makes: an Input, or a data layer without a source
+    # tops of layers without bottoms: Input, or data layers without a source
     names = [name for layer in net.layers if not layer.bottoms for name in layer.tops]
     images: dict[str, list[str]] = {}
     arrays: dict[str, np.ndarray] = {}

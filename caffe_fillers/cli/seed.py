@@ -40,7 +40,7 @@ class _Options(TypedDict):
     threads: int | None
 
 
-_MARK = 2**28  # a line for each so many seeds, where there is no terminal to draw a bar on
+_MARK = 2**28  # without a terminal, print a line for this many seeds instead of a bar
 
 
 @click.command("seed", short_help="Find the lost seed of a file of weights.")
@@ -97,7 +97,7 @@ def command(
         progress.update(bar, completed=done - first, total=stop - first)
 
     try:
-        # without a terminal, rich of old prints an empty line where a bar would end
+        # without a terminal, old versions of rich print an empty line at the end of a bar
         with progress if console.is_terminal else nullcontext():
             found = cf.search_seed(
                 weights, net, inputs=shapes(inputs), seeds=range(first, last + 1), progress=show, **options

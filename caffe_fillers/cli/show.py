@@ -71,7 +71,7 @@ def command(source: str, as_json: bool, **options: Unpack[_Options]) -> None:
         return
     for row in rows:
         row["filler"] = f"= {row['shared_with']}" if row.get("shared_with") else filler_text(row.get("filler"))
-    # the type last: it is what a narrow screen can do without
+    # the type comes last: a narrow screen can do without it
     columns = [
         ("layer", "layer", "left"),
         ("index", "blob", "right"),

@@ -14,7 +14,7 @@ from .output import filler_text, print_json, print_table, progress
 
 __all__ = ["command"]
 
-# what the command is asked for: on a narrow terminal the columns that explain it give way
+# the most important columns; a narrow terminal drops the others first
 _ANSWERS = ("layer", "forward_gain", "backward_gain", "forward", "backward", "variance", "measured")
 
 

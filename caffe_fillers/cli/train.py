@@ -72,7 +72,7 @@ def command(solver: str, snapshot: str | None, iterations: int | None, **options
     """
     if snapshot and options["weights"]:
         raise click.UsageError("Give a snapshot to resume training or weights to finetune but not both.")
-    # what can go wrong at the end is tried before the work begins
+    # find errors in the options for output before the training begins
     draw = cf.training.drawing(options["plot"]) if options["plot"] else None
     if options["json_file"] and not Path(options["json_file"]).parent.is_dir():
         raise cf.CaffeError(f"{options['json_file']}: the folder {Path(options['json_file']).parent} does not exist")

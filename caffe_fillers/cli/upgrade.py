@@ -24,7 +24,7 @@ def command(old: str, output: str, strict: bool, as_json: bool) -> None:
 
     Example: caffe-fillers upgrade old.prototxt -o new.prototxt
     """
-    # the text, so that errors name the line
+    # parse the text here, so that errors name the line
     text = read_text(old, strict)
     new = cf.upgrade(text)
     layers = len(new.layer) if isinstance(new, cf.schema.NetParameter) else None

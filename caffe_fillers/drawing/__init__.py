@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
-# as graphviz calls them
+# graphviz's names for them
 _FORMATS = ("gif", "jpeg", "jpg", "pdf", "png", "ps")
 
 

@@ -27,8 +27,8 @@ class _Place:
 
     rank: int
     box: Box | None = None
-    size: float = 2.0  # along the rank
-    depth: float = 0.0  # across it
+    size: float = 2.0  # the length along the rank
+    depth: float = 0.0  # the length across it
     at: float = 0.0
     before: list[_Place] = field(default_factory=list)
     behind: list[_Place] = field(default_factory=list)
@@ -84,7 +84,7 @@ def _ranked(drawn: Diagram, across: bool) -> dict[str, _Place]:
         places[name] = _Place(0, box, size, depth)
     outputs: set[str] = set()
     for source, target, _ in drawn.arrows:
-        # layers stand in the order of the text, so that what leads to a box is known when the box is reached
+        # layers stand in the text's order, so all that leads to a box has its rank when the box is reached
         if drawn.boxes[target].blob and target in outputs:
             continue
         places[target].rank = max(places[target].rank, places[source].rank + 1)
@@ -153,7 +153,7 @@ def _spread(ranks: list[list[_Place]]) -> None:
 
 def _settle(rank: list[_Place], wanted: list[float]) -> None:
     """Put the boxes of a rank as near to where they want to be as their order and sizes let them."""
-    # those that would overlap move as one block, to the mean of what they want
+    # boxes that would overlap move as one block, to the mean of their wanted places
     blocks: list[tuple[list[int], float, float]] = []
     offsets: list[float] = []
     at = 0.0

@@ -24,7 +24,7 @@ __all__ = ["ONNX_TOLERANCE", "check_onnx", "check_source"]
 
 ONNX_TOLERANCE = 1e-4
 
-# runs a script of ours where this package is not to be had, and keeps every blob
+# runs an exported script in a process without this package, and keeps every blob
 _RUNNER = """
 import sys, runpy
 import numpy as np
@@ -80,7 +80,7 @@ def _run_onnx(path: Path, names: list[str], feed: Mapping[str, np.ndarray]) -> l
         graph, providers = model.SerializeToString(), ["CPUExecutionProvider"]
         try:
             found = onnxruntime.InferenceSession(graph, options, providers=providers).run(wanted, feed)
-        except Exception as error:  # its own, which have no class in common
+        except Exception as error:  # ONNX Runtime's exceptions, which have no common class
             raise CaffeError(f"{path}: ONNX Runtime can't run it: {error}") from None
     results = {**feed, **dict(zip(wanted, found, strict=True))}
     return [np.asarray(results[name]) for name in names]
@@ -120,7 +120,7 @@ def _compared(net: Net, plan: Plan, results: Mapping[str, np.ndarray], tolerance
     shaped = {}
     for blob, array in results.items():
         shape = net.blobs[blob].shape
-        # blobs that share memory are seen in the shape of the one that was written last
+        # blobs that share memory have the shape of the one written last
         shaped[blob] = array.reshape(shape) if array.size == net.blobs[blob].count() else array
     given = {value.blob for value in plan.inputs}
     return compare_blobs(net, {blob: array for blob, array in shaped.items() if blob not in given}, tolerance)

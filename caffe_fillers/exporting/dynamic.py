@@ -12,7 +12,7 @@ from .testing import twin
 
 __all__ = ["make_dynamic", "mark_batch"]
 
-# larger by a multiple of every common product of strides
+# the sizes grow by a multiple of every common product of strides
 _LARGER = 64
 
 

@@ -130,7 +130,7 @@ class _Memory:
             return self.values[name]
         latest = self.latest[place]
         if latest.shape != shape:
-            # what another layer wrote in place is seen here through a shape of its own
+            # another layer wrote it in place: this layer sees it in its own shape
             value = Value(self.root[name], shape)
             self.plan.entries.append(Entry(f"{name} again", ops.Reshape(), [latest], [value]))
             latest = value

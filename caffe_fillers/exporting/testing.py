@@ -35,10 +35,10 @@ def twin(net: Net, end: str | None = None, shapes: Mapping[str, tuple[int, ...]]
     state.CopyFrom(net.state)
     state.phase = schema.enum("Phase")["TEST"]
     with warnings.catch_warnings():
-        # the caller's net has said it already
+        # the caller's net has warned already
         warnings.simplefilter("ignore", CaffeWarning)
         test_net = _of_state(net, state)
-    # what the caller gave another shape than the prototxt has
+    # the inputs whose shape the caller changed
     reshaped = {
         name: blob.shape
         for step in net.steps
@@ -53,7 +53,7 @@ def twin(net: Net, end: str | None = None, shapes: Mapping[str, tuple[int, ...]]
                 step.setup.tops = [top.shape for top in step.tops]
     for entry in test_net.tape.entries:
         if not leaves_out(entry.step):
-            # a loss may want labels of another batch
+            # a loss may need labels for another batch
             entry.fit()
         if entry.step.layer.name == end:
             break

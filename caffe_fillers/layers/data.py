@@ -61,7 +61,7 @@ def _cropped(layer: Layer, batch: int, datum: tuple[int, int, int]) -> Shape:
             f"one datum is {datum}: too small for crop_size: {crop}",
         )
     top = (batch, channels, crop or height, crop or width)
-    # what is made ready is one batch each, and prefetch: 0 of them may be empty
+    # Caffe prepares one batch each; prefetch: 0 of them may be empty
     ready = layer.message.data_param.prefetch > 0
     need(
         batch < 0 or count(top) > 0 or not ready,
@@ -238,7 +238,7 @@ def hdf5_data(layer: Layer, bottoms: list[Shape]) -> Setup:
             f"dataset {name!r} has another length than {layer.tops[0]!r}",
         )
         need(count(shape) > 0, "data_", f"dataset {name!r}, {shape}, is empty")
-        # blobs had four axes then, whatever the file has
+        # in these versions blobs had four axes, whatever the file has
         tops.append((batch, *shape[1:], *([1] * (4 - len(shape)) if layer.age <= RC2 else ())))
     operation: Operation = Given()
     if records.existing(param.source) is not None:

@@ -169,7 +169,7 @@ def _scaled_batch_norm(layer: Layer, bottom: Shape) -> Setup | None:
         bias = Param(shape, fields.filler("bias_filler"), "bias")
         params = [mean, variance, Param((1,), Spec(value=1.0), "factor", learned=False), scale, bias]
         param, least = layer.message.batch_norm_param, float(np.float32(1e-5))
-        # use_global_stats counts for nothing there
+        # use_global_stats has no effect there
         runs = ops.BatchNorm(max(param.eps, least), param.moving_average_fraction, layer.phase == "TEST", renewed=True)
         return Setup([bottom], params, operation=runs)
     # in intel/caffe only its own engines have them

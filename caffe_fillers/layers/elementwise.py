@@ -89,7 +89,7 @@ def lrn(layer: Layer, bottoms: list[Shape]) -> Setup:
     param = layer.message.lrn_param
     within = param.norm_region == type(param).NormRegion.Value("WITHIN_CHANNEL")
     if within:
-        # a Pooling inside, whose sizes are rounded in float32, makes what the bottom is multiplied with
+        # the inner Pooling, whose sizes are rounded in float32, computes the factor of the bottom
         sums = pooled(bottoms[0], Window.square(size, pad=(size - 1) // 2))
         need(sums == bottoms[0], "bottom[0]->shape() == bottom[i]->shape()", f"{bottoms[0]} is too large for LRN")
     operation = ops.LRN(size, param.alpha, param.beta, param.k, within)

@@ -93,7 +93,7 @@ def _plain(value: object) -> object:
 
 # --- what may not be passed over in silence --------------------------------------------------------------------------
 
-# fields by which forks change the shapes that a layer of BVLC Caffe makes, in the message that they stand in
+# fields by which forks change the shapes of a BVLC Caffe layer, with the message that holds them
 _SIZES = re.compile(
     r"(kernel|stride|kstride|pad|hole|dilat|crop|temporal|output|resize)(ding|_.*)?|.*_(padding|output)|pad_?type"
     r"|(ceil|floor|round|rounding)(_.*)?|.*_(ceil|floor)|.*_below|round_(up|down)|pixelshuffler|num_layers|enable_noise"
@@ -145,7 +145,7 @@ def _meant(kind: str) -> str:
     """The known type that this one is, but for its case, an underscore or a letter or two; else nothing."""
     import difflib
 
-    # those of forks that are written in capitals are of 2014
+    # forks' types in capitals are of 2014
     plain = {name.lower(): name for name, rule in RULES.items() if rule.fork != "user" and "_" not in name}
     word = kind.replace("_", "").lower()
     if word in plain:
@@ -153,7 +153,7 @@ def _meant(kind: str) -> str:
     letters = re.sub(r"\d", "", word)
     names = [name for name in plain if re.sub(r"\D", "", name) == re.sub(r"\D", "", word)]
     close = difflib.get_close_matches(word, names, 1, 0.84) if len(letters) > 3 else []
-    # what goes on after a known name is a type of its own: ReLUQuantized, SoftmaxFocal
+    # a known name with a suffix is a type of its own: ReLUQuantized, SoftmaxFocal
     likely = close and close[0][0] == word[0] and abs(len(close[0]) - len(word)) < 3
     return plain[close[0]] if likely else ""
 

@@ -54,7 +54,7 @@ def permute(layer: Layer, bottoms: list[Shape]) -> Setup:
             f"order < num_axes_ ({i} vs. {len(bottom)}) order should be less than the input dimension.",
         )
     need(len(set(order)) == len(order), "there are duplicate orders", f"order names an axis twice: {order}")
-    # axes that order leaves out follow
+    # axes that order lacks follow
     order += [i for i in range(len(bottom)) if i not in order]
     return Setup([tuple(bottom[i] for i in order)], operation=ops.Permute(tuple(order)))
 
@@ -106,7 +106,7 @@ def _prior_box(fields: Fields) -> ops.PriorBox:
         tuple(zip(small, large, strict=True)) if large else tuple((size,) for size in small),
         tuple(_aspect_ratios(fields)),
         tuple(fields.numbers("variance")) or (0.1,),
-        # a 0 stands for what the bottoms say
+        # 0 stands for the size of the bottoms
         image if image and all(image) else None,
         step if step and all(step) else None,
         fields.number("offset", 0.5),
@@ -157,7 +157,7 @@ def _boxes(layer: Layer, bottoms: list[Shape], name: str) -> None:
 @layer_type("DetectionOutput", bottoms=(3, 4), tops=ONE, fork=SSD, runs=False)
 def detection_output(layer: Layer, bottoms: list[Shape]) -> Setup:
     _boxes(layer, bottoms, "detection_output_param")
-    # one row until boxes have been found: image, label, confidence and four corners
+    # one row as long as no boxes are found: image, label, confidence and four corners
     return Setup([(1, 1, 1, 7)])
 
 
@@ -186,7 +186,7 @@ def _resized(fields: Fields, height: int, width: int) -> tuple[int, int]:
 def annotated_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     """Of the label only the data know how many boxes it holds; one, unless the caller says otherwise."""
     if len(layer.tops) > 2:
-        # another fork's layer of this name
+        # a layer of the same name in another fork
         return losses.given_tops(layer)
     param, fields = layer.message.data_param, Fields.of(layer, "transform_param")
     channels, *size = datum_shape(layer, layer.given(layer.tops[0]), "an image", param.source)
@@ -202,7 +202,7 @@ def annotated_data(layer: Layer, bottoms: list[Shape]) -> Setup:
         keys = [key for key in (f"{name}@{layer.net_phase}", name) if key in layer.inputs and name != layer.name]
         tops.append(tuple(layer.inputs[keys[0]]) if keys else (1, 1, 1, 8))
     draws = []
-    # one thread reads for all layers of this name and source
+    # one thread reads for all layers of the same name and source
     if (reader := f"{layer.name}:{param.source}") not in layer.readers:
         layer.readers.add(reader)
         draws.append("reader thread")
@@ -296,7 +296,7 @@ layer_type(
 
 @layer_type("ConvolutionDepthwise", bottoms=ONE, tops=ONE, fork="sp2823/caffe, farmingyard/ShuffleNet")
 def convolution_depthwise(layer: Layer, bottoms: list[Shape]) -> Setup:
-    # num_output and group count for nothing there: a filter for each channel of the bottom
+    # num_output and group have no effect there: each channel of the bottom has a filter
     param, channels = layer.message.convolution_param, legacy(bottoms[0])[1]
     window = spatial.padded(layer, spatial.convolution_window(param, 2))
     params = [Param((channels, 1, *window.kernel), filler(param, "weight_filler"))]
@@ -370,7 +370,7 @@ def interp(layer: Layer, bottoms: list[Shape]) -> Setup:
     for i, name in enumerate(("height", "width")):
         size = sizes[i] + before + after
         need(size > 0, f"{name}_in_eff_ > 0 ({size} vs. 0) {name} should be positive")
-        # both factors at once count only where no size is given
+        # both factors together are used only if no size is given
         if factors == 1 or not given:
             size = c_div(size - 1, shrink) + 1
             size += (size - 1) * (zoom - 1)
@@ -425,7 +425,7 @@ def reorg(layer: Layer, bottoms: list[Shape]) -> Setup:
     need(stride > 0, "reorg_param.has_stride() == true", "Reorg needs a stride above 0")
     num, channels, height, width = legacy(bottoms[0])
     reverse = fields.flag("reverse")
-    # else it reads beyond its bottom
+    # otherwise it reads past the end of its bottom
     fits = channels % stride**2 == 0 and (reverse or height % stride == width % stride == 0) and len(bottoms[0]) == 4
     operation = ops.Reorg(stride, reverse) if fits else None
     if reverse:

@@ -118,7 +118,7 @@ def sigmoid_cross_entropy(layer: Layer, bottoms: list[Shape]) -> Setup:
         "bottom[0]->count() == bottom[1]->count()",
         "SIGMOID_CROSS_ENTROPY_LOSS layer inputs must have the same count.",
     )
-    # the Sigmoid inside takes over a loss_weight that is written, not the one that a loss gives itself
+    # the Sigmoid inside takes a loss_weight from the text, but not the default of a loss
     written = any(layer.message.loss_weight)
     need(count(bottoms[0]) > 0 or not written, "diff_", f"a loss_weight for scores that are empty, {bottoms[0]}")
     operation = ops.SigmoidCrossEntropyLoss(_ignored(layer.message.loss_param), _normalization(layer, "BATCH_SIZE"))
@@ -137,7 +137,7 @@ def softmax_with_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
         _labels(scores, labels, axis(scores, layer.message.softmax_param.axis))
         return Setup([SCALAR, scores, labels])
     for tops, weights in ((1, len(layer.message.loss_weight) or 1), (len(layer.tops), 1)):
-        # the weights must suit the one top of the Softmax inside as well as the layer's own
+        # the weights must fit the one top of the Softmax inside as well as the layer's own
         need(
             tops == weights,
             f"top.size() == num_loss_weights ({tops} vs. {weights}) "
@@ -160,7 +160,7 @@ def _softmax_inside(scores: Shape, a: int, weight: float) -> None:
 
 def _not_in_place(layer: Layer, a: int) -> None:
     if layer.in_place[0]:
-        # the scores have the loss's shape, no axes, by the time at which Caffe looks for theirs
+        # when Caffe looks for the scores' axes, the scores have the loss's shape: no axes
         try:
             axis(SCALAR, a)
         except CaffeError as error:
@@ -239,5 +239,5 @@ def given_tops(layer: Layer) -> Setup:
                 f"give it: inputs={{{name!r}: (...)}} or --input {name}=DIMS"
             )
         tops.append(tuple(shape))
-    # what needs no bottoms runs on what the caller writes to its tops
+    # a layer without bottoms runs on the values that the caller writes to its tops
     return Setup(tops, operation=None if layer.bottoms else ops.Given())

@@ -115,7 +115,7 @@ def slice_(layer: Layer, bottoms: list[Shape]) -> Setup:
     need(tops > 1 or count(bottom) > 0, "data_", f"the bottom, {bottom}, is empty")
     shapes = [(*bottom[:a], cut, *bottom[a + 1 :]) for cut in sizes]
     if layer.in_place[0]:
-        # the bottom has the first top's shape by the time at which Caffe compares the counts
+        # when Caffe compares the counts, the bottom has the first top's shape
         whole, first = sum(map(count, shapes)), count(shapes[0])
         need(whole == first, f"count == bottom[0]->count() ({whole} vs. {first})", "a slice needs tops of its own")
     cuts = tuple(accumulate(sizes[:-1]))
@@ -222,7 +222,7 @@ def tile(layer: Layer, bottoms: list[Shape]) -> Setup:
     param, bottom = layer.message.tile_param, bottoms[0]
     a = axis(bottom, param.axis)
     need(param.HasField("tiles"), "tile_param.has_tiles() Number of tiles must be specified")
-    # an int32 read as unsigned, and the product an int again
+    # Caffe reads the int32 as unsigned, and the product as an int again
     tiled = c_int(bottom[a] * (param.tiles % 2**32) % 2**32)
     need(param.tiles != 0, "tiles_ > 0 (0 vs. 0) Number of tiles must be positive.")
     return Setup([(*bottom[:a], tiled, *bottom[a + 1 :])], operation=ops.Tile(a, param.tiles))
@@ -233,7 +233,7 @@ def reduction(layer: Layer, bottoms: list[Shape]) -> Setup:
     param, bottom = layer.message.reduction_param, bottoms[0]
     a = axis(bottom, param.axis)
     operations = type(param).ReductionOp
-    # in place the bottom has the top's shape by the time at which Caffe counts what it reduces
+    # in place, the bottom has the top's shape when Caffe counts its values
     if param.operation in (operations.Value("SUM"), operations.Value("MEAN")) and not layer.in_place[0]:
         need(math.prod(bottom[a:]) > 0, "data_", f"nothing to reduce in a bottom of shape {bottom}")
     method = cast("ReductionMethod", operations.Name(param.operation))
@@ -326,7 +326,7 @@ def filter_(layer: Layer, bottoms: list[Shape]) -> Setup:
     return Setup([(items[0][0], *item[1:]) for item in items], operation=ops.Filter())
 
 
-# whose bottoms have four axes, unless the prototxt says otherwise
+# their bottoms have four axes, unless the prototxt says otherwise
 _OF_IMAGES = {"Convolution", "Deconvolution", "Pooling", "LRN"}
 
 

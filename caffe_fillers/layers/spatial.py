@@ -137,7 +137,7 @@ def convolved(
         if transposed:
             out.append(stride[i] * (size - 1) + extent - padding[i])
         else:
-            # Caffe divides by it; a Deconvolution takes a stride_h or stride_w of 0
+            # Caffe divides by it; only a Deconvolution accepts a stride_h or stride_w of 0
             need(stride[i] != 0, "stride_data[i] > 0 (0 vs. 0)", "give stride, or both stride_h and stride_w")
             out.append(c_div(size + padding[i] - extent, stride[i]) + 1)
     top = (*bottoms[0][:inputs_axis], outputs, *out)
@@ -186,7 +186,7 @@ def _convolution(layer: Layer, bottoms: list[Shape], transposed: bool) -> Setup:
             f"the output, {tops[0]}, is empty, which works with bias_term: false only",
         )
     if transposed:
-        # Caffe takes a stride of 0 here, but nobody meant it
+        # Caffe accepts a stride of 0 here, but it can only be a mistake
         runs = ops.Deconvolution(window, group) if 0 not in window.stride else None
         return Setup(tops, params, text_blobs=exact_blobs(params), operation=runs)
     return Setup(tops, params, text_blobs=exact_blobs(params), operation=ops.Convolution(window, group))
@@ -309,12 +309,12 @@ def pooling(layer: Layer, bottoms: list[Shape]) -> Setup:
     fields = Fields.of(layer, "pooling_param")
     rounded = "ceil_mode" in fields, "round_below" in fields
     if not param.HasField("round_mode") and any(rounded):
-        # the names that it had in forks (caffe-rfcn) before BVLC Caffe had it
+        # the field names of forks (caffe-rfcn) from before BVLC Caffe had the layer
         up = fields.flag("ceil_mode", True) and not fields.flag("round_below")
     window = padded(layer, Window(kernel, stride, pad, (1, 1)), "pooling_param")
     method = methods.Name(param.pool)
     if fields.integer("pad_type") == 1:
-        # synopsys-caffe: the size that TensorFlow calls SAME
+        # synopsys-caffe: TensorFlow's SAME
         need(min(stride) > 0, f"stride > 0 ({min(stride)} vs. 0)")
         same = [-(-size // step) for size, step in zip(bottom[2:], stride, strict=True)]
         return Setup([(*bottom[:2], *same)] * len(layer.tops))

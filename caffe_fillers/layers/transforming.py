@@ -48,7 +48,7 @@ def draws_of(
     own = []
     if shuffle:
         own.append("shuffle")
-    # from rc3 on a database is skipped through without a draw
+    # from rc3 on skipping records of a database draws nothing
     if skip and (age < RC3 or not reader):
         own.append("rand_skip")
     if window and (mirror or crop):

@@ -75,7 +75,7 @@ def _convolution3d(layer: Layer, bottoms: list[Shape], transposed: bool) -> Setu
 def pooling3d(layer: Layer, bottoms: list[Shape]) -> Setup:
     num, channels, *size = _volume(layer, bottoms[0])
     kernel, stride, pad = _sizes(layer, "pooling_param")
-    # rounded up as Caffe's own, and over the length never padded
+    # rounded up as in Caffe, and never padded along the length
     pad[0] = 0
     steps = zip(size, kernel, stride, pad, strict=True)
     return Setup([(num, channels, *(math.ceil((n + 2 * p - k) / s) + 1 for n, k, s, p in steps))])

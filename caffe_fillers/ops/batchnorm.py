@@ -225,7 +225,7 @@ class BatchNorm(Operation):
             factor += real(1)
         for blob, now, weight in ((mean, now_mean, weights[0]), (variance, now_variance, weights[1])):
             kept = blob.reshape(-1)
-            # what was not a number doesn't stay where a batch makes a new start
+            # after a new start NaN must not remain
             kept[...] = kept * fraction + now * weight if fraction else now * weight
         scale_and_shift(as_channels(y, mean.size), scale, bias)
 

@@ -121,6 +121,6 @@ class MovingBN(Operation):
         y = as_channels(work.buffer("normal", dtops[0].shape, dtops[0].dtype), blobs[0].size)
         add_affine_gradients(dy, y, dblobs[0], dblobs[1])
         if dx is not None:
-            # also with stored statistics, as there
+            # as in PSPNet, with stored statistics too
             gradient_through(dy, y, dx, blobs[0], work)
             dx /= work.kept["deviation"][:, None]

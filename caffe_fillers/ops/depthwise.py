@@ -97,5 +97,5 @@ def depthwise_gradients(
                 np.multiply(part, image[pixels], out=product)
                 rows = product.reshape(len(some), channels, math.prod(part.shape[2:]))
                 sums = np.matmul(rows, np.ones(rows.shape[2], x.dtype))
-                # image after image, from what is there: Caffe's order
+                # image after image, added to the old gradient: Caffe's order
                 dweight[offset] = np.add.reduce(np.concatenate([dweight[offset].T, sums]), axis=0)[:, None]

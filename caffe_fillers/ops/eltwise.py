@@ -86,7 +86,7 @@ def eltwise_max(xs: Sequence[Array], out: Array | None = None, winner: Integers 
     """
     y = blank(xs[0], out)
     if out is not None:
-        # Caffe's first step, which shows where a layer works in place
+        # Caffe's first step; it matters if the layer works in place
         y[...] = np.finfo(np.float32).min
     index = np.empty(y.shape, np.intp) if winner is None else winner
     for a, b, top, at in pieces(xs[0], xs[1], y, index):

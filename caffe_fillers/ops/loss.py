@@ -72,7 +72,7 @@ def hinge_loss(x: Array, labels: Labels, *, norm: str = "L1", out: Array | None 
     with np.errstate(over="ignore", invalid="ignore"):
         np.put_along_axis(flipped, index, -np.take_along_axis(flipped, index, 1), 1)
         margins += 1
-        np.fmax(margins, 0, out=margins)  # what is not a number counts as 0
+        np.fmax(margins, 0, out=margins)  # NaN counts as 0
         flat = margins.reshape(-1)
         total = flat.sum(dtype=x.dtype) if norm == "L1" else np.dot(flat, flat)
         return float(total / x.dtype.type(len(x))), margins

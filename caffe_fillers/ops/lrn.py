@@ -28,7 +28,7 @@ def _running(part: Array, start: float | np.floating, size: int, memory: Array) 
     steps = memory[: images * (size + 2 * channels - 1) * pixels].reshape(images, size + 2 * channels - 1, pixels)
     steps[...] = 0
     steps[:, 0] = start
-    # first what the first channel's sum takes in, then in turn what enters and what leaves
+    # first the channels of the first channel's sum, then in turn the one that enters and the one that leaves
     within = min(half + 1, channels)
     steps[:, 1 + half : 1 + half + within] = part[:, :within]
     entering, leaving = steps[:, size + 1 :: 2], steps[:, size + 2 :: 2]
@@ -187,7 +187,7 @@ class LRN(Operation):
         power = work.scratch(x.shape, x.dtype, "power")
         np.power(sums, real(-self.beta), out=power)
         share = work.scratch(x.shape, x.dtype)
-        # power's own gradient as Caffe's Power has it: its result through its argument
+        # the gradient of Caffe's Power: its result divided by its argument
         np.divide(power, sums, out=share)
         share *= real(-self.beta) * real(self.alpha)
         share *= x * dy

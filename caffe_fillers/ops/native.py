@@ -24,7 +24,7 @@ __all__ = ["Left", "in_c", "numpy_source"]
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-# with fewer numbers in a row NumPy is as fast
+# with fewer numbers per row NumPy is as fast
 _WORTH_A_LOOP = 8
 
 
@@ -203,7 +203,7 @@ def scale(x: Array, factor: Array, term: Array | None = None, axis: int = 1, out
 def eltwise_sum(xs: Sequence[Array], coefficients: Sequence[float] = (), out: Array | None = None) -> Array | Left:
     y = np.empty(xs[0].shape, xs[0].dtype) if out is None else out
     terms = [(x, c) for x, c in zip(xs, coefficients or (1.0,) * len(xs), strict=True) if c != 0]
-    # a factor of 0 leaves even what is no number out
+    # a factor of 0 gives 0 even for NaN and infinity
     given = [x for x, _ in terms]
     return y if _core.weighted_sum(given, [c for _, c in terms], y) else Left.TO_NUMPY
 

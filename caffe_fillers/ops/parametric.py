@@ -93,7 +93,7 @@ class PReLU(Operation):
         work: Work,
     ) -> None:
         x = work.kept_input(bottoms[0], tops[0])
-        # the slopes first: in place the gradient of the bottom takes the place of the top's
+        # the slopes first: in place, the bottom's gradient overwrites the top's
         if dblobs[0] is not None:
             prelu_slope_backward(dtops[0], x, dblobs[0])
         if dbottoms[0] is not None:

@@ -31,7 +31,7 @@ __all__ = [
     "window_sizes",
 ]
 
-Mask = Array | Integers  # a mask that is a top is written as numbers of the net's type
+Mask = Array | Integers  # a mask that is a top holds numbers of the net's type
 
 
 def _clipped(window: Window, size: Sequence[int], place: Sequence[int]) -> tuple[slice, ...]:
@@ -212,7 +212,7 @@ def average_pool(x: Array, window: Window, *, ceil: bool = True, out: Array | No
     else:
         for _, at, pixels in overlaps(window, size, out.shape[2:]):
             out[at] += x[pixels]
-    # a stride beyond the kernel can leave the last window without a pixel; Caffe gives 0 / 0 there, and so does this
+    # with a stride larger than the kernel the last window may hold no pixel; Caffe gives 0 / 0 then, as this does
     with np.errstate(invalid="ignore"):
         out /= window_sizes(window, size, out.shape[2:], x.dtype)
     return out
@@ -226,7 +226,7 @@ def _one_after_another(values: Array, out: Array) -> None:
     many = at_once(len(values), values.shape[1] * pixels)
     for i in range(0, len(values), many):
         part = values[i : i + many].reshape(-1, values.shape[1], pixels)
-        # to the zero that is there, which a sum of -0.0 begins with in Caffe
+        # Caffe adds to a zero, so a sum that begins with -0.0 becomes 0.0
         out[i : i + many] += np.add.accumulate(part, axis=-1)[..., -1]
 
 

@@ -95,7 +95,7 @@ def log_backward(
     dx, kind = blank(x, out), x.dtype.type
     numerator = kind(scale) / _log_of(base, kind)
     if numerator == 0:
-        # the BLAS with which Caffe scales makes 0 of infinity too, which is what 1 / (scale * x) is then
+        # Caffe scales with the BLAS, which turns infinity times 0 into 0; 1 / (scale * x) is infinite then
         np.multiply(dy, 0, out=dx)
         return dx
     for d, a, result in pieces(dy, x, dx):

@@ -43,7 +43,7 @@ __all__ = [
 def bend(x: Array, slope: Array | np.floating, out: Array) -> None:
     """``max(x, 0) + slope * min(x, 0)`` into `out`, with Caffe's zeros: of equal ones `std::max` takes the first."""
     zero = x == 0
-    # NumPy's may take either: -0.0 gets its sign back, the only bit that it has
+    # NumPy may return either zero: restore the sign of -0.0
     bits = f"i{x.itemsize}"
     signs = x.view(bits) * (zero & (slope >= 0)) if zero.any() else None
     low = np.minimum(x, 0)

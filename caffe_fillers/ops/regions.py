@@ -23,7 +23,7 @@ def _corners(rois: Array, scale: float, images: int) -> np.ndarray:
         raise CaffeError(f"region {int(np.argmin(np.isfinite(rows).all(axis=1)))} holds what is not a number")
     found = rows.astype(np.float64)
     found[:, 1:] = rows[:, 1:] * rows.dtype.type(scale)
-    # as C's round: a half goes away from 0
+    # as C's round: halves go away from 0
     found[:, 1:] = np.trunc(found[:, 1:] + np.copysign(0.5, found[:, 1:]))
     of = np.trunc(found[:, 0])
     for check, wrong in (("roi_batch_ind >= 0", of < 0), (f"roi_batch_ind < {images}", of >= images)):
@@ -128,7 +128,7 @@ class ROIPooling(Operation):
         mask = work.buffer("mask", tops[0].shape, np.int32)
         corners = _corners(bottoms[1], self.scale, len(dx))
         for n, (image, left, top, right, bottom) in enumerate(corners.tolist()):
-            # a region turned inside out was pooled as one pixel, but gets no gradient
+            # the forward pass took an inverted region as one pixel, but it gets no gradient
             if left <= right and top <= bottom:
                 unpool(dtops[0][n : n + 1], mask[n : n + 1], dx[image : image + 1])
 

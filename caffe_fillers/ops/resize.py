@@ -54,7 +54,7 @@ def interpolate(x: Array, size: tuple[int, int], *, crop: tuple[int, int] = (0, 
         return out
     up, down, low = _line(x.shape[2], size[0], x.dtype)
     left, right, far = _line(x.shape[3], size[1], x.dtype)
-    # rows first: each is used by several rows of the result
+    # rows first: several rows of the result use each
     rows = (1 - far) * x[..., left] + far * x[..., right]
     low = low[:, None]
     np.multiply(1 - low, rows[..., up, :], out=out)
@@ -191,7 +191,7 @@ class Upsample(Operation):
             *lead, height, width = dx.shape
             parts = dy.reshape(*lead, height, self.scale, width, self.scale)
             dx[...] = 0
-            # column by column, as there
+            # column by column, as in the fork
             for i in range(self.scale):
                 for j in range(self.scale):
                     dx += parts[..., :, j, :, i]
@@ -236,7 +236,7 @@ def reorganize(x: Array, stride: int, *, reverse: bool = False, out: Array | Non
         small, large = x, out.reshape(images, few, height, stride, width, stride)
         large[...] = small.reshape(images, stride, stride, few, height, width).transpose(0, 3, 4, 1, 5, 2)
         return out
-    # the image is read as if it had fewer channels and were larger: the sizes are those of the bottom, as in darknet
+    # as in darknet, which reads the image as larger and with fewer channels: the sizes are the bottom's
     large = x.reshape(images, few, height, stride, width, stride)
     out.reshape(images, stride, stride, few, height, width)[...] = large.transpose(0, 3, 5, 1, 2, 4)
     return out

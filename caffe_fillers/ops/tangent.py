@@ -20,7 +20,7 @@ def _expm1(x: Array) -> Array:
     """``exp(x) - 1`` of float32 in (-2, 0] and [2, 44)."""
     number, size = np.float32, np.abs(x)
     whole = (number(1.4426950216293335) * x + np.copysign(number(0.5), x)).astype(np.int32)
-    # above the first of these limits no x is so small
+    # a positive x below the second limit would need 1, but there is none
     whole = np.where(size <= number(0.3465735912322998), 0, np.where(size < number(1.0397207736968994), -1, whole))
     k = whole.astype(np.float32)
     high, low = x - k * number(0.6931381225585938), k * number(9.05800061445916e-06)
@@ -57,7 +57,7 @@ def tanh_f32(x: Array, out: Array | None = None) -> Array:
             size = np.abs(a)
             power = _expm1(np.where(size < 1, -2 * size, np.minimum(2 * size, 44)))
             result = np.where(size < 1, -power / (power + 2), 1 - 2 / (power + 2))
-            # of what is tiny, and of NaN, itself
+            # tiny numbers and NaN stay as they are
             result = np.where(size >= 2.0**-25, np.where(size < 22, result, 1), a)
             b[...] = np.copysign(result, a)
     return y

@@ -75,7 +75,7 @@ class Cursor:
         data = self.data
         start = self.match.start(self.kind) if start is None else start
         begin = data.rfind(b"\n", 0, start) + 1
-        # Python's tab stops count anew after a carriage return, C++'s do not
+        # Python's tab stops start again after a carriage return, C++'s do not
         column = len(data[begin:start].replace(b"\r", b" ").expandtabs(8)) + 1
         line = data.count(b"\n", 0, start) + 1
         here = data[begin : begin + 8]

@@ -144,7 +144,7 @@ class Reader(Values):
 def _suggestion(word: str, descriptor: Descriptor) -> str:
     import difflib
 
-    # nearly all names of messages end so, which makes them look alike
+    # nearly all names of messages end so, which makes them too similar for a suggestion
     names = {field.name.removesuffix("_param"): field.name for field in descriptor.fields}
     close = difflib.get_close_matches(word[:64].removesuffix("_param"), names, 1, 0.8)
     return f"did you mean {names[close[0]]}?" if close else ""

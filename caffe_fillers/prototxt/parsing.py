@@ -113,7 +113,7 @@ def unknown(message: Message) -> Extras:
     if texts:
         text = b"{\n" + b"\n".join(texts) + b"\n}"
         plain = Values(text, Text(message), strict=False).plain_value(0)
-        assert isinstance(plain, dict)  # what stands in braces
+        assert isinstance(plain, dict)  # the content of braces
         found |= plain
     return found
 

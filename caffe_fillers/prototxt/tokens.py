@@ -34,7 +34,7 @@ _PLAIN_ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r
 def integer(text: bytes) -> int:
     if text[:1] == b"0":
         return int(text[2:], 16) if text[1:2] in (b"x", b"X") else int(text, 8)
-    # Python refuses to convert thousands of decimal digits, and none so long fits
+    # Python refuses to convert thousands of decimal digits; no such number fits anyway
     return int(text[:100])
 
 
@@ -87,7 +87,7 @@ def lexical_error(data: bytes, start: int) -> tuple[str, str, int]:
     return "Already saw decimal point or exponent; can't have another one.", "a number has one decimal point", end
 
 
-# what word processors and input methods of East Asia put in the place of plain characters
+# characters that word processors and East Asian input methods put for plain ones
 _PLAIN = {
     **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u300c\u300d\u2033", '"'),
     **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4", "'"),

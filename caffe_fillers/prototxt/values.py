@@ -171,7 +171,7 @@ class Values(Cursor):
         meant = {known.lower(): known for known in entry.enum}.get(text.lower()) if isinstance(written, str) else None
         if meant is not None:
             mend = f"did you mean {meant.decode()}? values are matched to the letter"
-            raise self.error(what, mend, None if self.strict else at)  # C++ names the place behind it
+            raise self.error(what, mend, None if self.strict else at)  # C++ names the place after it
         if self.strict:
             raise self.error(what, f"BVLC Caffe knows {_listed(entry.enum)}")
         self.skip(path, entry.name, written, f"value {written} of {entry.name}", line)

@@ -39,7 +39,7 @@ def _print(message: Message, out: io.StringIO, indent: int) -> None:
             if entry.message_type is None:
                 line = io.StringIO()
                 text_format.PrintField(entry, each, line, indent, as_utf8=True)
-                # protobuf 4 leaves them as they are inside strings, where no reader takes a NUL
+                # protobuf 4 does not escape these in strings, and no reader accepts a NUL
                 out.write(_CONTROL.sub(lambda control: f"\\{ord(control[0]):03o}", line.getvalue()))
                 continue
             out.write(f"{' ' * indent}{entry.name} {{\n")

@@ -79,7 +79,7 @@ __all__ = [
     "to_proto",
 ]
 
-# Caffe's version whose pycaffe this is
+# the version of Caffe whose pycaffe this is
 __version__ = "1.0.0"
 
 

@@ -101,7 +101,7 @@ def _ways(top: Top) -> dict[Top, Map]:
             step = coord_map(function) if function.inputs else IDENTITY
         except UndefinedMapException:
             continue
-        # the second bottom of a Crop gives it its size alone
+        # the second bottom of a Crop only gives the size
         for bottom in function.inputs[:1] if function.type_name == "Crop" else function.inputs:
             if bottom not in found:
                 found[bottom] = compose(found[here], step)

@@ -17,7 +17,7 @@ __all__ = ["load_image", "oversample", "resize_image"]
 
 Array = np.ndarray
 
-# what scikit-image weighs red, green and blue with
+# scikit-image's weights of red, green and blue
 _LUMINANCE = np.array([0.2125, 0.7154, 0.0721])
 
 

@@ -109,7 +109,7 @@ class Net:
                 phase,
                 level=level,
                 stages=stages or (),
-                # a path, for a comma in a str would end the file's name
+                # a path, since a comma in a str separates file names
                 weights=None if weights is None else Path(weights),
                 rng=common.stream(),
                 python=Imported(),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Database", "open_database", "undamaged", "write_database"]
 
-_TOGETHER = 1000  # records of one transaction, as Caffe's converters have it
+_TOGETHER = 1000  # records per transaction, as in Caffe's converters
 _FIRST_MAP = 64 << 20
 
 
@@ -36,7 +36,7 @@ class Database:
         self.transaction = environment.begin(buffers=True)
 
     def __del__(self) -> None:
-        with suppress(Exception):  # at the end of the process parts of it may be gone
+        with suppress(Exception):  # when the process ends, parts of the library may be gone
             self.transaction.abort()
             self._environment.close()
 
@@ -46,7 +46,7 @@ class Database:
             return bytes(cursor.value()) if cursor.first() else None
 
 
-# the package refuses to open an environment twice in one process, and two nets may well read the same
+# lmdb refuses to open an environment twice in one process, and two nets may read the same one
 _OPEN: weakref.WeakValueDictionary[tuple[str, int, int], Database] = weakref.WeakValueDictionary()
 
 
@@ -74,7 +74,7 @@ def open_database(path: Path, advice: str = "") -> Database:
             str(path), subdir=path.is_dir(), readonly=True, lock=False, create=False, readahead=False
         )
         try:
-            # beyond the end of a file that was cut off a mapped read is not an error but a crash
+            # reading a mapped file past its end, as in a truncated one, is not an error but a crash
             pages = environment.info()["last_pgno"] + 1
             if status.st_size < pages * environment.stat()["psize"]:
                 raise CaffeError(f"{path}: the LMDB is truncated{advice}")

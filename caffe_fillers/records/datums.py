@@ -48,7 +48,7 @@ class Datums:
         self._cursor = self._database.transaction.cursor()
         self._values: Iterator[memoryview] = iter(())
         self._at = -1
-        # how a record begins that is like one before, where its label stands, and the labels met so far
+        # the first bytes of a record like the one before, the place of its label, and the labels met so far
         self._head, self._tail = b"", 0
         self._shape: tuple[int, ...] = ()
         self._labels: dict[bytes, int] = {}

@@ -111,7 +111,7 @@ class Rows:
             self._load()
         self._row = 0
         if self._order is not None:
-            # once more, what loading has just shuffled
+            # shuffle again what loading has just shuffled
             self._reorder()
 
     def _load(self) -> None:
@@ -215,7 +215,7 @@ def _read(file: Path, names: Sequence[str], listed: Path, dtype: npt.DTypeLike) 
                 raise CaffeError(
                     f"{file}: dataset '{name}', {dataset.shape}, is more than there is memory for"
                 ) from None
-            # HDF5 turns the values into ours, as it does in Caffe
+            # HDF5 converts the values to ours, as in Caffe
             dataset.read_direct(blob)
             blobs.append(blob)
     return blobs

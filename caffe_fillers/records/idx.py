@@ -17,7 +17,7 @@ __all__ = ["read_idx"]
 
 _BYTES = b"\0\0\x08"  # the magic number's first three bytes: values are unsigned bytes
 _MOST_AXES = 4
-_MOST_PACKED = 1032  # deflate makes nothing smaller than by this
+_MOST_PACKED = 1032  # deflate can't compress more than this
 
 
 def read_idx(path: str | os.PathLike[str]) -> Bytes:
@@ -54,7 +54,7 @@ def read_idx(path: str | os.PathLike[str]) -> Bytes:
                     )
                 dims = file.read(4 * axes)
                 shape = tuple(int.from_bytes(dims[i : i + 4], "big") for i in range(0, 4 * axes, 4))
-                # no more than can be there is asked for, whatever the file says of itself
+                # read no more than there can be, whatever the file declares
                 values = file.read(min(prod(shape), size * (_MOST_PACKED if packed else 1)))
     except (OSError, EOFError, zlib.error) as error:
         raise CaffeError(f"{source}: cannot be read: {error}") from None

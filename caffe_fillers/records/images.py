@@ -27,7 +27,7 @@ __all__ = ["Images", "decode", "encode", "encoded_shape", "image_shape", "read_i
 
 _ORIENTATION = 0x0112
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
-# how much of red, green and blue makes gray, what is added, and the power of two that it is divided by
+# the shares of red, green and blue in gray, the term for rounding, and the shift
 _GRAY = {"PNG": (9797, 19234, 3737, 0, 15), "WEBP": (9798, 19235, 3735, 1 << 14, 15)}
 _OTHER_GRAY = (4899, 9617, 1868, 1 << 13, 14)
 
@@ -94,7 +94,7 @@ def _pixels(where: Path, image: Image, kind: str, upright: Callable[[Image], Ima
         gray = np.asarray(upright(image.getchannel(0) if image.mode == "LA" else image.convert("L")))
     else:
         if image.mode in ("P", "PA"):
-            image = image.convert("RGBA")  # straight to RGB Pillow warns
+            image = image.convert("RGBA")  # Pillow warns if it converts directly to RGB
         rgb = np.asarray(upright(image.convert("RGB")))
         if channels == 3:
             return rgb[..., ::-1]
@@ -257,7 +257,7 @@ class Images:
 
 
 def _turned(image: Image) -> bool:
-    # OpenCV turns a photograph as its camera says, but for an encoded datum that is taken as it is
+    # OpenCV rotates a photograph by its EXIF data, except an encoded datum read unchanged
     return bool(image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) != 1)
 
 
@@ -278,7 +278,7 @@ def opened(where: Path, image: str | Path | io.BytesIO) -> Iterator[Image]:
         check_regular(image)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a large image is no danger while it is not decoded
+            warnings.simplefilter("ignore")  # a large image is safe as long as it is not decoded
             found = Image.open(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise CaffeError(f"{where}: cannot be read as an image: {error}") from None

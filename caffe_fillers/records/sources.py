@@ -51,6 +51,6 @@ def check_regular(path: str | os.PathLike[str]) -> None:
     try:
         regular = stat.S_ISREG(os.stat(path).st_mode)
     except OSError:
-        return  # opening it will say why
+        return  # open() will raise the error
     if not regular:
         raise CaffeError(f"{os.fspath(path)}: is not a regular file")

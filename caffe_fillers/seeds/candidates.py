@@ -33,7 +33,7 @@ def read(weights: object) -> dict[str, list[Array]]:
     else:
         held = getattr(weights, "params", None) or load_weights(cast("str | os.PathLike[str]", weights))
     given = {name: [np.asarray(getattr(blob, "data", blob)) for blob in blobs] for name, blobs in held.items()}
-    # Caffe fills all blobs in one type, but float32 values are often kept as float64
+    # Caffe fills all blobs in one type, but files often keep float32 values as float64
     narrow = all(_in_float32(array) for arrays in given.values() for array in arrays)
     real = np.float32 if narrow else np.float64
     return {name: [_of_type(array, real) for array in arrays] for name, arrays in given.items()}
@@ -192,7 +192,7 @@ def candidates(
     given: dict[str, list[Array]], seeded: SeededNet, layer: str | None, profiles: Sequence[str], caffe: str
 ) -> list[Candidate]:
     """The blobs to search by, in the order in which they are drawn."""
-    # after a gaussian, where a blob's draws begin depends on the seed: so three seeds are tried
+    # after a gaussian the beginning of a blob's draws depends on the seed, so three seeds are tried
     rows = {boost: [seeded(seed, boost, caffe, False).fills() for seed in range(3)] for boost in profiles}
     first = rows[profiles[0]][0]
     drawing = [i for i, row in enumerate(first) if row["draws"] and not row["shared_with"]]
@@ -214,7 +214,7 @@ def candidates(
             continue
         values = array.reshape(shape)
         filler = row["filler"]
-        assert filler is not None  # it draws
+        assert filler is not None  # the blob draws
         plan = fillers.plan(filler, shape, values.dtype, caffe)
         if plan.finish is not None:
             lacking.append(f"{filler['type']} changes what it draws, so the values of {name} do not show the draws")
@@ -228,7 +228,7 @@ def candidates(
 
 
 def _of_layer(layer: str, rows: Sequence[FillRow], drawing: list[int]) -> list[int]:
-    # a layer's name may end as a blob's does
+    # a layer's name may end like a blob's
     named = [i for i, row in enumerate(rows) if layer == row["layer"]] or [
         i for i, row in enumerate(rows) if layer == f"{row['layer']}/{row['index']}"
     ]
@@ -263,6 +263,6 @@ def shaped(given: dict[str, list[Array]], net: Net) -> dict[str, list[Array]]:
 def _start(seen: list[int]) -> range:
     if len(set(seen)) == 1:
         return range(seen[0], seen[0] + 1)
-    # the draws that a ziggurat takes beside those of its values have a variance of some 0.07 a value
+    # the draws of a ziggurat besides those of its values have a variance of about 0.07 per value
     margin = 4 + math.ceil(6 * math.sqrt(0.07 * max(seen)))
     return range(max(0, min(seen) - margin), max(seen) + margin + 1)

@@ -18,8 +18,8 @@ from .strategies import Hit
 
 __all__ = ["Judge"]
 
-_ENOUGH = 6  # no two seeds give so many values
-_PLACES = 1000  # so many are listed
+_ENOUGH = 6  # two seeds never agree in so many values
+_PLACES = 1000  # the number of places listed
 
 
 class Judge:
@@ -35,8 +35,8 @@ class Judge:
         placed: dict[int, dict[str, int]],
     ) -> None:
         self.given, self.seeded, self.candidate, self.search = given, seeded, candidate, search
-        self.placed = placed  # by seed, where blobs begin that the net has elsewhere
-        self.revisions = revisions  # those together that fill the net alike, the candidate's own first
+        self.placed = placed  # by seed: the beginnings of blobs that the net has at other places
+        self.revisions = revisions  # revisions grouped by equal fills, the candidate's own first
         self.agreeing: set[int] = set()
 
     @property

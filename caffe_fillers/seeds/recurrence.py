@@ -30,7 +30,7 @@ __all__ = [
 N, _FAR, _MATRIX, _MULTIPLIER = 624, 397, np.uint32(0x9908B0DF), np.uint32(1812433253)
 APART = N - _FAR  # draws n and n + APART determine the seed
 LAST = N - 2  # if the later of them is not behind this one
-ENOUGH = 2 * N + 2  # so many draws determine the state, wherever they stand
+ENOUGH = 2 * N + 2  # this many draws determine the state, wherever they are
 
 Words = npt.NDArray[np.uint32]
 _Bits = npt.NDArray[np.uint64]
@@ -110,7 +110,7 @@ def words_behind(first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> t
     differ = (first ^ last).astype(np.uint32)
     for shift in (1, 2, 4, 8, 16):
         differ |= differ >> np.uint32(shift)
-    # of a value that no draw makes nothing is known
+    # a value that no draw gives says nothing
     known: Words = np.where(first <= last, ~differ, np.uint32(0)).astype(np.uint32)
     draw = first.astype(np.uint32)
     count = len(draw) - (N - 1)

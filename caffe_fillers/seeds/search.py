@@ -18,8 +18,8 @@ from .shifts import shifts
 __all__ = ["find_seed", "search_seed"]
 
 PROFILES = ("1.74", "1.58", "1.54")  # one of each kind of Boost
-_TURN = 2**25  # so many seeds are tried by one blob before it is another's turn
-_MANY = 1000  # so many seeds show that a blob tells little
+_TURN = 2**25  # seeds tried by one blob before it is the next blob's turn
+_MANY = 1000  # this many agreeing seeds show that a blob says too little
 
 
 class SearchOptions(TypedDict, total=False):
@@ -134,7 +134,7 @@ def search_seed(
             left.append(min(waiting, key=lambda judge: judge.candidate.latest))
     search.misfits, search.fitting = list(dict.fromkeys(search.misfits)), list(dict.fromkeys(search.fitting))
     if placed:
-        # no seed tried one by one can be another's
+        # the values determine these seeds, so trying others one by one would find none
         others = [name for name in REVISIONS[::-1] if not any(name in group for group in groups)]
         search.shifted, search.explained = shifts(placed, seeded, profiles[0], groups[0][0], others)
     elif left:
@@ -194,7 +194,7 @@ def _search_one_by_one(
     judges: list[Judge], seeds: range, threads: int | None, progress: Callable[[int, int], None] | None
 ) -> None:
     """Try every seed, by one blob of each group of revisions that fill the net alike."""
-    # several take turns, so that all seeds below some are done by each
+    # several take turns, so that each has tried all seeds below some number
     step = len(seeds) if len(judges) == 1 else _TURN
     kinds: dict[Judge, list[str]] = {}
     done = seeds.start

@@ -10,7 +10,7 @@ from .candidates import SeededNet
 
 __all__ = ["shifts"]
 
-_DATA = 3  # so many draws at most a data layer makes beside its parameters, of which it has none
+_DATA = 3  # the most draws of a data layer, which has no parameters
 
 
 def shifts(

@@ -26,8 +26,8 @@ __all__ = ["Filled", "Hit", "by_pairs", "by_stream", "one_by_one"]
 
 _ANCHORS = 4  # values to begin a search at, so that some may have been changed
 _MOST_PAIRS = 2**24
-_MOST_WORDS = 2**26  # more take longer than seed by seed
-# successive values: a few mostly suffice, and of many some may have been changed
+_MOST_WORDS = 2**26  # more would take longer than trying seeds one by one
+# successive values: a few mostly suffice, and training may have changed some of many
 _STRETCHES = (slice(0, 2560), *(slice(begin, begin + 16384) for begin in range(0, 5 * 16384, 16384)))
 _CLEAR = 4096  # the most draws that may give one value
 
@@ -103,7 +103,7 @@ class Filled:
 
 def _late(kind: str, i: int) -> int:
     """Return how many draws the first i values may take besides their own; one blob in a million takes more."""
-    # a ziggurat's rejected draws have a mean of some 0.04 a value and a variance of 0.07
+    # the rejected draws of a ziggurat have a mean of about 0.04 per value and a variance of 0.07
     return math.ceil(0.04 * i + 6 * math.sqrt(0.07 * i)) + 4 if kind == "ziggurat" else 0
 
 
@@ -123,7 +123,7 @@ def by_pairs(blob: Filled, kind: str, boosts: Sequence[str]) -> Iterator[list[Hi
                 for other in blob.clues(kind, j)
                 if 0 <= recurrence.APART - (step * (j - i) + other.draw - clue.draw) <= _late(kind, j - i)
             ]
-            # a clue may be of most words that there are: too many to list them
+            # a clue may allow most words: too many to list
             pairs = clue.size * sum(other.size for other in later)
             if 0 < pairs <= _MOST_PAIRS:
                 starts.append((pairs * len(places), i, clue, later))
@@ -184,7 +184,7 @@ def _possibilities(blob: Filled) -> tuple[list[_Known], list[tuple[Sequence[str]
         step, anchors = draws_per_value(kind, blob.values.dtype), 0
         for i in blob.anchors:
             known = list(blob.clues(kind, i))
-            # values of few digits show little, so more are needed; but between a ziggurat's draws others may lie
+            # values with few digits show little, so several are needed; between a ziggurat's draws others may lie
             for j in range(i + 1, i + 8):
                 if not known or kind == "ziggurat" or _bits(known) > 24:
                     break

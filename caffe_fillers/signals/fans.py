@@ -37,7 +37,7 @@ def _reached(window: Window, size: Shape, places: Shape) -> int:
 def true_fans(operation: object, weight: Shape, bottom: Shape, top: Shape) -> Fans | None:
     """The fans of the sums that an operation makes with a weight of that shape; None where it makes none."""
     if isinstance(operation, ops.Embed):
-        # one row is looked up: nothing is summed
+        # a row is looked up: nothing is summed
         return Fans(1, weight[1])
     if isinstance(operation, (ops.Convolution, ops.Deconvolution)):
         return _convolved(operation, weight, bottom, top)

@@ -54,7 +54,7 @@ def _copied(steps: list[Step]) -> list[Step]:
         ]
         operation = step.setup.operation
         if isinstance(operation, (ops.BatchNorm, ops.MovingBN)):
-            # as it trains: stored statistics don't exist at the start
+            # as in training: at the start there are no stored statistics
             operation = replace(operation, stored=False)
         copies.append(
             replace(

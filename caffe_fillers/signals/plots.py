@@ -14,7 +14,7 @@ from .rows import Filler, LayerSignal
 
 __all__ = ["signal_plot"]
 
-# told apart by people who don't see all colours, and by their lines
+# these colours differ for people with colour blindness too, as do the lines
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 
 SERIES: list[tuple[str, str, str, Callable[[LayerSignal], float | None]]] = [

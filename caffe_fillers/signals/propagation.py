@@ -214,7 +214,7 @@ class Propagation:
             row.factor = factor
             row.forward = self.blobs[blob].product
             row.forward_gain *= factor
-            # the gradient that comes to the layer's top has been through the activation already
+            # the gradient at the layer's top has passed the activation already
             row.backward_gain *= factor
             row.unit_gain_filler_forward = _holding(row, row.fan_in, factor)
             row.unit_gain_filler_backward = _holding(row, row.fan_out, factor)

@@ -15,7 +15,7 @@ from ..errors import CaffeError
 from ..net import Net
 
 if TYPE_CHECKING:
-    # only who asks for a report pays for what it needs
+    # imported only when a report is asked for
     from .rows import Filler, LayerSignal
 
 __all__ = ["EXPLODED", "VANISHED", "SignalReport", "signal"]
@@ -137,11 +137,11 @@ def _find(rows: Sequence[LayerSignal], forward: bool) -> list[str]:
     if not ordered_rows:
         return []
     products = [_product(row, forward) or 0.0 for row in ordered_rows]
-    # 0 from the start is told otherwise
+    # a variance of 0 from the start has its own text
     changes = [product / products[0] if products[0] else 1.0 for product in products]
     for vanished in (True, False):
         beyond = [change <= VANISHED if vanished else change >= EXPLODED for change in changes]
-        # a narrow branch dips for a layer or two; the signal has ended where it stays away
+        # a narrow branch dips for a layer or two; the signal ends where it stays low
         at = next((i for i in range(len(ordered_rows)) if all(beyond[i : i + 3])), None)
         if at is None:
             continue

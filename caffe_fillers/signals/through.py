@@ -34,7 +34,7 @@ from .meanfield import Table, Values
 
 __all__ = ["Passing", "Signal", "Through", "activation", "affine", "through"]
 
-_CLOSE = 1e-9  # to 0, where slopes are taken
+_CLOSE = 1e-9  # to 0, the point at which slopes are taken
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ def activation(operation: ops.Operation | None, slope: float = 0.25) -> tuple[Ca
             slopes = operation.gradient(np.ones(2), at, y)
         except CaffeError:
             slopes = np.zeros(2)  # Caffe has none for a step
-        # where there is no slope at 0 it grows without end beside it
+        # without a slope at 0 it grows without bound near it
         factor = float(np.mean(slopes**2)) if np.abs(slopes).max() < 1 / math.sqrt(_CLOSE) else math.nan
     return operation.value, factor if np.isfinite(y).all() else math.nan
 
@@ -127,7 +127,7 @@ def _normalised(at: Passing, eps: float, divide: bool, scale: int | None = None,
     values = at.first.values
     within = values.within if divide else 1.0
     gain = 1 / (within + eps) if divide else 1.0
-    # forward the signal itself is what gets variance 1
+    # in the forward direction the signal itself gets variance 1
     product = 1.0 if divide and at.first.product > 0 and within > eps else at.first.product * gain
     result = values.normalised(eps, divide)
     if scale is not None:

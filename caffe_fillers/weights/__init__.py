@@ -194,7 +194,7 @@ def _kind(source: Path) -> tuple[str, bytes]:
         raise CaffeError(f"{source}: is empty")
     with open(source, "rb") as file:
         head = file.read(512)
-        # HDF5 may stand behind a user's block of 512 bytes or twice, four times ... as many
+        # an HDF5 file may begin with a user block of 512 bytes, or twice, four times ... as many
         offsets = [0] + [512 << n for n in range(16) if 512 << n < size]
         is_hdf5 = any(file.seek(offset) == offset and file.read(8) == _HDF5 for offset in offsets)
     if is_hdf5:
@@ -224,7 +224,7 @@ def _save_torch(path: Path, kind: str, weights: object) -> None:
     if kind not in _KEYED:
         raise CaffeError(f"{path}: names='torch' is for .npz and .safetensors: this format names layers, not arrays")
     if isinstance(weights, Mapping) and weights and all(isinstance(array, np.ndarray) for array in weights.values()):
-        # what load_weights(..., names="torch") returned
+        # the result of load_weights(..., names="torch")
         arrays, record = {name: stored(path, name, 0, array) for name, array in weights.items()}, {}
     else:
         source = as_set(weights)
@@ -238,7 +238,7 @@ def _check_names(names: str | None) -> None:
 
 
 def _module(kind: str) -> ModuleType:
-    # each format's libraries are imported only when a file of that format is met
+    # a format's libraries are imported only for a file of that format
     from importlib import import_module
 
     return import_module(f".{kind}", __name__)

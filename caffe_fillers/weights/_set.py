@@ -208,7 +208,7 @@ def check_count(shape: Sequence[int]) -> int:
     if any(dim < 0 for dim in shape):
         raise ValueError(f"has a negative dimension in its shape {_dims(shape)}")
     count, held = math.prod(shape), math.prod(dim for dim in shape if dim)
-    # NumPy multiplies what stands beside a zero, too
+    # NumPy multiplies dims although one of them is zero
     if count > MAX_COUNT or max(shape, default=0) > MAX_COUNT or held > 1 << 60:
         raise ValueError(f"of shape {_dims(shape)} would hold more than {MAX_COUNT} values")
     return count

@@ -27,7 +27,7 @@ _WINDOW = 16 << 10
 _OLD_DIMS = (1, 2, 3, 4)  # num, channels, height, width
 _SHAPE, _DATA, _DIFF, _DOUBLE_DATA, _DOUBLE_DIFF = 7, 5, 6, 8, 9
 _WIDTHS = {_DATA: 4, _DOUBLE_DATA: 8}
-# C3D put `length` third among the dims, so that all fields after it moved on by one
+# C3D put `length` third among the dims, so the numbers of all fields after it grew by one
 _C3D_WIDTH, _C3D_WIDTHS = 5, {6: 4}
 
 
@@ -142,7 +142,7 @@ class Wire:
         return Field(number, kind, at, start, stop, value)
 
     def _group(self, number: int, tag: int, at: int, end: int) -> int:
-        # groups are none of Caffe's, but a stranger's unknown field may be one; a stack, since they nest at will
+        # Caffe has no groups, but an unknown field may be one; a stack, since groups may nest deeply
         open_groups = [number]
         while open_groups:
             key, after = self.varint(at, end)
@@ -184,7 +184,7 @@ class Wire:
             counts[width] = counts.get(width, 0) + count
 
         shape = tuple(old.get(number, 0) for number in names) if old else tuple(dims)
-        # as in Caffe, double_data goes before data; an empty one says what type the blob without values is of
+        # as in Caffe, double_data comes before data; an empty one gives the type of a blob without values
         width = 8 if counts.get(8) or (8 in counts and not counts.get(4)) else 4
         if flat and not shape:
             shape = (counts.get(width, 0),)

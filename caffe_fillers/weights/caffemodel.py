@@ -80,7 +80,7 @@ def _walk(wire: Wire, blobs: dict[prototxt.Path, _Blobs]) -> bytes:
 def _layer(wire: Wire, at: int, end: int, number: int, where: str) -> tuple[bytes, _Blobs]:
     rest = bytearray()
     found: _Blobs = []
-    kept = at  # what lies between two blobs is taken over in one piece
+    kept = at  # the bytes between two blobs are copied in one piece
     for field in wire.fields(at, end):
         if field.number == number and field.kind == BYTES:
             rest += wire.bytes(kept, field.tag - kept)
@@ -94,7 +94,7 @@ def _v1_layer(wire: Wire, at: int, end: int, where: str) -> tuple[bytes, _Blobs]
     v0 = [field for field in wire.fields(at, end) if field.number == _V0_LAYER and field.kind == BYTES]
     if not v0:
         return _layer(wire, at, end, 6, where)
-    # a V0 connection's own blobs count for nothing: Caffe takes those of the record in it
+    # a V0 connection's own blobs have no effect: Caffe takes those of the inner record
     rest = bytearray()
     found: _Blobs = []
     kept = at
@@ -114,12 +114,12 @@ def _in_todays_form(
     from ..upgrading import upgrade_net
 
     if not net.layers:
-        # what would change in it touches no weights, and a header that is left alone is written again as it was
+        # an upgrade would change no weights, and an unchanged header is written again bit for bit
         return net, [("layer", index) for index in range(len(net.layer))]
     if any(layer.HasField("layer") for layer in net.layers):
         for index, layer in enumerate(net.layers):
             if not layer.HasField("layer"):
-                blobs.pop(("layers", index))  # in a V0 net only the records' own count
+                blobs.pop(("layers", index))  # in a V0 net only the blobs of the records count
     try:
         upgraded = upgrade_net(net)
     except CaffeError as error:

@@ -242,7 +242,7 @@ def _write_diffs(path: Path, file: h5py.File, weights: WeightSet) -> None:
 
 def _attribute(owner: h5py.HLObject, key: str, value: object) -> None:
     text = to_json(value)
-    if len(text) < 60_000:  # HDF5 ends at 64 KB; only the bottoms of an enormous Concat are as long
+    if len(text) < 60_000:  # an attribute of HDF5 has at most 64 KB; only the bottoms of a huge Concat need more
         owner.attrs[key] = np.bytes_(text)
 
 
@@ -405,7 +405,7 @@ class _Reader:
 
     def attribute(self, owner: h5py.HLObject, key: str) -> object:
         handle = owner.attrs.get_id(key)
-        # strings of fixed length, as we write them: the others' lengths stand where HDF5 believes anything
+        # only strings of fixed length, as we write them: HDF5 trusts the stored length of others
         if handle.shape != () or handle.dtype.kind != "S":
             return None
         try:
@@ -444,7 +444,7 @@ def _group(h5py: ModuleType, data: h5py.Group, name: str) -> h5py.Group:
     raw = as_bytes(name)
     try:
         return data.require_group(raw.decode())
-    except UnicodeDecodeError:  # which h5py itself refuses
+    except UnicodeDecodeError:  # h5py itself refuses these
         nested = h5py.h5p.create(h5py.h5p.LINK_CREATE)
         nested.set_create_intermediate_group(True)
         return h5py.Group(

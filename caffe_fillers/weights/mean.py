@@ -55,7 +55,7 @@ def load_mean(path: str | os.PathLike[str]) -> Array:
         file.seek(0)
         array = read_npy(f"{source}: the array", file, size) if is_npy else _read_blob(source)
     shape = array.shape[1:] if array.ndim in (4, 5) and array.shape[0] == 1 else array.shape
-    clips = array.ndim == 5 and len(shape) == 4  # C3D's
+    clips = array.ndim == 5 and len(shape) == 4  # a mean of C3D's clips
     if len(shape) != 3 and not clips:
         raise CaffeError(f"{source}: a mean image has the shape (channels, height, width), but this has {array.shape}")
     return array.reshape(shape)
@@ -63,7 +63,7 @@ def load_mean(path: str | os.PathLike[str]) -> Array:
 
 def _read_blob(path: Path) -> Array:
     with Wire(path) as wire:
-        # a blob is only told from other messages by what its fields are
+        # only its fields tell a blob from other messages
         kinds = {field.number: field.kind for field in wire.fields(0, wire.size)}
         if kinds.get(1, VARINT) != VARINT or kinds.get(7, BYTES) != BYTES or not kinds.keys() & {5, 6, 8}:
             raise CaffeError(f"{path}: is no mean file (a BlobProto): weights are read with load_weights")

@@ -14,7 +14,7 @@ from ._wire import BYTES, VARINT, Wire
 
 __all__ = ["holds", "identify", "is_state", "state_of"]
 
-# by the file's first bytes: what it is, and what to do
+# by the file's first bytes: the kind of file, and what to do
 _KINDS: list[tuple[bytes, str]] = [
     (rb"version https://git-lfs", "a Git LFS pointer, not the file itself: run `git lfs pull`"),
     (rb"\x93NUMPY", "a single array (.npy), such as a mean image: use load_mean, or convert FILE.npy FILE.binaryproto"),

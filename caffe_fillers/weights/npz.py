@@ -25,8 +25,8 @@ from ._set import WeightSet, check_count, describe, from_json, from_keys, keyed,
 __all__ = ["read", "read_arrays", "read_npy", "write", "write_arrays"]
 
 RECORD = "provenance.json"
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can state
-_SPARE = 256 << 20  # what a small file may unpack to: weights that are mostly zero shrink a thousandfold
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold
+_SPARE = 256 << 20  # the size to which a small file may unpack: weights that are mostly zero shrink a thousandfold
 _RATIO = 100
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
 
@@ -74,7 +74,7 @@ def read_arrays(path: Path) -> tuple[dict[str, Array], dict[str, object] | None]
         with zipfile.ZipFile(path) as archive:
             _check_sizes(path, archive, size)
             for info in archive.infolist():
-                if info.filename == RECORD:  # as it was written at first
+                if info.filename == RECORD:  # an early form of the record
                     record = from_json(path, archive.read(info))
                     continue
                 if info.filename == f"{RECORD}.npy":
@@ -122,7 +122,7 @@ def _check_sizes(path: Path, archive: zipfile.ZipFile, size: int) -> None:
 
 def read_npy(what: str, file: IO[bytes], size: int) -> Array:
     """Read the .npy in a stream of `size` bytes, after a check that they are as many as its header says."""
-    # headers of arrays are short; a bound keeps a hostile one from being parsed at length
+    # headers of arrays are short; the bound keeps a hostile one from a long parse
     head = file.read(min(size, 2048))
     stream = io.BytesIO(head)
     try:

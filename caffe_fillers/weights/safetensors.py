@@ -68,7 +68,7 @@ def read(path: Path) -> WeightSet:
 
 
 def _open(library: ModuleType, path: Path) -> safetensors.safe_open:
-    # a mapped file counts as memory, and kills the process if it is cut short meanwhile; older versions only map
+    # a mapped file counts as memory, and kills the process if the file is truncated meanwhile; older versions only map
     try:
         file: safetensors.safe_open = library.safe_open(path, framework="np", backend="pread")
     except TypeError:

@@ -30,7 +30,7 @@ def to_torch(path: Path, weights: WeightSet) -> OrderedDict[str, Array]:
                 "start from a .caffemodel, or from a file that a Net saved"
             )
         for index, array in enumerate(layer.arrays):
-            stored(path, layer.name, index, array)  # refuses one that the file left out
+            stored(path, layer.name, index, array)  # refuse a blob that the file left out
         tops, bottoms = entry.get("top"), entry.get("bottom")
         norm = open_norms.get(bottoms[0]) if bottoms else last_norm
         if kind == "Scale" and layer.arrays:
@@ -92,7 +92,7 @@ def _batch_norm(path: Path, layer: LayerBlobs) -> dict[str, Array]:
         )
     mean, variance = (_tail(path, layer, index, layer.arrays[index], 1) for index in (0, 1))
     factor = layer.arrays[2].reshape(-1)[0]
-    if factor == 0:  # nothing was gathered yet; Caffe then multiplies by 0
+    if factor == 0:  # no batch was seen yet; Caffe then multiplies by 0
         mean, variance = np.zeros_like(mean), np.zeros_like(variance)
     elif factor != 1:
         with np.errstate(all="ignore"):
@@ -114,7 +114,7 @@ def _scale(path: Path, layer: LayerBlobs, norm: str | None) -> dict[str, Array]:
 
 
 def _tail(path: Path, layer: LayerBlobs, index: int, array: Array, axes: int) -> Array:
-    # until 2015 shapes had four numbers, ones on the left
+    # until 2015 shapes had four numbers, with ones on the left
     if array.ndim < axes or any(dim != 1 for dim in array.shape[: array.ndim - axes]):
         raise CaffeError(f"{path}: blob {layer.name}/{index} has the shape {array.shape}, but {axes} axes are needed")
     return array.reshape(array.shape[array.ndim - axes :])

@@ -13,9 +13,9 @@ from functools import lru_cache
 
 __all__ = ["Sources"]
 
-# what docstrings hold behind their summary
+# the sections of a docstring after its summary
 _SECTION = re.compile(r"^ *(Parameters|Returns|Raises|Attributes|Notes|References|Examples)$")
-# these ways into C give the bits of the text that they decorate
+# decorators that call C: the decorated functions give the same bits
 _DECORATORS = {"in_c"}
 _Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
 
@@ -91,7 +91,7 @@ class Sources:
             written = f"{name}_of_{module.rpartition('.')[2]}"
         self._taken.add(written)
         piece = _Piece(module, name, node, written)
-        # entered before its helpers, so that functions may call each other; put behind them afterwards
+        # entered before its helpers, so that functions may call each other; moved behind them later
         self._pieces[key] = piece
         for used in _used(node):
             self._resolve(module, used)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_OPSET", "OLDEST_OPSET", "export_onnx"]
 
-# what TensorRT 10, OpenVINO and OpenCV 5 read alike
+# TensorRT 10, OpenVINO and OpenCV 5 all read this one
 DEFAULT_OPSET = 17
 OLDEST_OPSET = 13
 

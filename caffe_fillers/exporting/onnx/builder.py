@@ -115,7 +115,7 @@ class Builder:
         dims: list[int] = []
         for i, dim in enumerate(after.dims):
             same = i < len(before.dims) and before.dims[i] == dim
-            # a dim of 0 would mean "as it was"
+            # ONNX reads a dim of 0 as "unchanged"
             dims.append(dim if isinstance(dim, int) and dim > 0 else 0 if same else -1)
         if dims.count(-1) > 1:
             raise refuse(

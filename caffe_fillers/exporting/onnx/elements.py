@@ -98,7 +98,7 @@ def _(operation: ops.Power, g: Builder, e: Entry) -> None:
     else:
         inner = _straight(g, e.x.name, scale, shift)
         if power == 0:
-            # also of NaN
+            # 0 for NaN too
             g.add("Pow", [g.add("Mul", [inner, g.number(0.0)]), g.number(0.0)], e.y.name)
         else:
             g.add("Pow", [inner, g.number(power)], e.y.name)
@@ -135,7 +135,7 @@ def _(operation: ops.Eltwise, g: Builder, e: Entry) -> None:
         for i, value in enumerate(e.reads[1:], 2):
             result = g.add("Mul", [result, value.name], e.y.name if i == len(e.reads) else "")
         return
-    # Caffe clears the top first: a bottom in that place is lost
+    # Caffe clears the top first, so a bottom in the same place is lost
     kept = [(value.name, i) for i, value in enumerate(e.reads) if not over[i]]
     if operation.method == "MAX":
         g.add("Max", [name for name, _ in kept], e.y.name)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_model"]
 
-# protobuf allows 2 GiB for a message; the rest of the graph needs some of it
+# protobuf allows 2 GiB per message; the rest of the graph needs a part of it
 _LARGEST = 2**31 - (64 << 20)
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # fields of ModelProto, GraphProto, TensorProto
 _ALIGNED = 64

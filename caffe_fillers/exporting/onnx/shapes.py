@@ -110,7 +110,7 @@ def _(operation: ops.ArgMax, g: Builder, e: Entry) -> None:
     if isinstance(e.x.dims[along], str):
         raise refuse(e.where, e.layer, "ranks an axis of any size", "export without dynamic=True (--dynamic)")
     last = (prod(e.x.shape[1:]) if axis is None else e.x.shape[axis]) - 1
-    # of equals Caffe takes the last, ONNX the first
+    # of equal values Caffe takes the last, ONNX the first
     turned = g.add("Slice", [x, g.whole([-1]), g.whole([-(2**31)]), g.whole([along]), g.whole([-1])])
     values, index = g.add_many("TopK", [turned, g.whole([operation.top_k])], ["", ""], axis=along)
     if axis is not None and operation.out_max_val:
@@ -181,7 +181,7 @@ def _(operation: ops.Interp, g: Builder, e: Entry) -> None:
         ends = [front + n for n in size]
         x = g.add("Slice", [x, g.whole([front] * 2), g.whole(ends), g.whole([2, 3])])
     lines = [_line(n, to) for n, to in zip(size, e.y.shape[2:], strict=True)]
-    # weights of the pixels before and after, as Caffe has them: Resize rounds otherwise
+    # Caffe's weights of the pixels before and after; Resize rounds in another way
     rows = g.add("MatMul", [x, g.weight(lines[1].T, "columns")])
     g.add("MatMul", [g.weight(lines[0], "rows"), rows], e.y.name)
 

@@ -72,7 +72,7 @@ def _(operation: ops.Convolution, g: Builder, e: Entry) -> None:
         size, places = x.shape[len(x.shape) - axes :] or (1,), y.shape[len(y.shape) - axes :] or (1,)
         behind = list(_behind(window))
         for i, reach in enumerate(_reaches(window, size, places)):
-            # a kernel larger than what it stands on: C's division gives one place where floor gives none
+            # a kernel larger than the padded image: C's division gives one place, floor gives none
             if reach > behind[i]:
                 behind[i] = reach
         images = _as_images(g, e, x, axes)
@@ -80,7 +80,7 @@ def _(operation: ops.Convolution, g: Builder, e: Entry) -> None:
         pads = [*window.pad, *behind]
         extents = [d * (k - 1) + 1 for k, d in zip(window.kernel, window.dilation, strict=True)]
         if any(p >= extent for p, extent in zip(pads, extents * 2, strict=True)):
-            # some places hold padding alone, for which OpenCV 5 computes something else
+            # for places that hold only padding OpenCV 5 computes something else
             images = g.add("Pad", [images, g.whole([0, 0, *window.pad, 0, 0, *behind])])
             pads = [0] * len(pads)
         result = g.add(
@@ -149,7 +149,7 @@ def pooled(g: Builder, e: Entry, x: str, window: Window, method: str, *, ceil: b
     if whole and len(tops) == 1:
         return [g.add("GlobalMaxPool" if method == "MAX" else "GlobalAveragePool", [x], tops[0])]
     if any(p >= k for p, k in zip(pads, window.kernel * 2, strict=True)):
-        # a stride beyond the kernel: the last window holds no pixel
+        # a stride larger than the kernel: the last window holds no pixel
         if len(tops) > 1:
             raise refuse(e.where, e.layer, "has a window without a pixel, and a mask")
         filler = float(np.finfo(np.float32).min) if method == "MAX" else 0.0
