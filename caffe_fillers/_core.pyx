@@ -100,11 +100,11 @@ cdef class _Floats:
                 f"cannot fill this {type(out).__name__}: {error}. A fill needs a writable, C-contiguous array."
             ) from None
         self.held = True
-        cdef bytes format = self.view.format
         # NumPy puts a "=" before the type of an unaligned array; other buffers don't
-        if format.removeprefix(b"=") not in (b"f", b"d"):
+        cdef const char *kind = self.view.format + (self.view.format[0] == b"=")
+        if kind[0] not in b"fd" or kind[1]:
             raise CaffeError(
-                f"cannot fill an array of type {getattr(out, 'dtype', format.decode())}: "
+                f"cannot fill an array of type {getattr(out, 'dtype', self.view.format.decode())}: "
                 "only float32 and float64 in the machine's own byte order are filled."
             )
         if <size_t>self.view.buf % <size_t>self.view.itemsize and self.view.len:
@@ -112,7 +112,7 @@ cdef class _Floats:
                 f"cannot fill this {type(out).__name__}: its memory does not begin at a multiple of its "
                 f"{self.view.itemsize} bytes an element. Fill an aligned copy."
             )
-        self.double = format.endswith(b"d")
+        self.double = kind[0] == b"d"
         self.size = self.view.len // self.view.itemsize
 
     def __dealloc__(self):
@@ -364,7 +364,12 @@ cdef class RNG:
     @property
     def position(self):
         """The number of draws since seeding, or since ``state`` was set."""
-        return self.snapshot().drawn
+        cdef uint64_t drawn
+        with nogil:
+            self.acquire()
+            drawn = self.mt.drawn
+            self.release()
+        return drawn
 
     @property
     def state(self):
