@@ -95,7 +95,8 @@ cdef extern from "layers/layers.h" nogil:
         cf_loop *relu[2]
         cf_loop *relu_gradient[2]
         cf_loop *sigmoid_gradient[2]
-        cf_loop *tanh
+        cf_loop *sigmoid[2]
+        cf_loop *tanh[2]
         cf_loop *sum[2]
         cf_loop *sgd[2]
     const cf_layers *cf_layers_find(const char *name)

@@ -395,17 +395,27 @@ def sigmoid_backward(dy, y, out):
     return True
 
 
-def tanh(x, out):
-    """`ops.tangent.tanh_f32`."""
+cdef bint _each(cf_loop *const *loop, object x, object out, size_t weight):
+    """A loop over elements, each of which costs as much as `weight` of a simple one."""
     cdef _Views views = _Views()
     cdef cf_each job
     cdef Py_buffer *a = views.take(x)
     cdef Py_buffer *y = views.take(out, True)
-    if not views.fits or views.wide or _size_of(a) != _size_of(y):
+    if not views.fits or _size_of(a) != _size_of(y):
         return False
     job.x, job.out = a.buf, y.buf
-    _share(LAYERS.tanh, &job, _size_of(a), 8 * _size_of(a))
+    _share(loop[views.wide], &job, _size_of(a), weight * _size_of(a))
     return True
+
+
+def sigmoid(x, out):
+    """`ops.sigmoid`."""
+    return _each(LAYERS.sigmoid, x, out, 4)
+
+
+def tanh(x, out):
+    """`ops.tangent.tanh`."""
+    return _each(LAYERS.tanh, x, out, 4)
 
 
 def weighted_sum(xs, coefficients, out):

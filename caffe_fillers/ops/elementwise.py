@@ -18,7 +18,7 @@ from . import native
 from .native import in_c
 from .operation import Operation, Work
 from .pieces import blank, pieces
-from .tangent import tanh_f32
+from .tangent import libm_tanh
 
 __all__ = [
     "BNLL",
@@ -70,11 +70,13 @@ class Elementwise(Operation):
             self.gradient(dtops[0], bottoms[0], tops[0], dbottoms[0])
 
 
+@in_c(native.sigmoid)
 @np.errstate(all="ignore")
 def sigmoid(x: Array, out: Array | None = None) -> Array:
     """``1 / (1 + exp(-x))``, computed as Caffe does, ``tanh(x / 2) / 2 + 1 / 2`` in double: nothing overflows.
 
-    Source: sigmoid_layer.cpp. A saturated unit is exactly 0 or 1 there, and so is it here.
+    Source: sigmoid_layer.cpp. A saturated unit is exactly 0 or 1 there, and so is it here; of float32 every result has
+    the bits of glibc's tanh up to 2.40.
 
     Examples
     --------
@@ -84,7 +86,7 @@ def sigmoid(x: Array, out: Array | None = None) -> Array:
     y = blank(x, out)
     for a, b in pieces(x, y):
         double = np.multiply(a, 0.5, dtype=np.float64)
-        np.tanh(double, out=double)
+        libm_tanh(double, double)
         double *= 0.5
         double += 0.5
         b[...] = double
@@ -114,7 +116,6 @@ class Sigmoid(Elementwise):
         return sigmoid_backward(dy, y, out)
 
 
-@np.errstate(all="ignore")
 def tanh(x: Array, out: Array | None = None) -> Array:
     """The hyperbolic tangent: of float32 with the bits of glibc's up to 2.40. Source: tanh_layer.cpp.
 
@@ -123,8 +124,7 @@ def tanh(x: Array, out: Array | None = None) -> Array:
     >>> tanh(np.float32([0]))
     array([0.], dtype=float32)
     """
-    y = blank(x, out)
-    return tanh_f32(x, y) if x.dtype == np.float32 else np.tanh(x, out=y)
+    return libm_tanh(x, out)
 
 
 @np.errstate(all="ignore")

@@ -167,7 +167,12 @@ def relu(x: Array, negative_slope: float = 0.0, out: Array | None = None) -> Arr
     return y if _core.relu(x, negative_slope, y) else Left.TO_NUMPY
 
 
-def tanh_f32(x: Array, out: Array | None = None) -> Array | Left:
+def sigmoid(x: Array, out: Array | None = None) -> Array | Left:
+    y = np.empty(x.shape, x.dtype) if out is None else out
+    return y if _core.sigmoid(x, y) else Left.TO_NUMPY
+
+
+def tanh(x: Array, out: Array | None = None) -> Array | Left:
     y = np.empty(x.shape, x.dtype) if out is None else out
     return y if _core.tanh(x, y) else Left.TO_NUMPY
 

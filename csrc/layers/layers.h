@@ -127,7 +127,7 @@ typedef struct cf_layers {
     cf_loop *lrn_sums[2], *lrn_gradient[2];
     cf_loop *relu[2], *relu_gradient[2];
     cf_loop *sigmoid_gradient[2];
-    cf_loop *tanh; /* of float32 */
+    cf_loop *sigmoid[2], *tanh[2];
     cf_loop *sum[2];
     cf_loop *sgd[2];
 } cf_layers;

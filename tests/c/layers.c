@@ -274,6 +274,15 @@ static void elements(const cf_layers *set) {
     sigmoid.out = b;
     cf_layers_portable.sigmoid_gradient[wide](&sigmoid, 0, n);
     same("sigmoid_gradient", a, b, n * itemsize());
+    cf_each each = {x, a};
+    in_two(set->sigmoid[wide], &each, n);
+    each.out = b;
+    cf_layers_portable.sigmoid[wide](&each, 0, n);
+    same("sigmoid", a, b, n * itemsize());
+    in_two(set->tanh[wide], &each, n);
+    each.out = a;
+    cf_layers_portable.tanh[wide](&each, 0, n);
+    same("tanh", a, b, n * itemsize());
     cf_sum sum = {2, {x, dy}, {1, 0.5}, a};
     in_two(set->sum[wide], &sum, n);
     sum.out = b;
