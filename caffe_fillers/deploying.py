@@ -78,7 +78,7 @@ def deploy(
     result.ClearField("state")
     result.layer.extend([*heads, *kept])
     if not any(layer.bottom for layer in result.layer):
-        raise CaffeError(f"{source.name or 'the net'}: nothing is left of it for deploying: no layer predicts anything")
+        raise CaffeError(f"{source.name or 'the net'}: no layer predicts anything, so there is nothing to deploy")
     Net(result, "TEST", fill=False)  # to report here what does not fit
     return result
 

@@ -348,7 +348,7 @@ def check_type(kind: str, caffe: str = "master") -> None:
     """Refuse a filler type that this revision of Caffe does not have."""
     if kind not in _TYPES or age_of(caffe) < _TYPES[kind]:
         since = f"; {kind} came with rc3" if kind in _TYPES else f"; there are {', '.join(_TYPES)}"
-        raise CaffeError(f"Check failed: false Unknown filler name: {kind}\ntypes are matched to the letter{since}")
+        raise CaffeError(f"Check failed: false Unknown filler name: {kind}\na type's name must match exactly{since}")
 
 
 def _plan_by_type(spec: Spec, shape: tuple[int, ...], dtype: Dtype, age: int) -> Plan:

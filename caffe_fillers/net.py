@@ -72,7 +72,7 @@ def warn_of_unused(given: Inputs, nets: Sequence[Net]) -> None:
         tops = [top for net in nets for layer in net.layers if not layer.bottoms for top in layer.tops]
         where = f"{nets[0].source.name}: " if nets[0].source.name else ""
         warnings.warn(
-            f"{where}the shape given for {name!r} counts for nothing: no layer and no top is called so\n"
+            f"{where}the shape given for {name!r} has no effect: no layer and no top has that name\n"
             f"inputs of the net are {', '.join(dict.fromkeys(tops)) or 'none'}",
             CaffeWarning,
             stacklevel=4,

@@ -180,14 +180,14 @@ def _rule_of(layer: Layer, allowed: Allowed) -> Rule | None:
     if rule is None:
         unknown = f"Check failed: registry.count(type) == 1 (0 vs. 1) Unknown layer type: {layer.type}"
         if strict or not layer.type:
-            raise CaffeError(f"{unknown}\ntypes are matched to the letter; without strict, forks' types can be read")
+            raise CaffeError(f"{unknown}\na type's name must match exactly; without strict, forks' types can be read")
         if not {layer.name, layer.type} & set(allowed.weightless):
             check_unknown(layer, unknown)
         if not layer.tops or any(layer.given(name) is None for name in layer.tops):
             missing = " ".join(f"--input {name}=DIMS" for name in layer.tops if layer.given(name) is None)
             raise CaffeError(
                 f"{unknown}\ngive the shape of its tops ({missing or 'it has none'}), "
-                "or teach it with caffe_fillers.layers.register"
+                "or register it with caffe_fillers.layers.register"
             )
         return None
     if layer.age < REVISIONS.index(rule.since):

@@ -85,7 +85,7 @@ class _Entry:
             raise situate(
                 CaffeError(
                     f"type {step.layer.type} can be set up, but is not computed here\n"
-                    "run the net up to it with end=, or teach it with caffe_fillers.layers.register"
+                    "run the net up to it with end=, or register it with caffe_fillers.layers.register"
                 ),
                 step.where,
             )

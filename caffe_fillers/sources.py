@@ -69,7 +69,7 @@ def net_source(source: object, strict: bool = False, upgrade: bool = True) -> So
         if not strict and is_solver(data):
             raise CaffeError(
                 f"{source}: this is a solver's prototxt, not a net's\n"
-                f"read it with Solver({os.fspath(source)!r}), or hand over the net that it names"
+                f"read it with Solver({os.fspath(source)!r}), or pass the net that it names"
             )
         source = prototxt.parse(data, schema.NetParameter, name=os.fspath(source), strict=strict, warn=False)
     if isinstance(source, prototxt.Text) and schema.is_message(source.message, "NetParameter"):
@@ -111,7 +111,7 @@ def solver_source(
         if not strict and is_net(data):
             raise CaffeError(
                 f"{source}: this is a net's prototxt, not a solver's\n"
-                f"read it with Net({os.fspath(source)!r}), or hand over a solver that names it"
+                f"read it with Net({os.fspath(source)!r}), or pass a solver that names it"
             )
         text = prototxt.parse(data, schema.SolverParameter, name=os.fspath(source), strict=strict)
         return upgrade_solver(text, source), os.fspath(source)

@@ -133,7 +133,7 @@ def test_a_layer_s_name_counts_where_no_top_has_it(tmp_path: Path) -> None:
 
 
 def test_a_name_that_matches_nothing_is_told(tmp_path: Path) -> None:
-    text = "the shape given for 'dta' counts for nothing: no layer and no top is called so\ninputs of the net are data"
+    text = "the shape given for 'dta' has no effect: no layer and no top has that name\ninputs of the net are data"
     path = CASES / "interp.prototxt"
     with pytest.warns(cf.CaffeWarning, match=text):
         cf.Net(path, inputs={"dta": (1, 3, 20, 20)})
@@ -293,7 +293,7 @@ def test_the_net_of_a_solver_that_was_moved(tmp_path: Path, monkeypatch: pytest.
     printed = run("init", folder / "solver.prototxt").stderr
     assert str(folder / "train_val.prototxt") in printed
     assert "--net FILE" in printed
-    with pytest.warns(cf.CaffeWarning, match="is taken for it"):
+    with pytest.warns(cf.CaffeWarning, match="is used instead"):
         solver = cf.Solver(folder / "solver.prototxt", rng=1)
     assert list(solver.net.params) == ["conv1", "conv2"]
     # the longest end of the path, beside the solver or above it
@@ -304,7 +304,7 @@ def test_the_net_of_a_solver_that_was_moved(tmp_path: Path, monkeypatch: pytest.
         (tmp_path / place).mkdir(exist_ok=True)
         (tmp_path / place / "train_val.prototxt").write_text(net.replace('"dup"', f'"{name}"'))
     (deep / "solver.prototxt").write_text(r'net: "D:\\caffe\\nets\\train_val.prototxt"')
-    with pytest.warns(cf.CaffeWarning, match="is taken for it"):
+    with pytest.warns(cf.CaffeWarning, match="is used instead"):
         assert cf.Solver(deep / "solver.prototxt", rng=1).net.name == "right"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -583,7 +583,7 @@ def test_compare_asks_for_the_seed(tmp_path: Path) -> None:
     net = CASES / "p2c4.prototxt"
     run("init", net, "--seed", 5, "-o", tmp_path / "w.npz")
     error = run("compare", tmp_path / "w.npz", net, code=2).stderr
-    assert "give it with --seed N" in error
+    assert "give one with --seed N" in error
     assert "caffe-fillers seed" in error
     run("compare", tmp_path / "w.npz", net, "--seed", 5)
     constant = tmp_path / "constant.prototxt"

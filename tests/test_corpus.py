@@ -51,7 +51,7 @@ def reason(error):
     unknown = re.search(r"Unknown layer type: (\S+)", text)
     if unknown:
         return f"type {unknown[1]}"
-    if "nobody knows the shape" in text or "is unknown: " in text:
+    if "is unknown for layers" in text or "is unknown: " in text:
         return "asks for a shape"
     if "Unknown bottom blob" in text:
         return "bottom"

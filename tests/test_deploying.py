@@ -114,5 +114,5 @@ def test_other_nets(tmp_path: Path) -> None:
     path.write_text('layer { name: "c" type: "ReLU" bottom: "data" top: "c" }')
     assert names(cf.deploy(path, {"data": (1, 2)})) == ["data", "c"]
     path.write_text('layer { name: "x" type: "Input" top: "x" }')
-    with pytest.raises(cf.CaffeError, match="nothing is left"):
+    with pytest.raises(cf.CaffeError, match="nothing to deploy"):
         cf.deploy(path)

@@ -482,7 +482,7 @@ def test_fields_that_forks_added_to_known_types(tmp_path: Path, kind: str, text:
         ("Interp", [FEATURES], "interp_param { zoom_factor: 0 }", "Zoom factor must be positive"),
         ("Upsample", [FEATURES, FEATURES], "upsample_param { scale: 3 pad_out_h: true }", "needs a scale of 2"),
         ("Upsample", [FEATURES, (1, 1)], "", "Upsample takes"),
-        ("BN", [FEATURES], "", "does not say whose it is"),
+        ("BN", [FEATURES], "", "does not show which it is"),
         ("Reorg", [FEATURES], "", "stride"),
         ("Squeeze", [FEATURES], "squeeze_param { axis: 1 }", "not shape 1"),
         ("Axpy", [FEATURES, FEATURES, FEATURES], "", "one factor per image and channel"),

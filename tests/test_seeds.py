@@ -331,7 +331,7 @@ def test_what_was_tried_is_told(tmp_path):
     assert "likely reasons" in text
     few = net_of(tmp_path, "type: 'gaussian' mean: 1 std: 1e-8", outputs=4)
     flat = cf.Net(few, rng=1)
-    with pytest.raises(cf.CaffeError, match="keep too few digits"):
+    with pytest.raises(cf.CaffeError, match="have too few digits"):
         cf.search_seed(flat.params, few, layer="a", seeds=range(10))
 
 
@@ -391,7 +391,7 @@ def test_weights_of_few_digits(tmp_path, monkeypatch):
     assert cf.find_seed(net.params, path, seeds=range(20000)) is None
     # these look like their filler, which makes but one value
     path = net_of(tmp_path, "type: 'uniform' min: 1 max: 1", "type: 'constant'")
-    with pytest.raises(cf.CaffeError, match="keep too few digits"):
+    with pytest.raises(cf.CaffeError, match="have too few digits"):
         cf.find_seed(cf.Net(path, rng=1).params, path)
     path = net_of(tmp_path, "type: 'gaussian' std: 1e-40", "type: 'constant'")
     net = cf.Net(path, rng=4242, boost="1.54")

@@ -156,5 +156,5 @@ def test_sharing_finds_the_first_layer_of_a_name_in_the_test_net(tmp_path):
 def test_a_name_that_no_file_can_have_is_not_there(tmp_path, name):
     path = tmp_path / "solver.prototxt"
     path.write_text(f'net: "{name}" base_lr: 0.1')
-    with pytest.raises(cf.CaffeError, match="which is not there"):
+    with pytest.raises(cf.CaffeError, match="which does not exist"):
         cf.Solver(path)

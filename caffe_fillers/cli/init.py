@@ -45,7 +45,7 @@ def command(net: str, output: str | None, draws: bool, as_json: bool, **options:
         if not rows and not options["allow_empty"]:
             raise cf.CaffeError(
                 f"{net}: the net has no parameters, so there is nothing to fill\n"
-                "if that is right, say --allow-empty; a net for another phase or stage is had by --phase and --stage"
+                "if that is right, give --allow-empty; for the net of another phase or stage, --phase and --stage"
             )
         if output is not None:
             built.save(output)

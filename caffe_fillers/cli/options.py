@@ -172,7 +172,7 @@ def blas_threads(count: int) -> AbstractContextManager[object]:
     except ImportError:
         # the environment variable is read when NumPy is loaded, so it is too late to set it here
         if "OPENBLAS_NUM_THREADS" not in os.environ:
-            text = "threadpoolctl is not here, so NumPy's BLAS takes as many threads as it likes, which may be slow"
+            text = "threadpoolctl is not installed, so NumPy's BLAS uses all cores, which may be slow"
             mend = "pip install threadpoolctl, or set OPENBLAS_NUM_THREADS=1"
             warnings.warn(f"{text}\n{mend}", cf.CaffeWarning, stacklevel=2)
         return nullcontext()
@@ -232,8 +232,8 @@ def build(path: str, options: NetOptions, fill: bool = True, chance: bool = True
         net, _ = build_text(text, path, options, {**common, "fill": False})
         if any(row["draws"] for row in net.fills()):
             raise click.UsageError(
-                f"{path} does not say a random_seed, so its fills would be those of a chance seed\n"
-                f"give it with --seed N, or search for it: caffe-fillers seed WEIGHTS {path}"
+                f"{path} has no random_seed, so its seed would be random\n"
+                f"give one with --seed N, or search for it: caffe-fillers seed WEIGHTS {path}"
             )
     return build_text(text, path, options, common)
 

@@ -78,7 +78,7 @@ def command(
         --input data=1x28x28
     """
     if first > last:
-        raise click.BadParameter(f"{first} is behind {last}, where --to ends the search", param_hint="--from")
+        raise click.BadParameter(f"{first} is above {last}, where --to ends the search", param_hint="--from")
     reached, began = first, 0.0
     console = Console(stderr=True)
     columns = (TextColumn("trying seeds"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())

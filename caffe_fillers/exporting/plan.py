@@ -255,7 +255,7 @@ def _finish(plan: Plan, memory: _Memory, net: Net, free: dict[str, None], used: 
         value.dims = value.shape
     plan.outputs = [plan.finals[name] for name in sorted(free) if name in plan.finals]
     if not plan.entries or not plan.outputs:
-        raise CaffeError("there is nothing to export: no layer is left that computes anything")
+        raise CaffeError("there is nothing to export: no layer computes anything")
 
 
 def _unused(name: str, taken: set[str]) -> str:

@@ -44,7 +44,7 @@ class Preprocess:
         found = [value for value in plan.inputs if len(value.shape) == 4]
         if len(found) != 1:
             raise CaffeError(
-                f"preprocess needs one input that holds images, with four axes; the net has {len(found)} of "
+                f"preprocess needs one input of images, with four axes; the net has {len(found)} of "
                 f"{', '.join(value.blob for value in plan.inputs)}"
             )
         channels = found[0].shape[1]
@@ -95,7 +95,7 @@ def as_preprocess(given: Mapping[str, object] | Preprocess | None) -> Preprocess
         raise CaffeError(f"preprocess takes {', '.join(_KEYS)}, got {', '.join(map(repr, unknown))}")
     order = given.get("order", "RGB")
     if order not in ("RGB", "BGR"):
-        raise CaffeError(f"order is what images come in, RGB or BGR, got {order!r}")
+        raise CaffeError(f"order is RGB or BGR, the order of an image's channels, got {order!r}")
     scale = given.get("scale", 1.0)
     if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not np.isfinite(scale):
         raise CaffeError(f"scale is a number, got {scale!r}")

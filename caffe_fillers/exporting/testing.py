@@ -82,7 +82,7 @@ def _of_state(net: Net, state: schema.NetState) -> Net:
     except CaffeError as error:
         if net.phase == "TEST":
             raise
-        raise CaffeError(f"the net is exported as it is in phase TEST, and has none: {error}") from None
+        raise CaffeError(f"a net is exported in phase TEST, and this one has no such phase: {error}") from None
 
 
 def _share(test_net: Net, net: Net) -> None:

@@ -33,7 +33,7 @@ def _asked(layer: Layer, what: str, source: str) -> CaffeError:
     by_layer = layer.name not in layer.consumers and "=" not in layer.name and " " not in layer.name
     name = layer.name if by_layer else top
     return CaffeError(
-        f"the shape of {what} is unknown: {source or 'its source'} is not here\n"
+        f"the shape of {what} is unknown: {source or 'its source'} was not found\n"
         f"give it as channels, height and width: inputs={{{name!r}: (C, H, W)}} or --input {name}=CxHxW"
     )
 
@@ -225,7 +225,7 @@ def hdf5_data(layer: Layer, bottoms: list[Shape]) -> Setup:
     for name in layer.tops:
         if name not in shapes:
             raise CaffeError(
-                f"the shape of dataset {name!r} is unknown: {param.source or 'its source'} is not here\n"
+                f"the shape of dataset {name!r} is unknown: {param.source or 'its source'} was not found\n"
                 f"give it whole, its first axis included: --input {name}=DIMS, "
                 f"or inputs={{{layer.name!r}: {{{name!r}: (...)}}}}"
             )

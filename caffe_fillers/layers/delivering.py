@@ -236,7 +236,7 @@ class MemoryData(Given):
 def here(source: str) -> Path:
     path = records.existing(source)
     if path is None:
-        raise CaffeError(f"{source}: is not here any more")
+        raise CaffeError(f"{source}: does not exist any more")
     return path
 
 

@@ -122,7 +122,7 @@ def check_followed(layer: Layer, ignore: Collection[str]) -> None:
                 continue
             raise CaffeError(
                 f"{message}.{name} is no field of BVLC Caffe's, and would give this layer other shapes than it has "
-                f"without\nleave it out, or let it count for nothing: --ignore {name} or ignore=[{name!r}]"
+                f"without\nleave it out, or ignore it: --ignore {name} or ignore=[{name!r}]"
             )
 
 
@@ -130,13 +130,13 @@ def check_unknown(layer: Layer, unknown: str) -> None:
     """Refuse a layer of an unknown type that probably holds parameters, or whose type is probably misspelt."""
     close = _meant(layer.type)
     if close:
-        hint = f"did you mean {close}? types are matched to the letter; if it is another layer: "
+        hint = f"did you mean {close}? a type's name must match exactly; if it is another layer: "
     elif found := next(_weighty(layer), None):
         hint = f"it has {found}, so it holds parameters, and all draws after it depend on them: "
     else:
         return
     raise CaffeError(
-        f"{unknown}\n{hint}teach it with caffe_fillers.layers.register, or, if it holds none and draws nothing, say "
+        f"{unknown}\n{hint}register it with caffe_fillers.layers.register, or, if it has none and draws nothing, give "
         f"--weightless {layer.type} or weightless=[{layer.type!r}], with the shapes of its tops"
     )
 

@@ -338,7 +338,7 @@ def bn(layer: Layer, bottoms: list[Shape]) -> Setup:
         return Setup([bottoms[0]], params, operation=moving)
     if "bias_filler" in fields or not any(name in fields for name in ("scale_filler", "shift_filler", "bn_mode")):
         raise CaffeError(
-            "forks disagree on what a BN layer is, and this one does not say whose it is\n"
+            "forks define different BN layers, and this one does not show which it is\n"
             "bn_param with scale_filler and shift_filler is SegNet's, with slope_filler and bias_filler PSPNet's"
         )
     params = [

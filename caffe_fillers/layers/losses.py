@@ -235,7 +235,7 @@ def given_tops(layer: Layer) -> Setup:
         shape = layer.given(name)
         if shape is None:
             raise CaffeError(
-                f"nobody knows the shape of top {name!r} of a layer of type {layer.type!r}\n"
+                f"the shape of top {name!r} is unknown for layers of type {layer.type!r}\n"
                 f"give it: inputs={{{name!r}: (...)}} or --input {name}=DIMS"
             )
         tops.append(tuple(shape))

@@ -35,7 +35,7 @@ def resize(layer: Layer, bottoms: list[Shape]) -> Setup:
         size = [int(np.float32(n) * ratio) for n in (height, width)]
     else:
         raise CaffeError(
-            "forks disagree on what a Resize layer is, and this one does not say its size in a form that is known\n"
+            "forks define different Resize layers, and this one gives its size in no known form\n"
             "resize_param has height and width, height_out and width_out, or resize_ratio"
         )
     need(min(size) > 0, f"the size is above 0, got {size[0]}x{size[1]}")

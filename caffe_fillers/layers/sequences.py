@@ -31,8 +31,8 @@ def lstm(layer: Layer, bottoms: list[Shape]) -> Setup:
     fields = Fields.of(layer, "lstm_param")
     if "num_output" not in fields:
         raise CaffeError(
-            "forks disagree on what an Lstm layer is, and this one has neither lstm_param nor inner_product_param\n"
-            "did you mean LSTM, which BVLC Caffe has? types are matched to the letter"
+            "forks define different Lstm layers, and this one has neither lstm_param nor inner_product_param\n"
+            "did you mean LSTM, which BVLC Caffe has? a type's name must match exactly"
         )
     n = fields.integer("num_output")
     need(n > 0, f"num_output > 0 ({n} vs. 0)")

@@ -20,7 +20,7 @@ def _corners(rois: Array, scale: float, images: int) -> np.ndarray:
     """Image, left, top, right and bottom of each region, in whole pixels of the feature map."""
     rows = rois.reshape(len(rois), 5)
     if not np.isfinite(rows).all():
-        raise CaffeError(f"region {int(np.argmin(np.isfinite(rows).all(axis=1)))} holds what is not a number")
+        raise CaffeError(f"region {int(np.argmin(np.isfinite(rows).all(axis=1)))} holds a number that is not finite")
     found = rows.astype(np.float64)
     found[:, 1:] = rows[:, 1:] * rows.dtype.type(scale)
     # as C's round: halves go away from 0

@@ -69,7 +69,7 @@ class Cursor:
             return f"the text ends but a message{opened} does not: a }} is missing"
         if self.text in (b"}", b">"):
             return "nothing is open here: one closing brace too many"
-        return "the name of a field belongs here"
+        return "the name of a field is needed here"
 
     def error(self, what: str, mend: str, start: int | None = None) -> CaffeError:
         data = self.data

@@ -126,7 +126,7 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
     except (OSError, ValueError, TypeError) as error:
         if isinstance(path, str) and re.search(r"[{\n]", path):
             raise CaffeError(
-                f"a path belongs here, got prototxt text: {path[:60]!r}{'...' if len(path) > 60 else ''}\n"
+                f"a path is needed, got prototxt text: {path[:60]!r}{'...' if len(path) > 60 else ''}\n"
                 "write it to a file, or read it with read_prototxt(io.BytesIO(text.encode())) and give the result"
             ) from None
         raise CaffeError(f"can't read {path}: {getattr(error, 'strerror', None) or error}") from None

@@ -87,7 +87,7 @@ class Values(Cursor):
 
     def integer(self, limit: int) -> int:
         if self.kind != INTEGER:
-            raise self.error(f"Expected integer, got: {self.shown()}", "a whole number belongs here")
+            raise self.error(f"Expected integer, got: {self.shown()}", "a whole number is needed here")
         value = integer(self.text)
         if value > limit:
             raise self.error(f"Integer out of range ({self.shown()})", f"{limit} is the largest that fits")
@@ -114,7 +114,7 @@ class Values(Cursor):
             named = _NON_FINITE.get(text.lower()) if kind == IDENTIFIER else None
             if named is None:
                 shown = self.shown().lower() if kind == IDENTIFIER else self.shown()
-                raise self.error(f"Expected double, got: {shown}", "a number belongs here")
+                raise self.error(f"Expected double, got: {shown}", "a number is needed here")
             value = named
         self.advance()
         return -value if negative else value
@@ -124,7 +124,7 @@ class Values(Cursor):
             return bool(self.integer(1))
         text = self.text
         if self.kind != IDENTIFIER:
-            raise self.error(f"Expected identifier, got: {self.shown()}", "true or false belongs here")
+            raise self.error(f"Expected identifier, got: {self.shown()}", "true or false is needed here")
         self.advance()
         if text not in _BOOLS:
             what = f'Invalid value for boolean field "{entry.name}". Value: "{text.decode()}".'
@@ -163,7 +163,7 @@ class Values(Cursor):
             if written in entry.enum.values():
                 return written
         else:
-            mend = f"one of {_listed(entry.enum)} belongs here, without quotes"
+            mend = f"one of {_listed(entry.enum)} is needed here, without quotes"
             if entry.name == "type":
                 mend = "the type of layers { } is a name without quotes; with a type in quotes write layer { }"
             raise self.error(f"Expected integer or identifier, got: {self.shown()}", mend)
@@ -246,7 +246,7 @@ class Values(Cursor):
         elif self.kind == FLOAT:
             number = float(text.rstrip(b"fF"))
         else:
-            raise self.error(f"Cannot skip field value, unexpected token: {self.shown()}", "a value belongs here")
+            raise self.error(f"Cannot skip field value, unexpected token: {self.shown()}", "a value is needed here")
         self.advance()
         return -number if negative else number
 

@@ -114,5 +114,5 @@ def stand_in() -> None:
 
 def __getattr__(name: str) -> object:
     if name in ("_caffe", "pycaffe"):
-        raise CaffeError(f"caffe.{name}, pycaffe's inside, is not here: what it defines stands in caffe itself")
+        raise CaffeError(f"caffe.{name}, a module inside pycaffe, is not supported: use the names in caffe itself")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

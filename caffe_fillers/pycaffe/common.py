@@ -111,7 +111,7 @@ def solver_count() -> int:
 def set_solver_count(count: int) -> None:
     """Refuse to train with several solvers."""
     if count != 1:
-        raise CaffeError(f"training with {count} solvers at once is not here: set_solver_count takes 1")
+        raise CaffeError(f"training with {count} solvers at once is not supported: set_solver_count takes 1")
 
 
 def solver_rank() -> int:
@@ -133,12 +133,12 @@ class NCCL:
     """Training on several GPUs is not here."""
 
     def __init__(self, *_: object) -> None:
-        raise CaffeError("NCCL, training on several GPUs, is not here: step the solver without it")
+        raise CaffeError("NCCL, training on several GPUs, is not supported: step the solver without it")
 
     @staticmethod
     def new_uid() -> bytes:
         """Raise, as NCCL itself."""
-        raise CaffeError("NCCL, training on several GPUs, is not here: step the solver without it")
+        raise CaffeError("NCCL, training on several GPUs, is not supported: step the solver without it")
 
 
 class Timer:

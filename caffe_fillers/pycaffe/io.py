@@ -140,5 +140,5 @@ def datum_to_array(datum: schema.Datum) -> Array:
 
 def __getattr__(name: str) -> object:
     if name in ("resize", "skimage", "zoom"):
-        raise CaffeError(f"caffe.io.{name}, of scikit-image or SciPy, is not here: import it from there")
+        raise CaffeError(f"caffe.io.{name}, of scikit-image or SciPy, is not supported: import it from there")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -40,7 +40,7 @@ class NetLayer:
 
     def __getattr__(self, name: str) -> object:
         if name in ("setup", "reshape"):
-            raise CaffeError(f"{name} of a single layer is not here: net.reshape() reshapes all of them")
+            raise CaffeError(f"{name} of a single layer is not supported: net.reshape() reshapes all of them")
         raise AttributeError(name)
 
 

@@ -120,7 +120,7 @@ class Solver:
     ) -> None:
         """Have functions called in each iteration: before the forward pass, and before the update."""
         if on_gradients_ready is None:
-            raise CaffeError("add_callback takes two functions: of the start and of the gradients; NCCL is not here")
+            raise CaffeError("add_callback takes two functions: on_start and on_gradients; NCCL is not supported")
         self.wrapped.add_callback(on_start, on_gradients_ready)
 
     def __repr__(self) -> str:

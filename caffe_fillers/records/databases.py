@@ -146,7 +146,7 @@ def _put(environment: lmdb.Environment, portion: list[tuple[bytes, bytes]]) -> N
 @contextmanager
 def _new_folder(target: Path) -> Iterator[Path]:
     if os.path.lexists(target):
-        raise CaffeError(f"{target}: is there already: remove it, or give another name")
+        raise CaffeError(f"{target}: exists already: remove it, or give another name")
     if not target.parent.is_dir():
         raise CaffeError(f"{target}: cannot be written: the folder {target.parent} does not exist")
     temporary = target.parent / f".caffe_fillers-{os.getpid()}-{os.urandom(6).hex()}.tmp"

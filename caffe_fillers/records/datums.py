@@ -79,7 +79,7 @@ class Datums:
             self._seek(0)
             more = list(islice(self._values, count - len(values)))
             if not more:
-                raise CaffeError(f"{self._path}: the LMDB is damaged: it counts records that are not there")
+                raise CaffeError(f"{self._path}: the LMDB is damaged: it declares more records than it holds")
             values += more
         return values
 

@@ -179,7 +179,10 @@ def write_rows(path: str, datasets: Mapping[str, np.ndarray]) -> None:
     """
     target = as_path(path)
     if target.exists():
-        raise CaffeError(f"{target}: is there already; one batch goes into a file, and nothing is written over")
+        raise CaffeError(
+            f"{target}: exists already: a file takes one batch and is never overwritten; "
+            "remove it, or give another name"
+        )
     try:
         import h5py
     except ImportError:

@@ -49,7 +49,7 @@ def read_idx(path: str | os.PathLike[str]) -> Bytes:
                 axes = magic[3] if len(magic) == 4 else 0
                 if magic[:3] != _BYTES or not 1 <= axes <= _MOST_AXES:
                     raise CaffeError(
-                        f"{source}: is no IDX file of bytes: it begins with {magic.hex(' ') or 'nothing'}, "
+                        f"{source}: is no IDX file of unsigned bytes: it begins with {magic.hex(' ') or 'nothing'}, "
                         "not with 00 00 08 and the number of axes"
                     )
                 dims = file.read(4 * axes)
@@ -59,5 +59,5 @@ def read_idx(path: str | os.PathLike[str]) -> Bytes:
     except (OSError, EOFError, zlib.error) as error:
         raise CaffeError(f"{source}: cannot be read: {error}") from None
     if len(dims) < 4 * axes or len(values) < prod(shape):
-        raise CaffeError(f"{source}: ends early: {len(values)} bytes of values where its head says {shape}")
+        raise CaffeError(f"{source}: ends early: {len(values)} bytes of values where its header declares {shape}")
     return np.frombuffer(values, np.uint8).reshape(shape)

@@ -157,7 +157,7 @@ def image_shape(source: str, root_folder: str = "") -> tuple[int, int, int] | No
         with opened(file, file) as image:
             width, height = _upright(image)
         return 3, height, width
-    raise CaffeError(f"{path}: the list names no image: lines of 'path label' are needed")
+    raise CaffeError(f"{path}: the list names no image: write a 'path label' in each line")
 
 
 def read_list(path: Path) -> Iterator[tuple[str, int]]:

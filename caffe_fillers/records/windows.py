@@ -54,7 +54,7 @@ class Windows:
             boxes += ((index, box) for box in found)
         for index, box in boxes:
             if not 0 <= index < len(images):
-                raise CaffeError(f"{path}: an image has the index {index}: they count from 0 on")
+                raise CaffeError(f"{path}: an image has the index {index}: indices start at 0")
             label, overlap = int(box[0]), np.float32(box[1])
             sides = [int(word) for word in box[2:]]
             if overlap >= np.float32(above):

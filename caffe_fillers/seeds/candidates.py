@@ -199,7 +199,7 @@ def candidates(
     if layer is not None:
         drawing = _of_layer(layer, first, drawing)
     elif not drawing:
-        raise CaffeError("this net draws nothing for its parameters, so no seed shows in its weights")
+        raise CaffeError("this net draws nothing for its parameters, so its weights don't depend on a seed")
     found, lacking = [], []
     for i in drawing:
         row = first[i]
@@ -223,7 +223,7 @@ def candidates(
         filled = Filled(values.reshape(-1), plan, starts)
         found.append(Candidate(name, str(filler["type"]), values, filled))
     if not found:
-        raise CaffeError("nothing to search a seed by: " + "; ".join(lacking))
+        raise CaffeError("no blob to search a seed by: " + "; ".join(lacking))
     return found
 
 

@@ -204,7 +204,7 @@ def _search_one_by_one(
             kinds[judge], hits_of = strategies.one_by_one(judge.candidate.filled, part, threads)
             if not kinds[judge]:
                 raise CaffeError(
-                    f"{judge.candidate.name} tells too little of the draws that made it: its values keep too few digits"
+                    f"{judge.candidate.name} shows too little of its draws: its values have too few digits"
                 )
             for done, hits in hits_of:
                 judge.consider(hits)

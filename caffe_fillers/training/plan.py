@@ -40,16 +40,16 @@ def find(name: str, solver: str | None) -> str:
                 found = base.joinpath(*parts[start:])
                 if os.path.isfile(found):
                     warnings.warn(
-                        f"{solver} names the net {name!r}, which is not there: {found} is taken for it\n"
-                        "say another with --net FILE or Solver(net=)",
+                        f"{solver} names the net {name!r}, which does not exist: {found} is used instead\n"
+                        "give another with --net FILE or Solver(net=)",
                         CaffeWarning,
                         stacklevel=5,
                     )
                     return str(found)
     places = f"in the working directory, {Path.cwd()}" + (f", beside {solver} and above it" if solver else "")
     raise CaffeError(
-        f"{solver or 'the solver'} names the net {name!r}, which is not there: looked {places}\n"
-        "say where it is with --net FILE or Solver(net=)"
+        f"{solver or 'the solver'} names the net {name!r}, which does not exist: looked {places}\n"
+        "give its path with --net FILE or Solver(net=)"
     )
 
 

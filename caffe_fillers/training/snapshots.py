@@ -221,7 +221,9 @@ def model_of(path: Path, state: State) -> Path | None:
     for place in (said, beside):
         if place.is_file():
             return place
-    raise CaffeError(f"{path}: names the weights {said}, which are neither there nor beside the state, as {beside}")
+    raise CaffeError(
+        f"{path}: names the weights {said}, which are found neither there nor beside the state, as {beside}"
+    )
 
 
 # --- the side file ---------------------------------------------------------------------------------------------------

@@ -318,7 +318,9 @@ class _Reader:
     def child(self, group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
         if group.id.links.get_info(as_bytes(name)).type != self.h5py.h5l.TYPE_HARD:
             link = type(group.get(name, getlink=True)).__name__ if name.isascii() else "link"
-            raise CaffeError(f"{self.path}: {group.name}/{name} is a {link}, which could lead elsewhere: not followed")
+            raise CaffeError(
+                f"{self.path}: {group.name}/{name} is a {link}, which may point outside the file: it is not followed"
+            )
         return self.opened(group, name)
 
     def opened(self, group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset:
@@ -419,7 +421,7 @@ class _Reader:
         for index, place in items:
             owner = arrays.get(place["blob"])
             if owner is None or not index.isdigit() or int(index) >= 1000:
-                raise CaffeError(f"{self.path}: layer '{layer.name}' shares a blob that is not there: it is damaged")
+                raise CaffeError(f"{self.path}: layer '{layer.name}' shares a blob that the file lacks: it is damaged")
             layer.arrays += [None] * (int(index) + 1 - len(layer.arrays))
             layer.arrays[int(index)] = owner.reshape(place["shape"])
         shared = {int(index) for index, _ in items}

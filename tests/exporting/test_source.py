@@ -256,7 +256,7 @@ def test_what_is_refused(tmp_path):
     net = net_of("layer { name: 'r' type: 'ReLU' bottom: 'x' top: 'r' }")
     with pytest.raises(cf.CaffeError, match="takes no opset"):
         cf.export(net, tmp_path / "net.py", opset=17)
-    with pytest.raises(cf.CaffeError, match="would hide the module"):
+    with pytest.raises(cf.CaffeError, match="would hide a module"):
         cf.export(net, tmp_path / "numpy.py")
     with pytest.raises(cf.CaffeError, match="does not exist"):
         cf.export(net, tmp_path / "nowhere" / "net.py")

@@ -154,7 +154,7 @@ def test_a_region_turned_inside_out_is_pooled_and_gets_no_gradient():
     [
         ([2, 0, 0, 1, 1], r"roi_batch_ind < 2: region 1 is of image 2"),
         ([-1, 0, 0, 1, 1], r"roi_batch_ind >= 0: region 1 is of image -1"),
-        ([0, np.nan, 0, 1, 1], "region 1 holds what is not a number"),
+        ([0, np.nan, 0, 1, 1], "region 1 holds a number that is not finite"),
     ],
 )
 def test_regions_of_no_image_are_refused(roi, text):

@@ -257,6 +257,6 @@ def test_hdf5_output_writes_one_batch_and_nothing_over(tmp_path):
         np.testing.assert_array_equal(file["data"], x.reshape(3, 2, 1, 1))
         assert file["label"].shape == (3, 1, 1, 1)
     before = target.read_bytes()
-    with pytest.raises(CaffeError, match="is there already"):
+    with pytest.raises(CaffeError, match="exists already"):
         net.forward()
     assert target.read_bytes() == before

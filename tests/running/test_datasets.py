@@ -118,12 +118,12 @@ def test_nothing_is_left_of_a_database_that_fails(tmp_path, idx):
         records.write_database(tmp_path / "db", [(b"", b"b")])
     assert sorted(os.listdir(tmp_path)) == ["images", "labels"]
     (tmp_path / "db").mkdir()
-    with pytest.raises(CaffeError, match="is there already"):
+    with pytest.raises(CaffeError, match="exists already"):
         datasets.mnist(tmp_path / "db", image_file, label_file)
     with pytest.raises(CaffeError, match="does not exist"):
         datasets.mnist(tmp_path / "none" / "db", image_file, label_file)
     (tmp_path / "siamese_test_lmdb").mkdir()
-    with pytest.raises(CaffeError, match="siamese_test_lmdb: is there already"):
+    with pytest.raises(CaffeError, match="siamese_test_lmdb: exists already"):
         datasets.siamese(tmp_path)
     assert not (tmp_path / "siamese_train_lmdb").exists()
 
@@ -138,11 +138,11 @@ def test_idx_files_that_are_not_sound(tmp_path, packed):
     assert records.read_idx(written(b"\0\0\x08\1\0\0\0\0")).shape == (0,)
     for data, message in [
         (b"", "it begins with nothing"),
-        (b"\0\0\x08", "is no IDX file of bytes"),
+        (b"\0\0\x08", "is no IDX file of unsigned bytes"),
         (b"\0\0\x0d\1\0\0\0\2ab", "begins with 00 00 0d 01"),
-        (b"\0\0\x08\x09", "is no IDX file of bytes"),
+        (b"\0\0\x08\x09", "is no IDX file of unsigned bytes"),
         (b"\0\0\x08\2\0\0\0\2", "ends early"),
-        (b"\0\0\x08\1\0\0\0\3ab", r"ends early: 2 bytes of values where its head says \(3,\)"),
+        (b"\0\0\x08\1\0\0\0\3ab", r"ends early: 2 bytes of values where its header declares \(3,\)"),
         (b"\0\0\x08\4" + b"\xff" * 16, "ends early: 0 bytes"),
     ]:
         with pytest.raises(CaffeError, match=message):

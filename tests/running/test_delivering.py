@@ -583,7 +583,7 @@ def test_window_files_that_are_not_sound(pictures, here):
         (f"{image} 1 3 0.1 0 0 5 5", r"fg_windows_.size\(\) > 0"),
         (f"{image} 2 0 0.9 0 0 5 5 1 0.1 0 0 5 5", r"label > 0 \(0 vs. 0\)"),
         (f"{image} 2 3 0.9 0 0 5 15 1 0.1 0 0 5 15", r"the box \(0, 0, 5, 15\) does not lie in"),
-        (f"# 1 {pictures[0]} 3 10 12 2 3 0.9 0 0 5 5 1 0.1 0 0 5 5", "has the index 1: they count from 0 on"),
+        (f"# 1 {pictures[0]} 3 10 12 2 3 0.9 0 0 5 5 1 0.1 0 0 5 5", "has the index 1: indices start at 0"),
         ("# 0 none.png 3 10 12 2 3 0.9 0 0 5 5 1 0.1 0 0 5 5", r"none\.png: cannot be read as an image"),
     ):
         (here / "windows").write_text(text)

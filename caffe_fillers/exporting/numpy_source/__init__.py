@@ -28,7 +28,7 @@ if __name__ == "__main__":
 def export_source(net: Net, plan: Plan, path: Path) -> list[Path]:
     """Write the plan of a net as a script, and its parameters beside it; return both files."""
     if path.stem in ("numpy", "sys", "pathlib"):
-        raise CaffeError(f"{path}: a script of this name would hide the module that it imports; give it another")
+        raise CaffeError(f"{path}: a script of this name would hide a module that it imports; give it another name")
     script = _script(net, plan)
     text = _text(net, plan, script, path)
     beside = path.with_suffix(".npz")

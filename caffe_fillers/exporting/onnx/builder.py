@@ -121,7 +121,7 @@ class Builder:
             raise refuse(
                 entry.where,
                 entry.layer,
-                f"reshapes {before.dims} to {after.dims}, which ONNX can't say",
+                f"reshapes {before.dims} to {after.dims}, which ONNX can't express",
                 "export without dynamic=True (--dynamic)",
             )
         return self.reshape(x, dims, output)
