@@ -86,7 +86,7 @@ class Blob:
     1
     """
 
-    __slots__ = ("_absent", "_data", "_diff", "_dtype", "_shape", "first_diff")
+    __slots__ = ("_absent", "_data", "_diff", "_dtype", "_shape", "_shown", "_stale", "first_diff")
 
     layouts = 0
     """Counts changes of any blob's memory or shape, so that code which keeps blobs' arrays can notice them."""
@@ -105,6 +105,9 @@ class Blob:
         self._diff: Array | None = None
         self.first_diff = 0.0
         self._absent = ""
+        self._shown = False
+        self._stale = False
+        """Whether `_clear_diff` has left zeros to be written: only holders of `_unshown_diff` can see what is there."""
 
     @classmethod
     def from_array(cls, array: np.ndarray) -> Blob:
@@ -135,11 +138,30 @@ class Blob:
     @property
     def diff(self) -> Array:
         """The gradients, as `data`; of a loss its weight, `first_diff`, until something else is written."""
+        self._shown = True
+        self._settle_diff()
+        return self._unshown_diff
+
+    @property
+    def _unshown_diff(self) -> Array:
+        """`diff` for code that looks at `_stale` and hands the array to nobody else."""
         if self._diff is None:
             self._diff = self._memory(np.zeros)
             if self.first_diff:
                 self._diff[...] = self.first_diff
         return self._diff
+
+    def _clear_diff(self) -> None:
+        """Set `diff` to zeros, which are written when it is next read, unless somebody may hold the array."""
+        self._stale = self._diff is not None
+        if self._shown:
+            self._settle_diff()
+
+    def _settle_diff(self) -> None:
+        """Write the zeros that `_clear_diff` left to be written."""
+        if self._stale:
+            self._stale = False
+            self._unshown_diff.fill(0)
 
     def allocate(self) -> np.ndarray:
         """Return `data` for a caller who writes all of it: new memory is not zeroed first."""

@@ -41,6 +41,7 @@ class _Entry:
         "lr_needs",
         "needs_backward",
         "operation",
+        "overwritten",
         "seen",
         "seen_backward",
         "shapes",
@@ -60,6 +61,7 @@ class _Entry:
         self.dtops: list[np.ndarray] = []
         self.dbottoms: list[np.ndarray | None] = []
         self.dblobs: list[np.ndarray | None] = []
+        self.overwritten: list[Blob] = []
         self.needs_backward = False
         self.down = [False] * len(step.bottoms)
         self.lr_needs = [False] * len(step.layer.blobs)
@@ -123,7 +125,13 @@ class _Entry:
                 blob.share_diff(owner)
         self.dtops = [blob.diff for blob in step.tops]
         self.dbottoms = [blob.diff if down else None for blob, down in zip(step.bottoms, self.down, strict=True)]
-        self.dblobs = [blob.diff if need else None for blob, need in zip(step.layer.blobs, self.lr_needs, strict=True)]
+        learned = [blob if need else None for blob, need in zip(step.layer.blobs, self.lr_needs, strict=True)]
+        self.overwritten = []
+        if self.operation is not None and self.operation.overwrites:
+            self.overwritten = [blob for blob in learned if blob is not None]
+            self.dblobs = [None if blob is None else blob._unshown_diff for blob in learned]
+        else:
+            self.dblobs = [None if blob is None else blob.diff for blob in learned]
         self.seen_backward = Blob.layouts
 
     def backward(self) -> None:
@@ -133,8 +141,16 @@ class _Entry:
             self.bind_backward()
         operation = self.operation
         assert operation is not None
-        if operation.shares != "both":
-            operation.backward(self.dtops, self.bottoms, self.tops, self.blobs, self.dbottoms, self.dblobs, self.work)
+        if operation.shares == "both":
+            return
+        self.work.fresh = bool(self.overwritten) and all(blob._stale for blob in self.overwritten)
+        if not self.work.fresh:
+            for blob in self.overwritten:
+                blob._settle_diff()
+        operation.backward(self.dtops, self.bottoms, self.tops, self.blobs, self.dbottoms, self.dblobs, self.work)
+        # only now: what a failed pass has written does not count
+        for blob in self.overwritten:
+            blob._stale = False
 
 
 class Tape:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,14 @@ def inner_product_backward(dy: Array, x: Array, weight: Array) -> tuple[Array, A
     return dy @ weight, dy.T @ x, np.ones(len(dy), dy.dtype) @ dy
 
 
+def _add_product(a: Array, b: Array, total: Array, work: Work) -> None:
+    """Add ``a @ b`` to a gradient, or write it where that is fresh."""
+    if work.fresh:
+        np.matmul(a, b, out=total)
+    else:
+        total += np.matmul(a, b, out=work.scratch(total.shape, total.dtype))
+
+
 @dataclass(frozen=True, slots=True)
 class InnerProduct(Operation):
     """`inner_product` of what follows `axis`, laid out as a row, with the weights in blob 0 and the bias in blob 1.
@@ -53,6 +62,8 @@ class InnerProduct(Operation):
     With `transpose` the weights are (inputs, outputs). In nets of rc2 and older blobs have four axes; only their
     last counts here.
     """
+
+    overwrites: ClassVar[bool] = True
 
     axis: int = 1
     transpose: bool = False
@@ -79,11 +90,10 @@ class InnerProduct(Operation):
         x, dy, weight = self._matrices(bottoms[0], dtops[0], blobs[0])
         if dblobs[0] is not None:
             left, right = (x, dy) if self.transpose else (dy, x)
-            product = work.scratch((left.shape[1], right.shape[1]), x.dtype)
-            dblobs[0].reshape(product.shape)[...] += np.matmul(left.T, right, out=product)
+            _add_product(left.T, right, dblobs[0].reshape(left.shape[1], right.shape[1]), work)
         for dbias in dblobs[1:]:
             if dbias is not None:
-                dbias.reshape(-1)[...] += np.ones(len(dy), dy.dtype) @ dy
+                _add_product(np.ones(len(dy), dy.dtype), dy, dbias.reshape(-1), work)
         if dbottoms[0] is not None:
             np.matmul(dy, weight, out=dbottoms[0].reshape(x.shape))
 

@@ -39,7 +39,7 @@ class Work:
     True
     """
 
-    __slots__ = ("_buffers", "_scratch", "backward", "kept", "rng", "seeds")
+    __slots__ = ("_buffers", "_scratch", "backward", "fresh", "kept", "rng", "seeds")
 
     def __init__(
         self,
@@ -50,6 +50,8 @@ class Work:
         self.rng = RNG() if rng is None else rng
         self.backward = True
         """Whether a backward pass may follow; without one `forward` needs to keep nothing for it."""
+        self.fresh = False
+        """Whether the gradients of parameters count as zeros, whatever they hold; see `Operation.overwrites`."""
         self.seeds = seeds or {}
         self.kept: dict[str, Any] = {}
         self._buffers: dict[str, np.ndarray] = {}
@@ -109,6 +111,9 @@ class Operation:
 
     carries: ClassVar[tuple[str, ...]] = ()
     """Buffers in which the next forward pass finds where this one ended."""
+
+    overwrites: ClassVar[bool] = False
+    """Whether `backward` writes the gradients of all parameters, instead of adding to them, where `Work.fresh` is."""
 
     def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
         """Write every value of `tops` from `bottoms` and the parameters `blobs`."""

@@ -108,13 +108,16 @@ class Update:
     def clear(self) -> None:
         """Set the diffs to zero, for gradients to be added up in."""
         for blob in self.blobs:
-            blob.diff.fill(0)
+            blob._clear_diff()
 
     def apply(self, rate: Number, iteration: int) -> None:
         """Change the parameters by their diffs, in which the change is left."""
         if self._layouts != Blob.layouts:
             self._pieces = [self._cut(i) for i in range(len(self.blobs))]
             self._layouts = Blob.layouts
+        for blob in self.blobs:
+            # those that no backward pass has written
+            blob._settle_diff()
         with np.errstate(all="ignore"):
             self._clip()
             for i, (pieces, own, decay) in enumerate(zip(self._pieces, self.rates, self.decays, strict=True)):
@@ -142,7 +145,7 @@ class Update:
 
     def _cut(self, index: int) -> list[Piece]:
         blob, count = self.blobs[index], len(self.blobs)
-        data, diff = blob.data.reshape(-1), blob.diff.reshape(-1)
+        data, diff = blob.data.reshape(-1), blob._unshown_diff.reshape(-1)
         history = [self.history[index + kind * count].reshape(-1) for kind in range(self.kinds)]
         pieces = []
         for start in range(0, data.size, _PIECE):
@@ -156,7 +159,7 @@ class Update:
             return
         total = self.of(0)
         for blob in self.blobs:
-            flat = blob.diff.reshape(-1)
+            flat = blob._unshown_diff.reshape(-1)
             total += np.dot(flat, flat)
         norm = np.sqrt(total)
         if norm > self.clip:
@@ -164,7 +167,7 @@ class Update:
             if self.clipped is not None:
                 self.clipped(norm, factor)
             for blob in self.blobs:
-                scale(factor, blob.diff, blob.diff)
+                scale(factor, blob._unshown_diff, blob._unshown_diff)
 
     def _regularize(self, piece: Piece, decay: Number) -> None:
         towards = piece.data
@@ -180,7 +183,7 @@ class SGD(Update):
     def at_once(self, i: int, rate: Number, decay: Number) -> bool:
         share = 1.0 if self.share is None else self.share
         blob, history = self.blobs[i], self.history[i]
-        return _core.sgd(blob.data, blob.diff, history, share, decay, rate, self.momentum, self.l1)
+        return _core.sgd(blob.data, blob._unshown_diff, history, share, decay, rate, self.momentum, self.l1)
 
     def compute(self, piece: Piece, rate: Number) -> None:
         (velocity,) = piece.history

@@ -100,6 +100,74 @@ def test_test_nets_of_several_states_share_the_weights(small):
     assert len(solver.curves.test[3][1]["more"]) == 18
 
 
+FROZEN = NET.replace('top: "a"\n', 'top: "a" param { lr_mult: 0 } param { lr_mult: 0 }\n')
+SHARED = """
+layer { name: "data" type: "DummyData" top: "x" top: "t" dummy_data_param {
+  shape { dim: 6 dim: 4 } shape { dim: 6 dim: 4 } data_filler { type: "gaussian" std: 1 } } }
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" } param { name: "bias of a" }
+  inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
+layer { name: "b" type: "InnerProduct" bottom: "a" top: "b" param { name: "w" } param { lr_mult: 0 }
+  inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "b" bottom: "t" top: "loss" }
+"""
+
+
+@pytest.mark.parametrize("net", [NET, FROZEN, SHARED], ids=["plain", "frozen", "shared"])
+@pytest.mark.parametrize("settings", ["momentum: 0.9", "iter_size: 3", "clip_gradients: 0.1", 'type: "Adam"'])
+def test_gradients_that_are_written_are_those_that_are_added_to_zeros(small, net, settings):
+    # what somebody has looked at is cleared at once, and so added to
+    written, added = small(settings, net), small(settings, net)
+    for blob in added.net.learnable:
+        blob.diff[...] = 5
+    written.step(3)
+    added.step(3)
+    for a, b in zip(written.net.learnable, added.net.learnable, strict=True):
+        assert np.array_equal(a.data, b.data)
+        assert np.array_equal(a.diff, b.diff)
+
+
+def test_gradients_are_zeros_when_an_iteration_starts(small):
+    solver, seen = small(), []
+    blob = solver.net.params["b"][0]
+    solver.step(2)
+    solver.add_callback(lambda: seen.append(blob.diff.copy()))
+    solver.step(1)
+    held = blob.diff
+    assert held.any()
+    solver.add_callback(lambda: seen.append(held.copy()))
+    solver.step(1)
+    assert len(seen) == 3
+    assert not np.any(seen)
+
+
+def test_gradients_of_a_pass_that_fails_are_zeros(small, monkeypatch):
+    solver = small()
+    solver.step(2)
+
+    def fail(self, dtops, bottoms, tops, blobs, dbottoms, dblobs, work):
+        dblobs[0][...] = 7
+        raise cf.CaffeError("no")
+
+    monkeypatch.setattr(cf.ops.InnerProduct, "backward", fail)
+    with pytest.raises(cf.CaffeError, match="no"):
+        solver.step(1)
+    assert not solver.net.params["b"][0].diff.any()
+    assert not solver.net.params["a"][0].diff.any()
+
+
+def test_a_gradient_that_nobody_computes_is_zero(small):
+    net = NET + 'layer { name: "c" type: "InnerProduct" bottom: "x" top: "c" inner_product_param { num_output: 2 } }'
+    solver = small("momentum: 0.9 weight_decay: 0.1", net)
+    solver.net.params["c"][0].data[...] = 1
+    solver.step(3)
+    # what decay makes of it: no gradient joins
+    rate, expected, velocity = np.float32(0.05), np.float32(1), np.float32(0)
+    for _ in range(3):
+        velocity = velocity * np.float32(0.9) + expected * np.float32(0.1) * rate
+        expected = expected - velocity
+    np.testing.assert_array_equal(solver.net.params["c"][0].data, expected)
+
+
 def test_callbacks_and_stop(small):
     solver, seen = small(), []
     solver.add_callback(lambda: seen.append("start"), lambda: seen.append("gradients"))
