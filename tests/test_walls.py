@@ -232,8 +232,6 @@ MANY_PARAMETERS = {
     "seeds/search.py:search_seed",
     "initializers.py:variance_scaling",
     "datasets.py:images",
-    "ops/lrn.py:across_gradient",
-    "ops/native.py:lrn_gradient",
 }
 
 

@@ -117,31 +117,30 @@ def across_gradient(
     x: Array,
     y: Array,
     sums: Array,
-    dx: Array,
-    *,
+    out: Array,
     size: int,
     factor: float | np.floating,
-    beta: float | np.floating,
     empty: Callable[..., Array],
 ) -> None:
-    """Gradient across channels: ``dy * sums ** -beta - factor * x *`` the sums of ``dy * y / sums``."""
+    """Turn ``sums ** -beta`` in `out` into the gradient: times `dy`, minus ``factor * x *`` sums of ``dy * y / sums``.
+
+    `out` must not share memory with the other arrays.
+    """
     images, channels, pixels = len(x), x.shape[1], int(np.prod(x.shape[2:]))
     many = at_once(images, 3 * channels * pixels)
     rows = size + 2 * channels - 1
-    memory = empty((many * (rows + 2 * channels) * pixels,), x.dtype)
-    dys, xs, ys, scales, dxs = (each.reshape(images, channels, pixels) for each in (dy, x, y, sums, dx))
+    memory = empty((many * (rows + channels) * pixels,), x.dtype)
+    dys, xs, ys, scales, outs = (each.reshape(images, channels, pixels) for each in (dy, x, y, sums, out))
     for i in range(0, images, many):
         of = slice(i, i + many)
-        shape = dys[of].shape
-        ratio, power = (memory[memory.size - (j + 1) * dys[of].size :][: dys[of].size].reshape(shape) for j in (0, 1))
+        ratio = memory[memory.size - dys[of].size :].reshape(dys[of].shape)
         np.multiply(dys[of], ys[of], out=ratio)
         ratio /= scales[of]
-        np.power(scales[of], -beta, out=power)
-        power *= dys[of]
         around = _running(ratio, 0, size, memory)
         np.multiply(xs[of], around, out=ratio)
         ratio *= factor
-        np.subtract(power, ratio, out=dxs[of])
+        outs[of] *= dys[of]
+        outs[of] -= ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +180,13 @@ class LRN(Operation):
             return
         sums, real = work.buffer("sums", x.shape, x.dtype), x.dtype.type
         if not self.within:
-            factor, beta = real(2.0 * self.alpha * self.beta / self.size), real(self.beta)
-            across_gradient(dy, x, tops[0], sums, dx, size=self.size, factor=factor, beta=beta, empty=work.scratch)
+            factor = real(2.0 * self.alpha * self.beta / self.size)
+            # in place, dy lies where the result goes
+            out = work.scratch(x.shape, x.dtype, "gradient") if np.may_share_memory(dx, dy) else dx
+            np.power(sums, real(-self.beta), out=out)
+            across_gradient(dy, x, tops[0], sums, out, self.size, factor, work.scratch)
+            if out is not dx:
+                dx[...] = out
             return
         power = work.scratch(x.shape, x.dtype, "power")
         np.power(sums, real(-self.beta), out=power)

@@ -229,14 +229,9 @@ def lrn_gradient(
     x: Array,
     y: Array,
     sums: Array,
-    dx: Array,
-    *,
+    out: Array,
     size: int,
     factor: float | np.floating,
-    beta: float | np.floating,
     empty: Callable[..., Array],
 ) -> Left | None:
-    if dx is dy or dx is x or not dx.flags.c_contiguous:
-        return Left.TO_NUMPY
-    np.power(sums, -beta, out=dx)
-    return None if _core.lrn_gradient(dy, x, y, sums, size, factor, dx) else Left.TO_NUMPY
+    return None if _core.lrn_gradient(dy, x, y, sums, size, factor, out) else Left.TO_NUMPY
