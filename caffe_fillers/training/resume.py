@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ..net import Net
 from ..weights import save_weights
 from .average import Average, AverageState
 from .debug import param_name
-from .places import Place, go_to, places_of, seeds_of
+from .places import Place, go_to, places_of
 from .snapshots import (
     State,
     check_history,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from .solver import Solver
 
 __all__ = ["check_prefix", "restore", "snapshot"]
+
+_Kind = TypeVar("_Kind")
 
 
 def file_name(solver: Solver, extension: str) -> Path:
@@ -95,9 +98,8 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
     rate, update = solver.prepare()
     state = read_state(source)
     check_history(source, state, _names(solver.net), update.history, solver.message.type)
-    model, side = model_of(source, state), cast("_Side | None", read_side(side_of(source)))
-    if side is not None:
-        _check_side(solver, side_of(source), side)
+    model, content = model_of(source, state), read_side(side_of(source))
+    side = None if content is None else _check_side(solver, side_of(source), content)
     if model is not None:
         report = solver.net.copy_from(model)
         if report.filled:
@@ -134,22 +136,68 @@ class _Side(TypedDict):
     places: list[dict[str, Place]]
 
 
-def _check_side(solver: Solver, path: Path, side: _Side) -> None:
-    """Refuse what `_restore_side` would stumble over, before anything is changed."""
+def _check_side(solver: Solver, path: Path, side: object) -> _Side:
+    """Return the side file's content, or refuse what `_restore_side` can't use, before anything is changed."""
     try:
-        key = np.array(side["stream"]["key"], np.uint32)
-        if key.shape != (624,) or not 0 <= int(side["stream"]["pos"]) <= 624:
+        for name, kind in (("iteration", int), ("checksum", int), ("type", str)):
+            _entry(side, name, kind)
+        stream = _entry(side, "stream", dict)
+        key, pos = _whole_numbers(_entry(stream, "key", list), 2**32), _entry(stream, "pos", int)
+        if len(key) != 624 or not 0 <= pos <= 624:
             raise ValueError("the stream has another size")
-        int(side["stream"].get("c_rand", 0))
-        Average(solver.message.average_loss, solver.net.dtype.type).restore(side["average"])
-        int(side["iteration"]), int(side["checksum"]), str(side["type"])
-        for net, places in zip((solver.net, *solver.test_nets), side["places"], strict=True):
-            for i, place in places.items():
-                seeds_of(place), net.tape.entries[int(i)], int(place.get("delivered", 0))
-                for shape, values in place.get("carried", {}).values():
-                    np.array(values, net.dtype).reshape(shape)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        _whole_numbers([stream.get("c_rand", 0)], 2**64)
+        _check_average(solver, _entry(side, "average", dict))
+        nets, places = (solver.net, *solver.test_nets), _entry(side, "places", list)
+        if len(places) != len(nets):
+            raise ValueError(f"it has the places of {len(places)} nets, not of {len(nets)}")
+        for net, of_net in zip(nets, places, strict=True):
+            _check_places(net, of_net)
+    except ValueError as error:
         raise CaffeError(f"{path}: is damaged ({error}): remove it to go on as Caffe would") from None
+    return cast("_Side", side)
+
+
+def _check_average(solver: Solver, average: dict[str, object]) -> None:
+    losses, _ = _entry(average, "losses", list), _entry(average, "n", int)
+    if not all(isinstance(each, str) for each in (*losses, average.get("mean"))):
+        raise ValueError("a loss is no text")
+    try:
+        Average(solver.message.average_loss, solver.net.dtype.type).restore(cast("AverageState", average))
+    except OverflowError:
+        raise ValueError("a loss is too large") from None
+
+
+def _check_places(net: Net, places: object) -> None:
+    if not isinstance(places, dict):
+        raise ValueError("the places of a net are no object")
+    for i, place in places.items():
+        if not i.isdecimal() or int(i) >= len(net.tape.entries):
+            raise ValueError(f"the net has no layer {i}")
+        for seeds in _entry(place, "seeds", dict).values():
+            _whole_numbers(seeds, 2**64)
+        _whole_numbers([place.get("delivered", 0)], 2**63)
+        carried = _entry(place, "carried", dict) if "carried" in place else {}
+        for held in carried.values():
+            if not isinstance(held, list) or len(held) != 2 or not isinstance(held[1], list):
+                raise ValueError(f"the state of layer {i} is no shape and values")
+            shape, values = _whole_numbers(held[0], 2**31), held[1]
+            if math.prod(shape) != len(values) or not all(isinstance(value, float) for value in values):
+                raise ValueError(f"the state of layer {i} does not hold {math.prod(shape)} numbers")
+
+
+def _entry(record: object, name: str, kind: type[_Kind]) -> _Kind:
+    """Return an entry of an object of JSON, or raise ValueError if it is missing or of another kind."""
+    found = record.get(name) if isinstance(record, dict) else None
+    if not isinstance(found, kind) or isinstance(found, bool):
+        raise ValueError(f"{name} is no {kind.__name__}")
+    return found
+
+
+def _whole_numbers(values: object, end: int) -> list[int]:
+    """Return a list of JSON whose elements are whole numbers from 0 to below `end`, or raise ValueError."""
+    if not isinstance(values, list) or not all(type(value) is int and 0 <= value < end for value in values):
+        raise ValueError(f"a number is not in 0..{end - 1}")
+    return values
 
 
 def _restore_side(solver: Solver, source: Path, side: _Side) -> None:

@@ -318,15 +318,65 @@ def test_files_of_another_sort(saved, small, here):
     assert "nowhere" in refusal(solver, "nowhere.solverstate")
 
 
-def test_a_damaged_side_file(small, here):
+def test_a_side_file_of_another_kind(small, here):
+    solver = small()
+    solver.step(1)
+    state = solver.snapshot()
+    for content in ("", "[]", '{"caffe_fillers_resume": 99}'):
+        (here / f"{state}.json").write_text(content)
+        assert "remove it to go on as Caffe would" in refusal(small(), state)
+
+
+HELD = {"seeds": {}, "carried": {"c": [[2], [1.0, 2.0]]}}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("iteration", "1", "iteration is no int"),
+        ("checksum", None, "checksum is no int"),
+        ("type", 3, "type is no str"),
+        ("stream", [], "stream is no dict"),
+        ("stream.key", [0] * 623, "the stream has another size"),
+        ("stream.key", [2**32] * 624, "a number is not in 0..4294967295"),
+        ("stream.key", ["0"] * 624, "a number is not in"),
+        ("stream.pos", 625, "the stream has another size"),
+        ("stream.pos", True, "pos is no int"),
+        ("stream.c_rand", -1, "a number is not in"),
+        ("average", None, "average is no dict"),
+        ("average.losses", [1.0], "a loss is no text"),
+        ("average.mean", None, "a loss is no text"),
+        ("average.mean", "much", "is damaged"),
+        ("average.mean", "0x1p5000", "a loss is too large"),
+        ("average.n", "1", "n is no int"),
+        ("places", None, "places is no list"),
+        ("places", [], "the places of 0 nets, not of 1"),
+        ("places", [[]], "the places of a net are no object"),
+        ("places", [{"99": HELD}], "the net has no layer 99"),
+        ("places", [{"-1": HELD}], "the net has no layer -1"),
+        ("places", [{"0": {}}], "seeds is no dict"),
+        ("places", [{"0": {"seeds": {"reader": [-1]}}}], "a number is not in"),
+        ("places", [{"0": {**HELD, "delivered": 1.5}}], "a number is not in"),
+        ("places", [{"0": {**HELD, "carried": []}}], "carried is no dict"),
+        ("places", [{"0": {**HELD, "carried": {"c": [[2]]}}}], "the state of layer 0 is no shape and values"),
+        ("places", [{"0": {**HELD, "carried": {"c": [[3], [1.0, 2.0]]}}}], "does not hold 3 numbers"),
+        ("places", [{"0": {**HELD, "carried": {"c": [[2], [1.0, "2"]]}}}], "does not hold 2 numbers"),
+    ],
+)
+def test_a_damaged_side_file(small, here, place, value, said):
     solver = small()
     solver.step(1)
     state = solver.snapshot()
     side = here / f"{state}.json"
     content = json.loads(side.read_text())
-    for damaged in ("", "[]", '{"caffe_fillers_resume": 99}', json.dumps({**content, "places": None})):
-        side.write_text(damaged)
-        assert "remove it to go on as Caffe would" in refusal(small(), state)
+    *outer, name = place.split(".")
+    inner = content[outer[0]] if outer else content
+    assert name in inner
+    inner[name] = value
+    side.write_text(json.dumps(content))
+    text = refusal(small(), state)
+    assert said in text
+    assert "remove it to go on as Caffe would" in text
 
 
 def test_hdf5_states_are_laid_out_as_caffes(small, here):
