@@ -363,11 +363,13 @@ def test_the_tangent_in_c_and_in_numpy(seed, dtype):
     x[2000:3000] = np.random.default_rng(seed).uniform(-1, 1, 1000) ** 9
     for function in (libm_tanh, ops.sigmoid):
         with np.errstate(all="ignore"):
-            made, oracle = function(x), inspect.unwrap(function)(x)
+            result, oracle = function(x), inspect.unwrap(function)(x)
         number = ~np.isnan(x)
-        np.testing.assert_array_equal(made[number].view(bits), oracle[number].view(bits))
-        assert np.isnan(made[~number]).all()
+        np.testing.assert_array_equal(result[number].view(bits), oracle[number].view(bits))
+        assert np.isnan(result[~number]).all()
         assert np.isnan(oracle[~number]).all()
     place = x.copy()
-    assert ops.sigmoid(place, place) is place
-    np.testing.assert_array_equal(place, made)
+    with np.errstate(all="ignore"):
+        expected = ops.sigmoid(x)
+        assert ops.sigmoid(place, place) is place
+    np.testing.assert_array_equal(place, expected)

@@ -142,8 +142,8 @@ def test_the_sigmoid_of_every_number():
     for start in range(least, most, 1 << 18):
         size = np.arange(start, min(start + (1 << 18), most), dtype=np.uint32).view(np.float32)
         for x in (size, -size):
-            made, oracle = both(ops.sigmoid, x)
-            assert np.array_equal(made.view(np.uint32), oracle.view(np.uint32))
+            result, oracle = both(ops.sigmoid, x)
+            assert np.array_equal(result.view(np.uint32), oracle.view(np.uint32))
     edges = np.float32([0, 2.0**-26, 64, np.inf, 1e-40, 3e38])
     same_bits(*both(ops.sigmoid, np.concatenate([edges, -edges])))
 
