@@ -6,6 +6,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,7 @@ def room_of(path: Path) -> str:
     return inside.parts[0].removesuffix(".py")
 
 
+@cache
 def imports(path: Path) -> list[tuple[str, int]]:
     """Every module that a file imports, at its top or inside a function, and the line."""
     folder = path.parent.relative_to(ROOT).parts
@@ -155,6 +157,7 @@ def test_an_import_loads_what_fillers_need_alone():
 # --- what a module offers ---------------------------------------------------------------------------------------------
 
 
+@cache
 def offered(path: Path) -> list[str] | None:
     """A module's `__all__`, read from its text, or None without one; `[*a.__all__, *b.__all__]` is followed."""
     for node in ast.parse(path.read_text()).body:
@@ -166,12 +169,18 @@ def offered(path: Path) -> list[str] | None:
     return None
 
 
+@cache
 def file_of(module: str) -> Path | None:
     base = ROOT / Path(*module.split("."))
     return next(
         (path for path in (base.with_suffix(".py"), base / "__init__.py", base.with_suffix(".pyi")) if path.is_file()),
         None,
     )
+
+
+@cache
+def has_getattr(path: Path) -> bool:
+    return "def __getattr__" in path.read_text()
 
 
 def names_taken(path: Path) -> list[tuple[str, str, int]]:
@@ -204,7 +213,7 @@ def test_what_is_imported_is_offered():
             if source is None or source.suffix == ".pyi" or source == path or file_of(f"{module}.{name}") is not None:
                 continue  # compiled, or itself a module
             names = offered(source)
-            if "def __getattr__" in source.read_text():
+            if has_getattr(source):
                 names = [*(names or []), *dir(importlib.import_module(module))]  # the messages of the schema
             if name.startswith("_") and not name.startswith("__"):
                 wrong.append(f"{path.relative_to(ROOT)}:{line} takes {name}, which is {module}'s own")
