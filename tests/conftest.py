@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import math
 import os
@@ -29,6 +31,23 @@ _WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if _WORKER:
     # one thread of BLAS for each process, or they wait for each other; it is read when NumPy is imported
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def _keep_memory() -> None:
+    """Let the C library keep what is freed for the next test: the system fills all that it hands out with zeros first.
+
+    Arrays hold values of earlier tests then, and not zeros, where a test reads what nobody wrote.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return  # another C library than glibc
+    trim_threshold, mmap_max = -1, -4
+    mallopt(trim_threshold, -1)  # never
+    mallopt(mmap_max, 0)
+
+
+_keep_memory()
 
 
 @pytest.fixture(scope="session")
@@ -138,6 +157,17 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if whole and config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None:
         config.option.numprocesses = "auto"
         config.option.dist = "worksteal"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, Any, Any]:
+    """Collect tests without the collector of garbage, which then leaves them alone: each has a dozen objects."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
