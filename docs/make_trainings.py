@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import h5py
-import numpy as np
 from matplotlib.figure import Figure
-from sklearn.datasets import make_classification
 from threadpoolctl import threadpool_limits
 
 import caffe_fillers as cf
@@ -32,19 +30,7 @@ CAFFE, OURS = "#E69F00", "#000000"
 def databases() -> None:
     cf.datasets.mnist(".")
     cf.datasets.siamese(".")
-    x, y = make_classification(
-        n_samples=10000,
-        n_features=4,
-        n_redundant=0,
-        n_informative=2,
-        n_clusters_per_class=2,
-        hypercube=False,
-        random_state=0,
-    )
-    for name, rows in (("train", slice(7500)), ("test", slice(7500, None))):
-        with h5py.File(f"{name}.h5", "w") as file:
-            file["data"], file["label"] = x[rows].astype(np.float32), y[rows].astype(np.float32)
-        Path(f"{name}.txt").write_text(f"{name}.h5\n")
+    runpy.run_path(str(ROOT / "examples/hdf5_classification/make_data.py"))["make"](Path(), Path())
 
 
 def run(name: str) -> dict:

@@ -14,7 +14,8 @@ from sklearn.datasets import make_classification
 FOLDER = Path("examples/hdf5_classification/data")
 
 
-def main() -> None:
+def make(folder: Path, listed: Path) -> None:
+    """Write train.h5 and test.h5 to `folder`, and train.txt and test.txt, which name them as files in `listed`."""
     features, labels = make_classification(
         n_samples=10000,
         n_features=4,
@@ -24,14 +25,17 @@ def main() -> None:
         hypercube=False,
         random_state=0,
     )
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for name, rows in (("train", slice(7500)), ("test", slice(7500, None))):
-        path = FOLDER / f"{name}.h5"
-        with h5py.File(path, "w") as file:
+        with h5py.File(folder / f"{name}.h5", "w") as file:
             file["data"] = features[rows].astype(np.float32)
             file["label"] = labels[rows].astype(np.float32)
-        (FOLDER / f"{name}.txt").write_text(f"{path.as_posix()}\n")
-        print(f"wrote {path}: {len(labels[rows]):,} rows")
+        (folder / f"{name}.txt").write_text(f"{(listed / name).as_posix()}.h5\n")
+        print(f"wrote {folder / name}.h5: {len(labels[rows]):,} rows")
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    make(FOLDER, FOLDER)
 
 
 if __name__ == "__main__":

@@ -22,12 +22,6 @@ RUN = Path(__file__).parents[1] / "golden" / "run"
 CASES = json.loads((RUN / "layers.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def arrays():
-    with np.load(RUN / "layers.npz") as file:
-        return dict(file)
-
-
 def of_text(text: str, phase: str = "TEST") -> cf.Net:
     return cf.Net(text_format.Parse(text, schema.NetParameter()), phase, rng=1)
 

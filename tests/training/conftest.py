@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
 import caffe_fillers as cf
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "run"
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "run"
 TRAININGS = GOLDEN / "trainings"
 
 # two inner products on inputs that are drawn anew in each pass: all that a training needs, in half a millisecond
@@ -56,24 +56,10 @@ def small(here):
 
 
 def _make_databases(folder: Path) -> None:
-    # an import of a second, for the few tests that come here
-    from sklearn.datasets import make_classification
-
     cf.datasets.mnist(folder)
     cf.datasets.siamese(folder)
-    x, y = make_classification(
-        n_samples=10000,
-        n_features=4,
-        n_redundant=0,
-        n_informative=2,
-        n_clusters_per_class=2,
-        hypercube=False,
-        random_state=0,
-    )
-    for name, rows in (("train", slice(7500)), ("test", slice(7500, None))):
-        with h5py.File(folder / f"{name}.h5", "w") as file:
-            file["data"], file["label"] = x[rows].astype(np.float32), y[rows].astype(np.float32)
-        (folder / f"{name}.txt").write_text(f"{name}.h5\n")
+    # run here, since it imports scikit-learn, which takes a second
+    runpy.run_path(str(ROOT / "examples/hdf5_classification/make_data.py"))["make"](folder, Path())
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -43,10 +44,6 @@ def _with_an_axis(window: Window) -> Window:
     return window if window.kernel else Window.square(1, axes=1)
 
 
-def _weight(g: Builder, e: Entry, axes: int) -> str:
-    return g.parameter(e, 0) if axes else g.parameter(e, 0, [*e.blobs[0].shape, 1])
-
-
 def _fixed(e: Entry, dims: Sequence[int | str]) -> list[int]:
     """Dims that have to be numbers."""
     if any(isinstance(dim, str) for dim in dims):
@@ -64,76 +61,60 @@ def _from_images(g: Builder, e: Entry, result: str, axes: int, k: int) -> None:
         g.reshape(result, [-1, *dims] if isinstance(value.dims[0], str) else dims, value.name)
 
 
+def _slid(g: Builder, e: Entry, k: int, kind: str, weight: Sequence[str], window: Window, group: int) -> None:
+    """Add a node that slides `window` over bottom k: a Conv or a ConvTranspose."""
+    x, y, axes = e.reads[k], e.writes[k], len(window.kernel)
+    window = _with_an_axis(window)
+    images = _as_images(g, e, x, axes)
+    output = y.name if images == x.name else ""
+    pads = [*window.pad, *_behind(window)]
+    extents = [d * (size - 1) + 1 for size, d in zip(window.kernel, window.dilation, strict=True)]
+    if kind == "Conv" and any(p >= extent for p, extent in zip(pads, extents * 2, strict=True)):
+        # for places that hold only padding OpenCV 5 computes something else
+        images = g.add("Pad", [images, g.whole([0, 0, *window.pad, 0, 0, *_behind(window)])])
+        pads = [0] * len(pads)
+    result = g.add(
+        kind,
+        [images, *weight],
+        output,
+        kernel_shape=window.kernel,
+        strides=window.stride,
+        pads=pads,
+        dilations=window.dilation,
+        group=group,
+    )
+    _from_images(g, e, result, axes, k)
+
+
+def _parameters(g: Builder, e: Entry, axes: int) -> list[str]:
+    weight = g.parameter(e, 0) if axes else g.parameter(e, 0, [*e.blobs[0].shape, 1])
+    return [weight, *(g.parameter(e, 1, [-1]) for _ in e.blobs[1:2])]
+
+
 @translate.register
 def _(operation: ops.Convolution, g: Builder, e: Entry) -> None:
-    window, axes = _with_an_axis(operation.window), len(operation.window.kernel)
-    weight = [_weight(g, e, axes), *(g.parameter(e, 1, [-1]) for _ in e.blobs[1:2])]
+    window, axes = operation.window, len(operation.window.kernel)
+    weight = _parameters(g, e, axes)
     for k, (x, y) in enumerate(zip(e.reads, e.writes, strict=True)):
-        size, places = x.shape[len(x.shape) - axes :] or (1,), y.shape[len(y.shape) - axes :] or (1,)
-        behind = list(_behind(window))
-        for i, reach in enumerate(_reaches(window, size, places)):
-            # a kernel larger than the padded image: C's division gives one place, floor gives none
-            if reach > behind[i]:
-                behind[i] = reach
-        images = _as_images(g, e, x, axes)
-        output = y.name if images == x.name else ""
-        pads = [*window.pad, *behind]
-        extents = [d * (k - 1) + 1 for k, d in zip(window.kernel, window.dilation, strict=True)]
-        if any(p >= extent for p, extent in zip(pads, extents * 2, strict=True)):
-            # for places that hold only padding OpenCV 5 computes something else
-            images = g.add("Pad", [images, g.whole([0, 0, *window.pad, 0, 0, *behind])])
-            pads = [0] * len(pads)
-        result = g.add(
-            "Conv",
-            [images, *weight],
-            output,
-            kernel_shape=window.kernel,
-            strides=window.stride,
-            pads=pads,
-            dilations=window.dilation,
-            group=operation.group,
-        )
-        _from_images(g, e, result, axes, k)
+        size, places = x.shape[len(x.shape) - axes :], y.shape[len(y.shape) - axes :]
+        # a kernel larger than the padded image: C's division gives one place, floor gives none
+        behind = tuple(map(max, _behind(window), _reaches(window, size, places)))
+        _slid(g, e, k, "Conv", weight, replace(window, behind=behind), operation.group)
 
 
 @translate.register
 def _(operation: ops.Deconvolution, g: Builder, e: Entry) -> None:
-    window, axes = _with_an_axis(operation.window), len(operation.window.kernel)
-    weight = [_weight(g, e, axes), *(g.parameter(e, 1, [-1]) for _ in e.blobs[1:2])]
-    for k, (x, y) in enumerate(zip(e.reads, e.writes, strict=True)):
-        images = _as_images(g, e, x, axes)
-        output = y.name if images == x.name else ""
-        result = g.add(
-            "ConvTranspose",
-            [images, *weight],
-            output,
-            kernel_shape=window.kernel,
-            strides=window.stride,
-            pads=[*window.pad, *_behind(window)],
-            dilations=window.dilation,
-            group=operation.group,
-        )
-        _from_images(g, e, result, axes, k)
+    weight = _parameters(g, e, len(operation.window.kernel))
+    for k in range(len(e.reads)):
+        _slid(g, e, k, "ConvTranspose", weight, operation.window, operation.group)
 
 
 @translate.register
 def _(operation: ops.Im2col, g: Builder, e: Entry) -> None:
-    window, axes = operation.window, len(operation.window.kernel)
-    channels, kernel = e.x.shape[-axes - 1], math.prod(window.kernel)
+    window = operation.window
+    channels, kernel = e.x.shape[-len(window.kernel) - 1], math.prod(window.kernel)
     picks = np.tile(np.eye(kernel, dtype=np.float32), (channels, 1)).reshape(channels * kernel, 1, *window.kernel)
-    images = _as_images(g, e, e.x, axes)
-    output = e.y.name if images == e.x.name else ""
-    result = g.add(
-        "Conv",
-        [images, g.weight(picks, "picks")],
-        output,
-        kernel_shape=window.kernel,
-        strides=window.stride,
-        pads=[*window.pad, *_behind(window)],
-        dilations=window.dilation,
-        group=channels,
-    )
-    _from_images(g, e, result, axes, 0)
+    _slid(g, e, 0, "Conv", [g.weight(picks, "picks")], window, channels)
 
 
 def pooled(g: Builder, e: Entry, x: str, window: Window, method: str, *, ceil: bool, tops: Sequence[str]) -> list[str]:
