@@ -10,6 +10,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 
 from ..carried import repeated
 from ..encoding import as_text
+from ..errors import CaffeError
 from .cursor import Cursor
 from .text import Extras, Path, Plain
 from .tokens import FLOAT, IDENTIFIER, INTEGER, STRING, integer, unquoted
@@ -133,12 +134,17 @@ class Values(Cursor):
 
     def string(self, entry: Field, path: Path) -> bytes:
         if self.kind != STRING:
-            text = self.shown() if self.kind in (IDENTIFIER, INTEGER, FLOAT) else "TEXT"
-            raise self.error(f"Expected string, got: {self.shown()}", f'text stands in quotes: {entry.name}: "{text}"')
+            raise self.no_string(entry)
         return self.strings()
 
     def unicode(self, entry: Field, path: Path) -> str:
-        return as_text(self.string(entry, path))
+        if self.kind != STRING:
+            raise self.no_string(entry)
+        return as_text(self.strings())
+
+    def no_string(self, entry: Field) -> CaffeError:
+        text = self.shown() if self.kind in (IDENTIFIER, INTEGER, FLOAT) else "TEXT"
+        return self.error(f"Expected string, got: {self.shown()}", f'text stands in quotes: {entry.name}: "{text}"')
 
     def strings(self) -> bytes:
         value = unquoted(self.text)
