@@ -80,6 +80,7 @@ class _Entry:
             blob.reshape(shape)
 
     def bind(self) -> None:
+        self._check_place()
         self.fit()
         step = self.step
         operation = self.operation
@@ -104,6 +105,15 @@ class _Entry:
         self._check_parameters()
         self.seen = Blob.layouts
 
+    def _check_place(self) -> None:
+        """Refuse to write a top where the layer still reads, as Caffe does without a word."""
+        step, operation = self.step, self.operation
+        if operation is None or operation.in_place:
+            return
+        if any(top is bottom for top in step.tops for bottom in step.bottoms):
+            text = f"{step.layer.type} can't work in place: it would write over what it still reads"
+            raise situate(CaffeError(f"{text}\ngive its top a name of its own"), step.where)
+
     def _check_parameters(self) -> None:
         """Refuse blobs of the text that the layer would read beyond, as Caffe does without a word."""
         params = self.step.setup.params
@@ -115,14 +125,16 @@ class _Entry:
                     f"the {param.name} that the text holds has shape {array.shape}, the layer takes {param.shape}"
                 )
 
+    def share_parameter_diffs(self) -> None:
+        for blob, owner in zip(self.step.layer.blobs, self.step.owners, strict=True):
+            if owner is not None:
+                blob.share_diff(owner)
+
     def bind_backward(self) -> None:
         step = self.step
         shares = self.operation is not None and self.operation.shares == "both" and any(self.down)
         if shares and step.bottoms[0] is not step.tops[0]:
             step.bottoms[0].share_diff(step.tops[0])
-        for blob, owner in zip(step.layer.blobs, step.owners, strict=True):
-            if owner is not None:
-                blob.share_diff(owner)
         self.dtops = [blob.diff for blob in step.tops]
         self.dbottoms = [blob.diff if down else None for blob, down in zip(step.bottoms, self.down, strict=True)]
         learned = [blob if need else None for blob, need in zip(step.layer.blobs, self.lr_needs, strict=True)]
@@ -247,6 +259,7 @@ class Tape:
                 if self._backward_layouts != Blob.layouts:
                     # from the back: a bottom may take over the diff of a top
                     for entry in reversed(self.entries):
+                        entry.share_parameter_diffs()
                         if entry.needs_backward:
                             entry.bind_backward()
                     self._backward_layouts = Blob.layouts

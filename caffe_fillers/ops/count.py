@@ -84,6 +84,19 @@ class Accuracy(Operation):
         if len(tops) > 1:
             tops[1][...] = class_accuracy(x, labels, top_k=top_k, axis=axis, ignore_label=ignore_label)
 
+    def backward(
+        self,
+        dtops: Sequence[Array],
+        bottoms: Sequence[Array],
+        tops: Sequence[Array],
+        blobs: Sequence[Array],
+        dbottoms: Sequence[Array | None],
+        dblobs: Sequence[Array | None],
+        work: Work,
+    ) -> None:
+        if any(dbottom is not None for dbottom in dbottoms):
+            Operation.backward(self, dtops, bottoms, tops, blobs, dbottoms, dblobs, work)
+
 
 def argmax(x: Array, *, top_k: int = 1, axis: int | None = None, out_max_val: bool = False) -> Array:
     """The classes with the `top_k` highest scores, highest first.

@@ -63,6 +63,7 @@ class InnerProduct(Operation):
     last counts here.
     """
 
+    in_place = False
     overwrites: ClassVar[bool] = True
 
     axis: int = 1
@@ -147,6 +148,8 @@ def embed_backward(dy: Array, x: Array, dweight: Array) -> Array:
 @dataclass(frozen=True, slots=True)
 class Embed(Operation):
     """`embed` with the weights in blob 0 and the bias in blob 1. The indices have no gradient."""
+
+    in_place = False
 
     def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
         embed(bottoms[0], blobs[0], blobs[1] if len(blobs) > 1 else None, tops[0])

@@ -109,6 +109,9 @@ class Operation:
     """ "data" where each top is the memory of bottom 0 seen through its own shape, so that `forward` has nothing to do;
     "both" where that holds for the gradient too."""
 
+    in_place: ClassVar[bool] = True
+    """Whether a top may be a bottom: not where some of it would be written before all of the bottom is read."""
+
     carries: ClassVar[tuple[str, ...]] = ()
     """Buffers in which the next forward pass finds where this one ended."""
 

@@ -266,6 +266,8 @@ def refuse_stochastic(method: str) -> None:
 class Pooling(Operation):
     """`max_pool`, with the mask as a second top where there is one, or `average_pool`."""
 
+    in_place = False
+
     window: Window
     method: str = "MAX"
     ceil: bool = True

@@ -65,6 +65,8 @@ def _levels(y: Array, shape: Sequence[int], windows: Sequence[Window]) -> list[A
 class SPP(Operation):
     """`spp`: the poolings of a pyramid side by side."""
 
+    in_place = False
+
     windows: tuple[Window, ...]
     method: str = "MAX"
 

@@ -81,6 +81,8 @@ def reduction_backward(
 class Reduction(Operation):
     """`reduction` of what follows `axis`."""
 
+    in_place = False
+
     axis: int = 0
     method: Method = "SUM"
     coefficient: float = 1.0

@@ -166,6 +166,8 @@ def tile_backward(dy: Array, tiles: int, axis: int = 1, out: Array | None = None
 class Tile(Operation):
     """`tile` along `axis`."""
 
+    in_place = False
+
     axis: int
     tiles: int
 

@@ -142,6 +142,58 @@ def test_gradients_of_shared_parameters_add():
     assert not net.params["a"][0].diff.any()
 
 
+def test_a_shared_diff_is_seen_from_a_layer_that_has_no_gradient():
+    net = net_of(
+        'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }'
+        'layer { name: "learned" type: "InnerProduct" bottom: "x" top: "y" loss_weight: 1 param { name: "w" } '
+        'inner_product_param { num_output: 3 bias_term: false weight_filler { type: "xavier" } } }'
+        'layer { name: "aside" type: "InnerProduct" bottom: "x" top: "z" param { name: "w" } '
+        'inner_product_param { num_output: 3 bias_term: false weight_filler { type: "xavier" } } }',
+    )
+    net.forward(x=noise(2, 3))
+    net.backward()
+    learned, aside = (net.params[name][0].diff for name in ("learned", "aside"))
+    assert learned.any()
+    np.testing.assert_array_equal(aside, learned)
+
+
+def test_accuracy_may_be_part_of_a_loss_that_asks_for_no_gradient():
+    text = (
+        'layer { name: "in" type: "Input" top: "x" top: "t" input_param { shape { dim: 2 dim: 3 } shape { dim: 2 } } }'
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" '
+        'inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }'
+        'layer { name: "a" type: "Accuracy" bottom: "y" bottom: "t" top: "a" loss_weight: -1 '
+    )
+    net = net_of(text + "propagate_down: false propagate_down: false }")
+    net.forward(x=noise(2, 3), t=[0, 1])
+    net.backward()
+    net = net_of(text + "}")
+    net.forward(x=noise(2, 3), t=[0, 1])
+    with pytest.raises(cf.CaffeError, match="layer 'a': Accuracy has no gradient"):
+        net.backward()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'type: "InnerProduct" inner_product_param { num_output: 3 axis: -1 weight_filler { type: "xavier" } }',
+        'type: "Pooling" pooling_param { kernel_size: 3 pad: 1 }',
+        'type: "Reduction" reduction_param { axis: 2 }',
+        'type: "SPP" spp_param { pyramid_height: 1 }',
+        'type: "Tile" tile_param { tiles: 2 }',
+        'type: "Embed" embed_param { input_dim: 9 num_output: 3 weight_filler { type: "xavier" } }',
+    ],
+)
+def test_a_layer_that_would_write_over_what_it_still_reads_is_refused(body):
+    net = net_of(
+        'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 4 dim: 3 } } }'
+        f'layer {{ name: "over" bottom: "x" top: "x" {body} }}'
+    )
+    net.blobs["x"].data[...] = 1
+    with pytest.raises(cf.CaffeError, match=r"layer 'over': \w+ can't work in place"):
+        net.forward()
+
+
 def test_without_a_loss_nothing_flows_back_and_nothing_before_learned_layers():
     net = net_of(SMALL)
     net.forward(x=noise(4, 3, 9, 8))
