@@ -14,8 +14,6 @@ PAGE = Path(__file__).with_name("layers.md")
 
 HEAD = """# Layer types
 
-`python docs/make_layers.py` writes this page from the rules in `caffe_fillers/layers/`.
-
 The columns give the number of bottom and top blobs: `1`, `1..2`, or `1..n` for one or more. "Since" is Caffe's first
 version with the type, if it is not the earliest; in an older `caffe=` the type is an error, as it was then. A loss
 without a top in the prototxt gets an automatic one.

@@ -155,7 +155,7 @@ def test_seed_finds_the_seed():
     assert missing.stderr.startswith("no seed found\nconv1/0: seeds 0 to 1700 at once")
     refused(run("seed", golden, NET, *INPUT, "--layer", "conv1/1"), "filled by constant")
     refused(run("seed", golden, NET, *INPUT, "--from", 2**32), "--from", code=2)
-    refused(run("seed", golden, NET, *INPUT, "--from", 8, "--to", 7), "--from", "8 is behind 7", code=2)
+    refused(run("seed", golden, NET, *INPUT, "--from", 8, "--to", 7), "--from", "8 is above 7", code=2)
 
 
 SMALL = """input: "data" input_shape { dim: 1 dim: 4 }
@@ -173,13 +173,13 @@ def test_a_search_tells_how_long_it_takes_and_how_to_go_on(tmp_path):
     # the machine may be too busy for a single step
     for pause in (0.1, 1, 10):
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            assert "trying one after another" in process.stderr.readline()
+            assert "trying one seed after another" in process.stderr.readline()
             time.sleep(pause)
             process.send_signal(signal.SIGINT)
             said, printed = process.communicate()
         assert process.returncode == 130
         assert said == ""
-        reached = int(re.search(r"go on with --from (\d+)\n$", printed)[1])
+        reached = int(re.search(r"continue with --from (\d+)\n$", printed)[1])
         if reached:
             break
     assert 0 < reached < 2**32

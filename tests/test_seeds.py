@@ -435,7 +435,7 @@ def test_places_of_a_large_blob_are_not_all_named(tmp_path):
     search = cf.search_seed({"b": net.params["b"]}, path)
     assert search.found[0].changed == {"b/0": 8099}
     assert len(search.found[0].places) == 1000
-    assert "b/0 differs at 8091 places more" in str(search)
+    assert "b/0 differs at 8091 more places" in str(search)
 
 
 def test_a_layer_that_is_named_like_a_blob(tmp_path):
@@ -462,7 +462,7 @@ def test_solvers_states_and_old_shapes(tmp_path, golden, root):
     old["ip2"][0].view(np.uint32)[0, 0, :, 0] ^= 1
     found = cf.search_seed(old, root / "examples/mnist/lenet_train_test.prototxt", layer="ip2", inputs=inputs)
     assert found.seed == 1701
-    assert str(found).endswith("ip2/0 differs at 2 places more\n7 of 8 blobs hold their initial bits")
+    assert str(found).endswith("ip2/0 differs at 2 more places\n7 of 8 blobs hold their initial bits")
     path = net_of(tmp_path, FILLERS["xavier"])
     assert cf.find_seed(cf.Net(path, rng=3), cf.read_net(path)) == 3
 
@@ -580,11 +580,11 @@ def test_shifts_are_explained(tmp_path):
     )
     late = shifted_by(tmp_path, extra, "")
     assert late.shifted == {31337: {"a/0": 420, "b/0": 420}}
-    assert "before a/0 Caffe drew 420 more than this net does: a layer that draws" in str(late)
+    assert "before a/0 Caffe drew 420 more than this net does: there was a layer that draws" in str(late)
     early = shifted_by(tmp_path, "", extra)
     assert early.shifted == {31337: {"a/0": -420, "b/0": -420}}
     assert "as many as layer 'c' takes for weight xavier, so this was not drawn" in str(early)
     data = 'layer { name: "d" type: "Data" top: "d" data_param { source: "none" batch_size: 1 }%s }'
     few = shifted_by(tmp_path, data % "", data % " transform_param { mirror: true }")
     assert few.shifted == {31337: {"a/0": -2, "b/0": -2}}
-    assert "so few are a data layer's" in str(few)
+    assert "so few are draws of a data layer" in str(few)

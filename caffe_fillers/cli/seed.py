@@ -89,7 +89,7 @@ def command(
         nonlocal reached, began
         if not began:
             began = perf_counter()
-            click.echo("no blob tells its seed at once: trying one after another", err=True)
+            click.echo("no blob shows its seed at once: trying one seed after another", err=True)
         elif not console.is_terminal and done // _MARK > reached // _MARK:
             left = (perf_counter() - began) / (done - first) * (stop - done)
             click.echo(f"below {done}: none; some {left:.0f} s left", err=True)
@@ -103,7 +103,7 @@ def command(
                 weights, net, inputs=shapes(inputs), seeds=range(first, last + 1), progress=show, **options
             )
     except KeyboardInterrupt:
-        click.echo(f"stopped with all below {reached} tried; go on with --from {reached}", err=True)
+        click.echo(f"stopped: all seeds below {reached} are tried; continue with --from {reached}", err=True)
         sys.exit(STOPPED)
     if as_json:
         print_json({"weights": weights, "net": net, "seed": found.seed, **dataclasses.asdict(found)})

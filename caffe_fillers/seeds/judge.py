@@ -55,8 +55,8 @@ class Judge:
                 if not self._enter(hit.seed) and self.candidate.filled.count >= _ENOUGH:
                     self._enter_shifted(hit)
                     self.tried(
-                        f"seed {hit.seed} gives its values {hit.i} on from draw {hit.draw} on, but this net has them "
-                        "elsewhere: what is drawn before is another"
+                        f"seed {hit.seed} gives its values from {hit.i} on, from draw {hit.draw} on, but this net has "
+                        "them elsewhere: other layers draw before it"
                     )
 
     def _enter_shifted(self, hit: Hit) -> None:

@@ -79,12 +79,12 @@ class SeedSearch:
         lines = [f"seed {best.seed}", f"found by {blob}, with Boost {' or '.join(best.boosts)}"]
         if "master" not in best.caffes:
             lines.append(
-                f"filled by Caffe {' or '.join(best.caffes)}, not master: have it again by --caffe {best.caffes[0]} "
+                f"filled by Caffe {' or '.join(best.caffes)}, not master: to repeat it, use --caffe {best.caffes[0]} "
                 f"or caffe={best.caffes[0]!r}"
             )
         lines += [f"{blob} differs at [{', '.join(map(str, place))}]" for place in best.places[:8]]
         if len(best.places) > 8:
-            lines.append(f"{blob} differs at {best.changed[blob] - 8} places more")
+            lines.append(f"{blob} differs at {best.changed[blob] - 8} more places")
         if len(self.found) > 1:
             others = [str(each.seed) for each in self.found[1:9]] + ["..."] * (len(self.found) > 9)
             lines.append(f"{len(self.found) - 1} more seeds give {blob} too: {', '.join(others)}")
@@ -102,7 +102,7 @@ class SeedSearch:
                 f"{', '.join(names)} {abs(shift)} draw{'s'[: abs(shift) - 1]} {'late' if shift > 0 else 'early'}"
                 for shift, names in by.items()
             )
-            lines.append(f"seed {seed} made them all the same, at other places than this net has them: {places}")
+            lines.append(f"seed {seed} gives these blobs at other places in the stream than this net: {places}")
             if seed in self.explained:
                 lines.append(self.explained[seed])
         return lines
@@ -110,5 +110,5 @@ class SeedSearch:
 
 _REASONS = (
     "likely reasons: the weights were trained; the prototxt, or its phase, stages or inputs, is not that of the run;",
-    "another Boost or revision of Caffe filled them, or a fork of Caffe that fills on the GPU",
+    "another version of Boost or Caffe filled them, or a fork of Caffe that fills on the GPU",
 )

@@ -35,7 +35,8 @@ def shifts(
             continue
         for seed, blobs in shifted.items():
             if all(there.get(blob, -1) == here[blob] + shift for blob, shift in blobs.items()):
-                found.setdefault(seed, f"Caffe {caffe} draws so: search again with --caffe {caffe} or caffe={caffe!r}")
+                again = f"search again with --caffe {caffe} or caffe={caffe!r}"
+                found.setdefault(seed, f"Caffe {caffe} has these places: {again}")
     return shifted, {seed: found.get(seed) or _explained(blobs, net, here) for seed, blobs in shifted.items()}
 
 
@@ -49,8 +50,8 @@ def _explained(blobs: Mapping[str, int], net: Net, here: Mapping[str, int]) -> s
     explanation = f"before {first} Caffe drew {abs(shift)} {'more' if shift > 0 else 'less'} than this net does: "
     if abs(shift) <= _DATA:
         return (
-            f"{explanation}so few are a data layer's (for mirror, crop_size, shuffle and its threads), which a fork of "
-            "Caffe, or this layer in another form, draws otherwise"
+            f"{explanation}so few are draws of a data layer (for mirror, crop_size, shuffle and its threads), whose "
+            "number differs in a fork of Caffe or with other settings"
         )
     for layer in net.layers:
         for draw in layer.draws:
@@ -58,5 +59,5 @@ def _explained(blobs: Mapping[str, int], net: Net, here: Mapping[str, int]) -> s
                 how = "was drawn twice, or by one more layer like it" if shift > 0 else "was not drawn"
                 return f"{explanation}as many as layer {layer.name!r} takes for {draw.what}, so this {how}"
     if shift > 0:
-        return f"{explanation}a layer that draws, or another net, stood there, which this prototxt lacks"
-    return f"{explanation}the layers there were others, or had no filler that draws"
+        return f"{explanation}there was a layer that draws, or another net, which this prototxt lacks"
+    return f"{explanation}other layers were there, or layers without a filler that draws"
