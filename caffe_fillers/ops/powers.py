@@ -141,7 +141,12 @@ def power(x: Array, power: float = 1.0, scale: float = 1.0, shift: float = 0.0, 
         if shift:
             b += kind(shift)
         if power != 1:
-            b[...] = np.power(b, power, dtype=np.float64)
+            raised = np.power(b, power, dtype=np.float64)
+            if power == 0.5:
+                # NumPy may take the root, which C's pow is not for -infinity and -0
+                raised[b == -np.inf] = np.inf
+                raised += 0.0
+            b[...] = raised
     return y
 
 

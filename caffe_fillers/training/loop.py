@@ -40,7 +40,7 @@ def train(solver: Solver, stop: int) -> None:
         for on_start, _ in solver._stages:
             if on_start is not None:
                 on_start()
-        display = display_every > 0 and iteration % display_every == 0 and solver.log is not None
+        display = display_every != 0 and iteration % display_every == 0 and solver.log is not None
         solver._looking = display and message.debug_info
         loss = of(0)
         for _ in range(message.iter_size):

@@ -91,6 +91,14 @@ def test_gradients_equal_numerical_ones(operation, shape, seed):
     check_gradient(operation, [away_from(CORNERS, shape, seed)], [], [shape])
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_power_of_a_half_is_cs_and_not_the_root(kind):
+    x = np.array([-np.inf, -0.0, 4.0, -1.0, np.nan], kind)
+    y = ops.power(x, 0.5)
+    np.testing.assert_array_equal(y, np.array([np.inf, 0.0, 2.0, np.nan, np.nan], kind))
+    assert not np.signbit(y[1])
+
+
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(power=numbers, scale=numbers, shift=numbers, seed=seeds)
 def test_power_exp_and_log_with_any_numbers(power, scale, shift, seed):

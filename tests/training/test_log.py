@@ -223,6 +223,12 @@ def test_how_many_images_are_skipped_is_said(small, here):
     assert lines[lines.index("A total of 9 images.") + 1] == f"Skipping first {first} data points."
 
 
+def test_a_display_below_zero_counts_as_its_size(small):
+    lines = logged_lines(small("display: -3"), 7)
+    shown = [line.split("] ")[1] for line in lines if ", lr = " in line]
+    assert shown == [f"Iteration {i}, lr = 0.05" for i in (0, 3, 6)]
+
+
 def test_layers_that_make_another_are_said_twice(small):
     scales = "".join(
         f'layer {{ name: "{name}" type: "Scale" bottom: "a" top: "{name}" scale_param {{ bias_term: {bias} }} }}'
