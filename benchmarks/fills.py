@@ -133,7 +133,7 @@ def torchs(args):
 
 
 def mkls(args):
-    """MKL's vector statistics: its MT19937 and Philox, by inversion for the gaussian."""
+    """MKL's vector statistics: its MT19937 and Philox, with inversion for the gaussian."""
     found = sorted(Path(sys.prefix, "lib").glob("libmkl_rt.so*"))
     try:
         mkl = ctypes.CDLL(str(found[0]) if found else ctypes.util.find_library("mkl_rt") or "libmkl_rt.so")
@@ -164,7 +164,7 @@ def mkls(args):
 
 
 def boosts(args):
-    """Boost as it is installed, and a stand-in for the normal distribution that it had up to 1.55."""
+    """The installed Boost, and a stand-in for the normal distribution of Boost up to 1.55."""
     import caffe_fillers as cf
 
     with tempfile.TemporaryDirectory() as folder:

@@ -119,7 +119,7 @@ def best(call, times):
 
 
 def fills_alone(net):
-    """A call that fills fresh arrays as the net did, blob by blob, and does nothing else."""
+    """Return a call that only fills fresh arrays as the net did, blob by blob."""
     plans = [
         (plan, blob.shape)
         for step in net.steps

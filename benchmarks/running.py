@@ -39,7 +39,7 @@ AUTOENCODER = "examples/mnist/mnist_autoencoder.prototxt"
 
 
 def best(calls, seconds, least=3, clock=time.process_time):
-    """The shortest time of each call; they take turns, so that noise falls on all."""
+    """Return the shortest time of each call. The calls take turns, so that noise affects all."""
     for call in calls:
         call()
     shortest = [math.inf] * len(calls)
@@ -61,7 +61,7 @@ def find(folder, pattern):
 
 
 def products_of(net):
-    """A call that multiplies what one training iteration multiplies, into memory that is there, and no more."""
+    """Return a call with only the matrix products of one training iteration, into memory allocated before."""
     todo = []
 
     def add(a, b, shape):
@@ -114,7 +114,7 @@ def solver_of(path, inputs, **settings):
 
 
 def given(net):
-    """The blobs that no layer computes: their shapes, and how many classes if they are labels."""
+    """Return the blobs that no layer computes, with their shapes, and for labels the number of classes."""
     found = {}
     for step in net.steps:
         if not step.bottoms:
@@ -143,7 +143,7 @@ def products(options):
 
 
 def deploy_of(path, folder):
-    """The net without its data, losses and side branches, where it has any."""
+    """Return the net without its data, losses and side branches."""
     message = cf.read_net(path)
     if not any(layer.type == "Data" for layer in message.layer):
         return path
@@ -163,7 +163,7 @@ def deploy_of(path, folder):
 
 
 def net_of(path, threads=1):
-    """A net with noise for weights and a batch of one image, and that image."""
+    """Return a net with noise for weights and a batch of one image, and that image."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", cf.CaffeWarning)  # deploy nets have no fillers
         net = cf.Net(path, "TEST", rng=1, threads=threads)
@@ -245,7 +245,7 @@ def threads(options):
 
 
 def torch_of(net):
-    """The net as calls of PyTorch's own functions, and its parameters."""
+    """Return the net as calls of PyTorch's own functions, and its parameters."""
     import torch
     from torch.nn import functional as F
 

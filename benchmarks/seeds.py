@@ -42,7 +42,7 @@ def search(folder, filler, outputs, layer, boost, seeds=range(2**32), threads=No
 
 
 def obvious(seconds=1.0):
-    """Seeds a second of a loop over the generator, one thread."""
+    """Return the seeds per second of a simple loop over the generator, with one thread."""
     wanted, seed, began = cf.RNG(SEED).random_raw(), 0, perf_counter()
     while perf_counter() - began < seconds:
         for _ in range(1000):

@@ -1,4 +1,4 @@
-"""The build is setuptools's, once it is certain that it can succeed: before anything is fetched for it."""
+"""Builds with setuptools, after a check that the build can succeed."""
 
 import os
 import shlex

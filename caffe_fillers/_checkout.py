@@ -15,7 +15,7 @@ __all__ = ["hand_over"]
 
 
 def hand_over(package: str) -> None:
-    """Put the installed package in the place of this one, where this is a checkout that was not built in place."""
+    """Import the installed package in place of this one, if this is a checkout that was not built in place."""
     # os.path, since importing pathlib would take a large part of this package's import time
     here = os.path.dirname(os.path.abspath(__file__))
     if any(name.startswith("_core.") and name.endswith((".so", ".pyd")) for name in os.listdir(here)):

@@ -12,7 +12,7 @@ __all__ = ["later"]
 def later(
     package: str, modules: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` for `package`, whose `modules` have those names.
+    """Return `__getattr__` and `__dir__` for `package`, which import its `modules` with those names on first use.
 
     A module without names is a name itself.
     """

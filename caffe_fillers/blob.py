@@ -23,7 +23,7 @@ MAX_AXES = 32
 
 
 def check_shape(shape: int | Iterable[SupportsIndex]) -> tuple[int, ...]:
-    """Return `shape` as a tuple, or raise what Caffe's Blob raises for a shape it can't hold."""
+    """Return `shape` as a tuple, or raise the error of Caffe's Blob for a shape that it can't hold."""
     dims: tuple[int, ...]
     try:
         dims = (shape,) if type(shape) is int else tuple(map(operator.index, shape))  # type: ignore[arg-type]
@@ -48,7 +48,7 @@ def check_shape(shape: int | Iterable[SupportsIndex]) -> tuple[int, ...]:
 
 
 def describe(shape: Sequence[int]) -> str:
-    """The shape as Caffe prints it: the dims, then the count in brackets."""
+    """Return the shape as Caffe prints it: the dims, then the count in brackets."""
     return "".join(f"{dim} " for dim in shape) + f"({prod(shape)})"
 
 
@@ -137,7 +137,7 @@ class Blob:
 
     @property
     def diff(self) -> Array:
-        """The gradients, as `data`; of a loss its weight, `first_diff`, until something else is written."""
+        """The gradients, as `data`. The diff of a loss is its weight, `first_diff`, until it is overwritten."""
         self._shown = True
         self._settle_diff()
         return self._unshown_diff
@@ -210,7 +210,7 @@ class Blob:
             Blob.layouts += 1
 
     def share_diff(self, owner: Blob) -> None:
-        """Use the diff of `owner` as `share_data` does its data."""
+        """Use the diff of `owner`, as `share_data` uses its data."""
         self._check_share(owner)
         if self._diff is None or not _same_memory(self._diff, owner.diff):
             self._diff = owner.diff.reshape(self._shape)
@@ -241,22 +241,22 @@ class Blob:
 
     @property
     def num(self) -> int:
-        """Axis 0, 1 where there is none. An error on more than 4 axes, as for the three below."""
+        """Axis 0, or 1 if there is none. Like the three below, an error for more than 4 axes."""
         return self._legacy(0)
 
     @property
     def channels(self) -> int:
-        """Axis 1, 1 where there is none."""
+        """Axis 1, or 1 if there is none."""
         return self._legacy(1)
 
     @property
     def height(self) -> int:
-        """Axis 2, 1 where there is none."""
+        """Axis 2, or 1 if there is none."""
         return self._legacy(2)
 
     @property
     def width(self) -> int:
-        """Axis 3, 1 where there is none."""
+        """Axis 3, or 1 if there is none."""
         return self._legacy(3)
 
     def count(self, start: int = 0, end: int | None = None) -> int:

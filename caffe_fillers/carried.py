@@ -20,12 +20,12 @@ _BYTES = 2  # the wire type
 
 
 def carry(message: Message, text: bytes) -> None:
-    """Put a field that the schema lacks, as it is written in a prototxt, into the message."""
+    """Put a field that the schema lacks into the message, as the prototxt writes it."""
     message.MergeFromString(_TAG + varint(len(text)) + text)
 
 
 def carried(message: Message) -> list[bytes]:
-    """Return what `carry` put into the message itself, not into those within it."""
+    """Return what `carry` put into the message itself, not into its inner messages."""
     from google.protobuf.unknown_fields import UnknownFieldSet
 
     fields: Any = UnknownFieldSet(message)
@@ -33,12 +33,12 @@ def carried(message: Message) -> list[bytes]:
 
 
 def carries(message: Message) -> bool:
-    """Tell whether a message, or one within it, may carry anything."""
+    """Return whether a message, or one within it, may carry fields."""
     return _TAG in message.SerializePartialToString()
 
 
 def varint(value: int) -> bytes:
-    """A whole number as protobuf writes it: seven bits a byte, the lowest first."""
+    """Return a whole number as protobuf writes it: seven bits a byte, the lowest first."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -48,7 +48,7 @@ def varint(value: int) -> bytes:
 
 
 def readable(message: Message) -> None:
-    """Make text of what protobuf hands out as bytes, since it is no UTF-8; in the message and those within it."""
+    """Convert texts that protobuf returns as bytes, since they are not UTF-8; in inner messages too."""
     for field, value in message.ListFields():
         if field.message_type is not None:
             if field.message_type.name not in ("BlobProto", "BlobShape"):
@@ -65,7 +65,7 @@ def readable(message: Message) -> None:
 
 
 def serialized(message: Message) -> bytes:
-    """Serialize a message, each text as the bytes that it was read from."""
+    """Serialize a message, with each text as the bytes that it was read from."""
     data = message.SerializePartialToString(deterministic=True)
     if not escaped(data):
         return bytes(data)
@@ -97,7 +97,7 @@ _TAG = varint(_NUMBER << 3 | _BYTES)
 
 
 def repeated(field: FieldDescriptor) -> bool:
-    """Tell whether a field is repeated, whatever the age of protobuf."""
+    """Return whether a field is repeated, in every version of protobuf."""
     if hasattr(field, "is_repeated"):
         return bool(field.is_repeated)
     return bool(getattr(field, "label", None) == FieldDescriptor.LABEL_REPEATED)

@@ -10,7 +10,7 @@ __all__ = ["c_div", "c_int", "c_rem", "fail", "need", "need_equal"]
 
 
 def need(holds: bool, check: str, advice: str = "") -> None:
-    """Raise Caffe's CHECK and, in our words, what to do about it, unless `holds`."""
+    """Raise Caffe's CHECK, with our advice, unless `holds`."""
     if not holds:
         fail(check, advice)
 
@@ -25,16 +25,16 @@ def need_equal(left: object, right: object, check: str, advice: str = "") -> Non
 
 
 def c_int(value: int) -> int:
-    """A uint32 field as the C int it is cast to."""
+    """Return a uint32 field as the C int that Caffe casts it to."""
     return value - 2**32 if value >= 2**31 else value
 
 
 def c_div(a: int, b: int) -> int:
-    """Integer division as C has it, cut toward zero."""
+    """Divide integers as C does: round toward zero."""
     quotient = abs(a) // abs(b)
     return quotient if (a < 0) == (b < 0) else -quotient
 
 
 def c_rem(a: int, b: int) -> int:
-    """The remainder as C has it, with the sign of `a`."""
+    """Return the remainder of C, which has the sign of `a`."""
     return a - b * c_div(a, b)

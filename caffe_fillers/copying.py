@@ -55,7 +55,7 @@ class CopyReport:
 
 
 def weight_files(weights: object) -> list[str]:
-    """The files that `weights` names: one, several between commas, or a sequence of either."""
+    """Return the files that `weights` names: one, several separated by commas, or a sequence of either."""
     if isinstance(weights, os.PathLike):
         return [os.fspath(weights)]
     if isinstance(weights, str):
@@ -66,7 +66,7 @@ def weight_files(weights: object) -> list[str]:
 
 
 def copy_weights(net: Target, weights: object) -> CopyReport:
-    """Copy every file into `net`: all of them are checked before the first value is written."""
+    """Copy every file into `net`. All are checked before the first value is written."""
     from .weights import read
 
     first: dict[str, Layer] = {}

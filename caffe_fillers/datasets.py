@@ -288,7 +288,7 @@ def _make_folder(out: str | os.PathLike[str]) -> None:
 
 
 def _check_free(paths: Iterable[Path]) -> None:
-    """Say that a database is there already before the first of two is made."""
+    """Refuse a database that exists already, before the first of two is made."""
     for path in paths:
         if os.path.lexists(path):
             raise CaffeError(f"{path}: exists already: remove it, or give another name")

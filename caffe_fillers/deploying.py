@@ -151,7 +151,7 @@ def _copied(layer: schema.LayerParameter) -> schema.LayerParameter:
 
 
 def _count(layers: list[schema.LayerParameter], classes: int | None) -> None:
-    """Fill in the num_output that DIGITS's networks leave to it."""
+    """Fill in the num_output that DIGITS's networks lack."""
     for layer in layers:
         name = _COUNTED.get(layer.type)
         if name is None or getattr(layer, name).HasField("num_output"):
@@ -169,7 +169,7 @@ def _is_scored(layer: schema.LayerParameter) -> bool:
 
 
 def _predicting(layers: list[schema.LayerParameter], data: list[schema.LayerParameter]) -> list[schema.LayerParameter]:
-    """The layers that predict: without losses and what only these read, with predictions in the main losses' place."""
+    """Return the layers that predict: losses and what only they read are removed, main losses become predictions."""
     losses = [layer for layer in layers if layer.type in _BEHIND]
     weight = max((_weight(layer) for layer in losses), default=0.0)
     main = [layer for layer in losses if _weight(layer) == weight]
@@ -197,7 +197,7 @@ def _weight(loss: schema.LayerParameter) -> float:
 
 
 def _ancestors(layers: list[schema.LayerParameter], hidden: set[str]) -> list[schema.LayerParameter]:
-    """The layers that lead to an output: to a top that nobody reads and that is not among the hidden ones."""
+    """Return the layers that lead to an output: a top that no layer reads and that is not hidden."""
     read = {name for layer in layers for name in layer.bottom}
     last = {top: i for i, layer in enumerate(layers) for top in layer.top}
     needed: set[int] = set()
@@ -214,7 +214,7 @@ def _ancestors(layers: list[schema.LayerParameter], hidden: set[str]) -> list[sc
 def _input(
     layer: schema.LayerParameter, top: str, given: Mapping[str, Sequence[int]], source: Source
 ) -> schema.LayerParameter:
-    """The Input layer in the place of a data layer's top."""
+    """Return the Input layer that replaces a data layer's top."""
     shape = given.get(top, given.get(layer.name) if list(layer.top)[:1] == [top] else None)
     if shape is None:
         shape = _known(layer, top, source)
@@ -227,7 +227,7 @@ def _input(
 
 
 def _known(layer: schema.LayerParameter, top: str, source: Source) -> tuple[int, ...]:
-    """The shape of a data layer's top as the prototxt or the data have it, for a batch of 1."""
+    """Return the shape of a data layer's top, from the prototxt or the data, for a batch of 1."""
     alone = schema.NetParameter()
     alone.layer.add().CopyFrom(layer)
     try:

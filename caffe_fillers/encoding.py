@@ -18,7 +18,7 @@ _IN_UTF8 = re.compile(b"\xf4\x8f[\xa2\xa3]")  # U+10F880 to U+10F8FF
 
 
 def as_text(data: bytes | str) -> str:
-    """Return text for bytes of any encoding; `as_bytes` gives the very bytes back."""
+    """Return text for bytes of any encoding; `as_bytes` returns the same bytes."""
     if isinstance(data, str):  # protobuf returns a string field as str, or as bytes if it is not UTF-8
         return data
     text = data.decode("utf-8", "surrogateescape")
@@ -35,10 +35,10 @@ def as_bytes(text: str) -> bytes:
 
 
 def escaped(data: bytes) -> bool:
-    """Tell whether serialized text may hold what stands for bytes."""
+    """Return whether serialized text may hold characters that stand for bytes."""
     return _IN_UTF8.search(data) is not None
 
 
 def shown(text: str) -> str:
-    """Return the text with each byte that is no UTF-8 as ``\\xd6``, for people to read."""
+    """Return the text for people, with each byte that is not UTF-8 as ``\xd6``."""
     return _BYTE.sub(lambda match: f"\\x{ord(match[0]) - _FIRST:02x}", text)

@@ -14,7 +14,7 @@ _LONGEST = 3000
 
 
 def printable(text: str) -> str:
-    """Return the text with control characters, lone surrogates and bytes that are no text written as escapes."""
+    """Return the text with control characters, lone surrogates and undecodable bytes as escapes."""
     return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], shown(text))
 
 

@@ -25,7 +25,7 @@ Files: TypeAlias = AnyPath | Iterable[AnyPath]
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
-    """Return the path, or raise where it cannot be one."""
+    """Return the path, or raise CaffeError for what can't be one."""
     try:
         name = os.fspath(path)
     except TypeError:
@@ -38,7 +38,7 @@ def as_path(path: str | os.PathLike[str]) -> Path:
 
 
 def check_readable(path: Path) -> int:
-    """Return the size of a regular file that can be opened; raise CaffeError for everything else."""
+    """Return the size of a regular file that can be opened; raise CaffeError for anything else."""
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             status = os.fstat(file.fileno())
@@ -58,7 +58,7 @@ def _without_waiting(name: str, flags: int) -> int:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
-    """Give the name of a file to make beside `path`, which becomes `path` when the block ends well.
+    """Yield the name of a new file beside `path`, which replaces `path` when the block ends without an error.
 
     When the block raises, the new file is removed and the old one stays as it was. An existing file is replaced only
     once its successor is on the disk, so that not even a power failure takes both; a first file is left to the system
@@ -107,7 +107,7 @@ def _prefix() -> str:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what processes of this machine left when they were killed."""
+    """Remove the temporary files of killed processes of this machine."""
     if os.name != "posix":
         return  # on other systems os.kill would end the process instead of testing it
     prefix = _prefix()
@@ -147,7 +147,7 @@ def _mode(target: Path, real: Path) -> int | None:
 
 @contextmanager
 def _written_back(temporary: Path, size: int) -> Iterator[None]:
-    """Send a large file to the disk while it grows, so that the final wait for the disk is short."""
+    """Write a large file to the disk while it grows, so that the final wait for the disk is short."""
     if size < 2 * _PORTION or not hasattr(os, "posix_fadvise"):
         yield
         return
@@ -184,7 +184,7 @@ def _written_back(temporary: Path, size: int) -> Iterator[None]:
 
 
 def _settle(temporary: Path, mode: int) -> None:
-    """Have the bytes on the disk before the name points to them."""
+    """Wait until the bytes are on the disk, before the name points to them."""
     handle = os.open(temporary, os.O_RDWR)
     try:
         os.fsync(handle)

@@ -51,13 +51,13 @@ Given = TypeVar("Given", bound="np.ndarray | Blob")
 
 
 class Message(Protocol):
-    """A message of protobuf's."""
+    """A protobuf message."""
 
     def SerializeToString(self) -> bytes: ...
 
 
 class Spec(NamedTuple):
-    """A FillerParameter, its numbers already rounded to the float32 that the message stores."""
+    """A FillerParameter, with its numbers rounded to float32 as the message stores them."""
 
     type: str = "constant"
     value: float = 0.0
@@ -71,7 +71,7 @@ class Spec(NamedTuple):
     """Fields that are -0.0, which equals 0.0: a cache must not take one for the other."""
 
     def fields(self) -> dict[str, str | float]:
-        """The fields that are not at their defaults, as `fill` takes them."""
+        """Return the fields that are not at their defaults, as `fill` takes them."""
         fields: dict[str, str | float] = {"type": self.type}
         for name in self._fields[1:-1]:
             if getattr(self, name) != self._field_defaults[name] or name in self.minus_zero:
@@ -235,7 +235,7 @@ def _rounder(dtype: Dtype) -> Callable[[float], float]:
 
 
 def _number(value: float) -> str:
-    """A number as C++ prints it to a stream."""
+    """Return a number as C++ prints it to a stream."""
     return f"{value:g}"
 
 
@@ -259,7 +259,7 @@ def _variance_plan(
 
 
 def scaled_plan(draw: str, scale: float, variance_norm: str, shape: tuple[int, ...], dtype: Dtype, caffe: str) -> Plan:
-    """The rule behind xavier and msra for any scale: draws of variance ``scale / n``, n the fan that the norm names."""
+    """Plan draws of variance ``scale / n``, where the norm selects the fan n: the rule behind xavier and msra."""
     fans(shape, caffe=caffe)
     real = _rounder(dtype)
     if variance_norm not in NORMS:
@@ -423,7 +423,7 @@ def plan(filler: object, shape: tuple[int, ...], dtype: Dtype, caffe: str = "mas
 
 
 def check_draw(plan: Plan, dtype: Dtype, rng: RNG | None = None) -> None:
-    """Refuse what the distributions refuse, those of the newest Boost where no stream is given."""
+    """Refuse what the distributions refuse; without a stream, those of the newest Boost."""
     if plan.draw == "uniform":
         check_uniform(plan.a, plan.b, dtype, "1.74" if rng is None else rng.boost)
     elif plan.draw == "gaussian":
@@ -444,7 +444,7 @@ def apply(plan: Plan, out: np.ndarray, rng: RNG, threads: int | None = None) -> 
 
 
 def consume(plan: Plan, count: int, dtype: Dtype, rng: RNG) -> None:
-    """Advance the stream as filling `count` values would, keeping none of them.
+    """Advance the stream as filling `count` values would, without keeping them.
 
     The pieces have even lengths: Box-Muller makes its values in pairs.
     """

@@ -16,7 +16,7 @@ _UNFILLED = "this net was built with fill=False and holds no values"
 
 
 def carry_out(step: Step, tops: Mapping[str, Blob], stream: RNG, fill: bool, threads: int | None) -> None:
-    """Draw and fill what was planned for a layer, and enter it in the layer's ledger.
+    """Make the planned draws and fills of a layer, and record them in its ledger.
 
     Without `fill` the stream advances all the same, but no value is kept.
     """

@@ -24,7 +24,7 @@ class Misplaced(CaffeError):
 
 @dataclass(slots=True)
 class Node:
-    """A layer in its place.
+    """A layer with its place in the net.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ def _matches(rule: schema.NetStateRule, state: schema.NetState) -> bool:
 
 
 def kept(layers: Iterable[schema.LayerParameter], state: schema.NetState) -> list[tuple[int, schema.LayerParameter]]:
-    """The layers that their include and exclude rules keep in a net of this state, with their positions."""
+    """Return the layers, with their positions, that the include and exclude rules keep in this state."""
     return [(origin, layer) for origin, layer in enumerate(layers) if _is_kept(origin, layer, state)]
 
 

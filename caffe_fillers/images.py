@@ -94,7 +94,7 @@ def _pixels(image: object, channels: int, height: int, width: int) -> np.ndarray
 
 
 def _mean(mean: object, shape: tuple[int, int, int]) -> np.ndarray:
-    """The mean as an array that stretches over the image."""
+    """Return the mean as an array that broadcasts over the image."""
     if mean is None:
         return np.zeros((1, 1, 1), np.float32)
     values = np.asarray(mean)

@@ -108,7 +108,7 @@ stages_option = click.option("--stage", "stages", multiple=True, help="A stage o
 
 
 def _one_of(*values: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """Completion for an option that takes one of these, and others too."""
+    """Return the completion for an option that takes these values and others."""
     return lambda context, parameter, begun: [value for value in values if value.startswith(begun)]
 
 
@@ -166,7 +166,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 
 
 def blas_threads(count: int) -> AbstractContextManager[object]:
-    """Hold NumPy's BLAS to a number of threads within a block, where threadpoolctl is there to do so."""
+    """Limit NumPy's BLAS to a number of threads within a block, if threadpoolctl is installed."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
@@ -202,7 +202,7 @@ def shapes(given: Shapes) -> dict[str, tuple[int, ...]]:
 
 
 def read_text(path: str, strict: bool = False) -> _Text:
-    """Read a net's or a solver's prototxt, from standard input where it is ``-``; once, since it may be a pipe."""
+    """Read the prototxt of a net or a solver, from standard input for ``-``; only once, since it may be a pipe."""
     return cf.read_prototxt(sys.stdin.buffer if path == "-" else path, strict)
 
 

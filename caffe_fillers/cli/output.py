@@ -28,7 +28,7 @@ def print_table(
     wide: bool = False,
     keep: Collection[str] = (),
 ) -> None:
-    """An aligned table. Columns are (key, heading, "left" or "right").
+    """Print an aligned table. Columns are (key, heading, "left" or "right").
 
     On a terminal names are shortened in the middle, and columns that don't fit are left out from the right, unless it
     is to be `wide`; those to `keep` go last. Numbers are never cut.
@@ -64,7 +64,7 @@ _GAP, _SHORTEST = 2, 12
 def _fitted(
     cells: list[dict[str, str]], columns: Sequence[tuple[str, str, str]], width: int, keep: Collection[str]
 ) -> list[tuple[str, str, str]]:
-    """The columns that fit into `width`, from the left; their names are shortened for it in `cells`."""
+    """Return the columns that fit into `width`, from the left; shorten their names in `cells` for that."""
     widths = {key: max([cell_len(heading), *(cell_len(row[key]) for row in cells)]) for key, heading, _ in columns}
     named = [key for key, _, justify in columns if justify == "left"]
     shown = list(columns)
@@ -134,7 +134,7 @@ def filler_text(filler: object) -> str:
 
 
 def std(values: np.ndarray) -> float:
-    """The standard deviation, in pieces, so that no copy of large weights is made."""
+    """Return the standard deviation, computed in pieces, without a copy of large weights."""
     flat = values.reshape(-1)
     if not flat.size:
         return math.nan
@@ -147,7 +147,7 @@ def std(values: np.ndarray) -> float:
 
 @contextmanager
 def progress(text: str) -> Iterator[None]:
-    """Show `text` on a terminal while something long goes on."""
+    """Show `text` on a terminal during a long step."""
     console = Console(stderr=True)
     if console.is_terminal:
         with console.status(text):

@@ -116,7 +116,7 @@ def _labels(path: str) -> list[str]:
 
 
 def _give(net: cf.Net, given: tuple[str, ...], options: _Options) -> None:
-    """Write the files to the net's inputs, whose batches and sizes follow them."""
+    """Write the files to the net's inputs, whose batches and sizes follow the files."""
     # tops of layers without bottoms: Input, or data layers without a source
     names = [name for layer in net.layers if not layer.bottoms for name in layer.tops]
     images: dict[str, list[str]] = {}
@@ -165,7 +165,7 @@ def _next(names: list[str], taken: Container[str], path: str) -> str:
 
 
 def _read_arrays(path: str) -> dict[str, np.ndarray]:
-    """The arrays of a file by name; that of an .npy has none."""
+    """Return the arrays of a file by name; the array of an .npy has an empty name."""
     try:
         with open(path, "rb") as file:
             found = np.load(file, allow_pickle=False)
@@ -190,7 +190,7 @@ def _mean(text: str | None) -> np.ndarray | None:
 
 
 def _classes(outputs: Mapping[str, np.ndarray], count: int, labels: list[str] | None) -> list[_Classes]:
-    """The classes with the highest values, for each item of each output that has classes."""
+    """Return the classes with the highest values, for each item of each output that has classes."""
     scores = {
         name: values for name, values in outputs.items() if values.ndim > 1 and values[:1].size == values.shape[1]
     }

@@ -120,7 +120,7 @@ def _prepared(path: str, snapshot: str | None, options: _Options) -> cf.Solver:
 
 
 def _run(solver: cf.Solver, log: cf.training.LogFile | None, snapshot: str | None, iterations: int | None) -> bool:
-    """Train; whether Ctrl-C stopped it."""
+    """Train; return whether Ctrl-C stopped it."""
     last = solver.message.max_iter if iterations is None else iterations
     if log is not None:
         for place, text in cf.training.setup_lines(solver):
@@ -138,7 +138,7 @@ def _run(solver: cf.Solver, log: cf.training.LogFile | None, snapshot: str | Non
 
 @contextmanager
 def _stoppable(solver: cf.Solver) -> Iterator[list[int]]:
-    """Let Ctrl-C stop the solver after its iteration; a second one is Python's own. A hangup takes a snapshot."""
+    """Let Ctrl-C stop the solver after its iteration; a second one raises as usual. A hangup takes a snapshot."""
     stopped: list[int] = []
 
     def interrupt(number: int, frame: object) -> None:
@@ -161,7 +161,7 @@ def _stoppable(solver: cf.Solver) -> Iterator[list[int]]:
 
 @contextmanager
 def _shown(solver: cf.Solver, log: cf.training.LogFile | None, last: int) -> Iterator[None]:
-    """Show how it goes: a bar and tables on a terminal, else the lines that Caffe prints, without time and place."""
+    """Show the progress: a bar and tables on a terminal, else Caffe's lines without time and place."""
     console = Console(stderr=True)
     if not console.is_terminal:
         solver.log = _both(log, lambda place, text, severity: click.echo(text))
@@ -181,7 +181,7 @@ def _shown(solver: cf.Solver, log: cf.training.LogFile | None, last: int) -> Ite
 
 
 class _Watch:
-    """Brings the bar up to date, and prints a table of each test."""
+    """Updates the bar, and prints a table of each test."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self.progress, self.task = progress, task

@@ -31,7 +31,7 @@ class Box:
 
 @dataclass(slots=True)
 class Diagram:
-    """Boxes by a name that is theirs alone, and arrows: from, to, label."""
+    """Boxes by a unique name, and arrows: from, to, label."""
 
     name: str
     rankdir: str
@@ -73,7 +73,7 @@ def _add(built: Diagram, layer: schema.LayerParameter, lr_mult: bool) -> None:
 
 
 def edge_label(layer: schema.LayerParameter) -> str:
-    """The label of the arrows out of a layer: outputs, or the batch."""
+    """Return the label of the arrows out of a layer: outputs, or the batch."""
     if layer.type == "Data":
         return f"Batch {layer.data_param.batch_size}"
     if layer.type in ("Convolution", "Deconvolution"):
@@ -82,7 +82,7 @@ def edge_label(layer: schema.LayerParameter) -> str:
 
 
 def layer_lines(layer: schema.LayerParameter, lr_mult: bool = False) -> list[str]:
-    """The text in the box of a layer: name, type, windows, multipliers."""
+    """Return the text in the box of a layer: name, type, windows, multipliers."""
     lines = [layer.name]
     if layer.type == "Pooling":
         methods = {number: name for name, number in schema.enum("PoolingParameter.PoolMethod").items()}
@@ -104,13 +104,13 @@ def layer_lines(layer: schema.LayerParameter, lr_mult: bool = False) -> list[str
 
 
 def lr_mults(layer: schema.LayerParameter) -> tuple[float, float]:
-    """The learning rate multipliers of weights and biases, 1 where the text gives none."""
+    """Return the learning rate multipliers of weights and biases; 1 if the text has none."""
     first, second, *_ = [spec.lr_mult for spec in layer.param] + [1.0, 1.0]
     return first, second
 
 
 def _size(param: Message, short: str, long: str, absent: int) -> str:
-    """A window's size: one number, or height x width where they differ."""
+    """Return a window's size: one number, or height x width if they differ."""
     if param.HasField(f"{short}_h") or param.HasField(f"{short}_w"):
         sizes = [getattr(param, f"{short}_h"), getattr(param, f"{short}_w")]
     else:

@@ -8,7 +8,7 @@ __all__ = ["dot_text"]
 
 
 def dot_text(drawn: Diagram) -> str:
-    """The text that graphviz's programs lay out."""
+    """Return the text for graphviz's programs."""
     # a vertical layout has room for lines beside each other, a horizontal one for lines below each other
     between = " " if drawn.rankdir in ("TB", "BT") else "\n"
     lines = [f"digraph {_quoted(drawn.name)} {{", f"  rankdir={drawn.rankdir};", "  node [style=filled];"]

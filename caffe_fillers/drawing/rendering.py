@@ -14,7 +14,7 @@ __all__ = ["render"]
 
 
 def render(drawn: Diagram, kind: str) -> bytes:
-    """The bytes of a picture: "dot", "svg", or a format of graphviz's.
+    """Return the bytes of a picture: "dot", "svg", or a format of graphviz's.
 
     Raises
     ------

@@ -23,7 +23,7 @@ _SWEEPS = 8
 
 @dataclass(slots=True, eq=False)
 class _Place:
-    """A box in its rank, or the place where an arrow passes one."""
+    """A box in its rank, or the place at which an arrow passes a rank."""
 
     rank: int
     box: Box | None = None
@@ -35,7 +35,7 @@ class _Place:
 
 
 def svg_text(drawn: Diagram) -> str:
-    """The diagram as an SVG document, complete in itself."""
+    """Return the diagram as a self-contained SVG document."""
     across = drawn.rankdir in ("LR", "RL")
     places = _ranked(drawn, across)
     paths = _paths(drawn, places)
@@ -75,7 +75,7 @@ def _escaped(text: str) -> str:
 
 
 def _ranked(drawn: Diagram, across: bool) -> dict[str, _Place]:
-    """Every box in its rank: below all that leads to it. A layer in place, which leads back, counts as a reader."""
+    """Return the boxes by rank, each below all that leads to it. An in-place layer counts as a reader."""
     places: dict[str, _Place] = {}
     for name, box in drawn.boxes.items():
         wide = max(len(line) for line in box.lines) * _CHARACTER + 2 * _MARGIN
@@ -93,7 +93,7 @@ def _ranked(drawn: Diagram, across: bool) -> dict[str, _Place]:
 
 
 def _paths(drawn: Diagram, places: dict[str, _Place]) -> list[tuple[list[_Place], str, bool]]:
-    """Each arrow as the places that it leads through, its label, and whether it leads back."""
+    """Return for each arrow its places in the ranks, its label, and whether it leads back."""
     paths = []
     for source, target, label in drawn.arrows:
         back = places[source].rank >= places[target].rank
@@ -152,7 +152,7 @@ def _spread(ranks: list[list[_Place]]) -> None:
 
 
 def _settle(rank: list[_Place], wanted: list[float]) -> None:
-    """Put the boxes of a rank as near to where they want to be as their order and sizes let them."""
+    """Put the boxes of a rank as near to their wanted places as their order and sizes allow."""
     # boxes that would overlap move as one block, to the mean of their wanted places
     blocks: list[tuple[list[int], float, float]] = []
     offsets: list[float] = []

@@ -38,7 +38,7 @@ np.savez(sys.argv[3], **{str(i): value for i, value in enumerate(outputs.values(
 
 
 def check_onnx(net: Net, plan: Plan, path: Path, preprocess: Preprocess | None, tolerance: float) -> BlobComparison:
-    """Run the file on random input beside `net`: each blob, as a part of its largest value."""
+    """Run the file and `net` on random input; compare each blob relative to its largest value."""
     given = examples(plan, net.dtype, preprocess)
     mine = dict(given)
     fed = {
@@ -87,7 +87,7 @@ def _run_onnx(path: Path, names: list[str], feed: Mapping[str, np.ndarray]) -> l
 
 
 def check_source(net: Net, plan: Plan, path: Path) -> BlobComparison:
-    """Run the script in an interpreter of its own on random input beside `net`: each blob, bit for bit."""
+    """Run the script, in an interpreter of its own, and `net` on random input; compare each blob bit for bit."""
     given, environment = examples(plan, net.dtype), dict(os.environ)
     with _one_thread(environment):
         run_net(net, plan, given)
@@ -106,7 +106,7 @@ def check_source(net: Net, plan: Plan, path: Path) -> BlobComparison:
 
 
 def _one_thread(environment: dict[str, str]) -> AbstractContextManager[object]:
-    """Hold the BLAS of both sides to one thread, where that can be: sums of several threads have another order."""
+    """Limit the BLAS of both sides to one thread if possible: with several, sums have another order."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
@@ -127,7 +127,7 @@ def _compared(net: Net, plan: Plan, results: Mapping[str, np.ndarray], tolerance
 
 
 def run_net(net: Net, plan: Plan, given: Mapping[str, np.ndarray]) -> None:
-    """Run what is exported of `net`, whose data are given rather than read."""
+    """Run the exported part of `net` on given data."""
     for name, array in given.items():
         net.blobs[name].data[...] = array
     for place in plan.places:
@@ -135,7 +135,7 @@ def run_net(net: Net, plan: Plan, given: Mapping[str, np.ndarray]) -> None:
 
 
 def examples(plan: Plan, dtype: npt.DTypeLike, preprocess: Preprocess | None = None) -> dict[str, np.ndarray]:
-    """Random values for each input: of the kind that the layers take that read it."""
+    """Return random values for each input, of the kind that its readers take."""
     r = np.random.default_rng(0)
     kinds = _kinds(plan)
     image = None if preprocess is None else preprocess.image(plan)
@@ -157,7 +157,7 @@ def examples(plan: Plan, dtype: npt.DTypeLike, preprocess: Preprocess | None = N
 
 
 def _kinds(plan: Plan) -> dict[int, tuple[str, int]]:
-    """Inputs that hold whole numbers below a limit, or regions of an image."""
+    """Return the inputs that hold whole numbers below a limit, or regions of an image."""
     kinds: dict[int, tuple[str, int]] = {}
     for entry in reversed(plan.entries):
         operation, reads = entry.operation, entry.reads

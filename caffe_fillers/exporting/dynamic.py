@@ -17,7 +17,7 @@ _LARGER = 64
 
 
 def make_dynamic(net: Net, plan: Plan, end: str | None) -> None:
-    """Give the dims that follow the batch, and if possible those that follow height and width, names.
+    """Name the dims that follow the batch and, if possible, those that follow height and width.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def _planned(net: Net, shapes: Mapping[str, tuple[int, ...]], end: str | None) -
 
 
 def _mark(plan: Plan, other: Plan, names: Mapping[int, str]) -> None:
-    """Name the dims that differ in the other plan: an input's by its axis, all others by what they follow."""
+    """Name the dims that differ in the other plan: an input's by its axis, others by the dim that they follow."""
     (word,) = names.values()
     inputs = {id(value) for value in plan.inputs}
     sizes = (value.shape[axis] for value in plan.inputs for axis in names if len(value.shape) > axis)

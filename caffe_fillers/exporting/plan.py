@@ -84,7 +84,7 @@ class Plan:
 
 
 def refuse(where: str, layer: str, why: str, mend: str = "") -> CaffeError:
-    """The error to raise for a layer that can't be exported."""
+    """Return the error for a layer that can't be exported."""
     place = where if where else f"layer '{layer}'"
     return CaffeError(f"{place}: {why}\n{mend or 'cut the net before it: end= (--end) takes the last layer to export'}")
 
@@ -102,12 +102,12 @@ class _Memory:
         self.seen: dict[str, int] = {}
 
     def alias(self, name: str, other: str) -> None:
-        """An inserted Split: another name for the same blob."""
+        """Enter another name of the same blob: an inserted Split."""
         self.place[name], self.seen[name] = self.place[other], self.seen[other]
         self.values[name], self.root[name] = self.values[other], self.root[other]
 
     def write(self, name: str, shape: tuple[int, ...], over: str | None = None, beside: str | None = None) -> Value:
-        """A new value for `name`: in place of the blob `over`, in the memory that `beside` has, or in new memory."""
+        """Return a new value for `name`: in place of the blob `over`, in the memory of `beside`, or in new memory."""
         value = Value(name, shape)
         self.root[name] = name
         if over is not None:
@@ -231,7 +231,7 @@ def _enter(step: Step, memory: _Memory, plan: Plan) -> None:
 
 
 def _finish(plan: Plan, memory: _Memory, net: Net, free: dict[str, None], used: set[str]) -> None:
-    """Name the values, and find the inputs that are read and the outputs that nobody reads."""
+    """Name the values, and find the inputs that are read and the outputs that no layer reads."""
     kept = [value for value in plan.inputs if value.blob in used] or plan.inputs
     for value in plan.inputs:
         if value not in kept:

@@ -22,7 +22,7 @@ _KEYS = ("mean", "scale", "order")
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """``(x - mean) * scale`` of images that come as RGB, or as BGR, which Caffe's nets take.
+    """``(x - mean) * scale`` for images in RGB, or in BGR, the order of Caffe's nets.
 
     `mean` is one number, one a channel in the net's own order (BGR), or an image.
     """
@@ -40,7 +40,7 @@ class Preprocess:
         return np.ascontiguousarray(x * x.dtype.type(self.scale))
 
     def image(self, plan: Plan) -> Value:
-        """The input that holds images: the one with four axes."""
+        """Return the input that holds images: the one with four axes."""
         found = [value for value in plan.inputs if len(value.shape) == 4]
         if len(found) != 1:
             raise CaffeError(
@@ -63,7 +63,7 @@ class Preprocess:
         return found[0]
 
     def nodes(self, g: Builder, plan: Plan) -> dict[str, str]:
-        """Add the nodes to a graph of ONNX; return the graph's own input by the net's."""
+        """Add the nodes to an ONNX graph; return the graph's own inputs by the net's."""
         value = self.image(plan)
         blob, value.name = value.name, f"{value.name}_preprocessed"
         g.reserve([value.name])
@@ -81,7 +81,7 @@ class Preprocess:
 
 
 def as_preprocess(given: Mapping[str, object] | Preprocess | None) -> Preprocess | None:
-    """Read what the caller gave: a mapping with `mean`, `scale` and `order`.
+    """Read the caller's mapping with `mean`, `scale` and `order`.
 
     Raises
     ------

@@ -17,7 +17,7 @@ __all__ = ["twin"]
 
 
 def twin(net: Net, end: str | None = None, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Net:
-    """A net as `net` in phase TEST, with its parameters; nothing that it does is seen in `net`.
+    """Return a net like `net` in phase TEST, with its parameters; running it does not change `net`.
 
     Parameters
     ----------

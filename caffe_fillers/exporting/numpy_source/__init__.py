@@ -41,7 +41,7 @@ def export_source(net: Net, plan: Plan, path: Path) -> list[Path]:
 
 
 def _load_calls() -> Callable[[Operation, Script, Entry], None]:
-    """The function that writes a layer, once every class of operation has entered its own."""
+    """Return the function that writes a layer, after every class of operation has registered its own."""
     from . import moves  # noqa: F401
     from .calls import write
 
@@ -99,7 +99,7 @@ def _head(net: Net, plan: Plan, script: Script, path: Path) -> str:
 
 
 def _returned(script: Script, plan: Plan, names: list[str], indent: str) -> list[str]:
-    """A return statement of a dict of blobs."""
+    """Return a return statement for a dict of blobs."""
     items = []
     for name in names:
         value = plan.finals[name]

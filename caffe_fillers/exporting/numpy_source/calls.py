@@ -97,7 +97,7 @@ def _(operation: ops.Elementwise, s: Script, e: Entry) -> None:
 
 
 def _element(o: ops.Elementwise) -> tuple[Callable[..., object] | None, dict[str, object]]:
-    """The function of each element, and its numbers."""
+    """Return the function of each element, and its arguments."""
     plain: dict[type, Callable[..., object]] = {
         **{ops.ReLU6: ops.relu6, ops.HardSwish: ops.hard_swish, ops.AbsVal: ops.absolute},
         **{ops.Sigmoid: ops.sigmoid, ops.TanH: ops.tanh, ops.BNLL: ops.bnll},

@@ -29,7 +29,7 @@ class _Module:
 
 @dataclass(slots=True)
 class _Piece:
-    """One definition, and what it is called in the script."""
+    """One definition, and its name in the script."""
 
     module: str
     name: str
@@ -60,7 +60,7 @@ def _read(name: str) -> _Module:
 
 
 class Sources:
-    """Gathers functions; `text` is then all that they need."""
+    """Gathers functions; `text` returns their source and that of all they need."""
 
     def __init__(self) -> None:
         self._pieces: dict[tuple[str, str], _Piece] = {}
@@ -69,7 +69,7 @@ class Sources:
         self._refuses = False
 
     def add(self, function: Callable[..., object]) -> str:
-        """Gather a function or a class; return what it is called in the script."""
+        """Gather a function or a class; return its name in the script."""
         original = inspect.unwrap(function)
         return self._add(original.__module__, original.__name__)
 
@@ -78,7 +78,7 @@ class Sources:
         return self._taken | {local for _, _, local in self._imports}
 
     def need(self, module: str, name: str = "", local: str = "") -> None:
-        """An import that the script needs itself."""
+        """Add an import that the script itself needs."""
         self._imports.add((module, name, local or name or module))
 
     def _add(self, module: str, name: str) -> str:
@@ -113,7 +113,7 @@ class Sources:
                 self._imports.add((base, original, name))
 
     def text(self) -> tuple[str, str]:
-        """The imports; and the definitions: constants, then classes, then functions, helpers first."""
+        """Return the imports, then the definitions: constants, classes, functions, helpers first."""
         self.need("__future__", "annotations")
         order = [
             [piece for piece in self._pieces.values() if isinstance(piece.node, kind)]
@@ -160,7 +160,7 @@ def _parts(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _text(node: _Definition, lines: list[str]) -> str:
-    """The lines of a definition, docstrings cut to their summary."""
+    """Return the lines of a definition, with docstrings cut to their summary."""
     decorators = getattr(node, "decorator_list", [])
     first = min([node.lineno, *(each.lineno for each in decorators)])
     assert node.end_lineno is not None
@@ -198,7 +198,7 @@ def _cut(docstring: ast.stmt, kept: dict[int, str]) -> None:
 
 
 def _import_lines(imports: set[tuple[str, str, str]]) -> str:
-    """Import statements in the order that isort gives them."""
+    """Return import statements in isort's order."""
     groups: list[list[str]] = [[], [], []]
     plain = sorted({(base, local) for base, name, local in imports if not name})
     names: dict[str, set[str]] = {}

@@ -23,7 +23,7 @@ _INDENT = "    "
 
 
 def quoted(text: str) -> str:
-    """A string as Python writes it, in double quotes where that needs no more escapes."""
+    """Return a string as Python writes it, in double quotes unless that needs more escapes."""
     result = ascii(text)
     return f'"{result[1:-1]}"' if result[0] == "'" and '"' not in result and "\\'" not in result else result
 
@@ -37,7 +37,7 @@ class Items(list[str]):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call: on one line, or broken as formatters break it."""
+    """A call, on one line or broken as formatters break it."""
 
     function: str
     arguments: tuple[str | Items, ...]
@@ -47,7 +47,7 @@ class Call:
         return f"{self.function}({', '.join(map(str, self.arguments))}){self.behind}"
 
     def assigned(self, targets: str) -> list[str]:
-        """``targets = call`` within a function, as lines."""
+        """Return ``targets = call`` within a function, as lines."""
         line = f"{_INDENT}{targets} = {self}"
         if len(line) <= WIDTH:
             return [line]
@@ -59,7 +59,7 @@ class Call:
 
 
 def _broken(argument: str | Items) -> list[str]:
-    """An argument on lines of its own."""
+    """Return an argument on lines of its own."""
     line = f"{_INDENT * 2}{argument},"
     if len(line) <= WIDTH or isinstance(argument, str):
         return [line]
@@ -89,7 +89,7 @@ class Script:
         return self._variables[blob]
 
     def name_blobs(self, blobs: Iterable[str], taken: Iterable[str]) -> None:
-        """Find identifiers for blobs, none of which is `taken` or a word of Python."""
+        """Choose identifiers for blobs, none of which is `taken` or a keyword of Python."""
         used = {*taken, *_BUILTINS}
         for blob in blobs:
             name = re.sub(r"\W+", "_", blob, flags=re.ASCII).strip("_") or "blob"
@@ -107,7 +107,7 @@ class Script:
         return self._variables[value.blob]
 
     def call(self, function: Callable[..., object], *given: str | Items, behind: str = "", **options: object) -> Call:
-        """A call of a function that is written in; arguments that are its defaults are left out.
+        """Return a call of a function that the script holds; arguments equal to defaults are left out.
 
         `given` are texts. `options` are values, a `str` being text as well unless the default is one.
         """
@@ -121,7 +121,7 @@ class Script:
         return Call(written, (*given, *more), behind)
 
     def text(self, value: object, is_string: bool = False) -> str:
-        """A value as Python writes it."""
+        """Return a value as Python writes it."""
         if isinstance(value, str):
             return quoted(value) if is_string else value
         if isinstance(value, Window):
@@ -147,7 +147,7 @@ class Script:
         return f"{written}.square({', '.join([str(kernel), *more])})"
 
     def parameter(self, entry: Entry, i: int, shape: Sequence[int] | None = None) -> str:
-        """Parameter `i` of a layer, stored in another shape perhaps."""
+        """Return parameter `i` of a layer, reshaped if it is stored in another shape."""
         array = entry.blobs[i] if shape is None else entry.blobs[i].reshape(shape)
         key = array.__array_interface__["data"][0], array.shape
         if key not in self._keys:
@@ -159,7 +159,7 @@ class Script:
         return f"p[{quoted(self._keys[key])}]"
 
     def statement(self, entry: Entry, targets: str, call: Call | str) -> None:
-        """A statement of a layer, with the layer's name and the shapes that it makes."""
+        """Write a statement of a layer, with the layer's name and the shapes of its tops."""
         shapes = ", ".join("x".join(map(str, value.shape)) or "1" for value in entry.writes)
         said = f"# {quoted(entry.layer)[1:-1]}: {shapes}"
         lines = call.assigned(targets) if isinstance(call, Call) else [f"{_INDENT}{targets} = {call}"]
@@ -169,16 +169,16 @@ class Script:
             self.lines += [_INDENT + said[: WIDTH - 4], *lines]
 
     def more(self, line: str) -> None:
-        """A further statement of the same layer, or one before it."""
+        """Write a further statement of the same layer, or one before it."""
         self.lines.append(_INDENT + line)
 
     def dims(self, value: Value, like: str) -> str:
-        """The shape of a value as a tuple; the dim that follows the batch is that of the array `like`."""
+        """Return the shape of a value as a tuple; the dim that follows the batch is that of the array `like`."""
         dims = [f"len({like})" if isinstance(dim, str) else str(dim) for dim in value.dims]
         return f"({', '.join(dims)}{',' * (len(dims) == 1)})"
 
     def reshaped(self, text: str, value: Value) -> str:
-        """An array in the shape of a value, whose batch may have any size."""
+        """Return an array in the shape of a value, whose batch may have any size."""
         dims = ["-1" if isinstance(dim, str) else str(dim) for dim in value.dims]
         return f"{text}.reshape({', '.join(dims) or '()'})"
 

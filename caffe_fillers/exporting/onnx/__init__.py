@@ -39,7 +39,7 @@ def _library() -> ModuleType:
 
 
 def check_opset(opset: int | None) -> int:
-    """The opset to write, or an error where it is none that can be written."""
+    """Return the opset to write; raise CaffeError for one that can't be written."""
     newest = _library().defs.onnx_opset_version()
     if opset is None:
         return DEFAULT_OPSET
@@ -98,7 +98,7 @@ def _load_operators() -> None:
 
 
 def _folded(plan: Plan) -> list[tuple[Entry, Entry | None]]:
-    """The entries; beside a batch normalisation the Scale that works in place right behind it."""
+    """Return the entries, each batch normalisation with the in-place Scale right after it."""
     readers: dict[int, int] = {}
     for entry in plan.entries:
         for value in entry.reads:
@@ -145,7 +145,7 @@ def _info(value: Value, name: str, any_length: bool = False) -> onnx.ValueInfoPr
 
 
 def _check(model: onnx.ModelProto, weights: Sequence[tuple[str, np.ndarray]]) -> None:
-    """Have onnx check the graph and infer every shape; weights stand in it as inputs, so that none is copied."""
+    """Let onnx check the graph and infer every shape; weights are inputs for this, so that none is copied."""
     from onnx import TensorProto, checker, helper, shape_inference
 
     whole = type(model)()
@@ -160,7 +160,7 @@ def _check(model: onnx.ModelProto, weights: Sequence[tuple[str, np.ndarray]]) ->
 
 
 def weights_hash(net: Net) -> str:
-    """The sha256 of all parameters, one after another, as little-endian float32; those that are shared once."""
+    """Return the sha256 of all parameters in order, as little-endian float32; shared ones count once."""
     result, any_there = hashlib.sha256(), False
     for step in net.steps:
         for blob, owner in zip(step.layer.blobs, step.owners, strict=True):

@@ -43,7 +43,7 @@ class Builder:
         self._layer, self._tops = "", frozenset[str]()
 
     def reserve(self, names: Sequence[str]) -> None:
-        """Names of blobs, which no helper may take."""
+        """Keep names of blobs from being used for helpers."""
         self._values.update(names)
 
     def begin(self, entry: Entry, behind: Entry | None = None) -> None:
@@ -65,7 +65,7 @@ class Builder:
         return names
 
     def weight(self, array: np.ndarray, label: str) -> str:
-        """An initializer: float32, and one for all that share its memory."""
+        """Add an initializer in float32, one for all arrays that share its memory; return its name."""
         array = np.ascontiguousarray(array, np.float32).reshape(array.shape)
         key = array.__array_interface__["data"][0], array.shape
         if key not in self._weight_names:
@@ -74,20 +74,20 @@ class Builder:
         return self._weight_names[key]
 
     def parameter(self, entry: Entry, i: int, shape: Sequence[int] | None = None) -> str:
-        """Parameter `i` of a layer, in another shape perhaps."""
+        """Add parameter `i` of a layer, in its own or another shape; return its name."""
         array = entry.blobs[i]
         return self.weight(array if shape is None else array.reshape(shape), entry.params[i])
 
     def whole(self, numbers: int | Sequence[int]) -> str:
-        """A constant of whole numbers: a shape, axes, one number."""
+        """Add a constant of whole numbers (a shape, axes, one number); return its name."""
         return self._constant(np.asarray(numbers, np.int64))
 
     def number(self, value: float, like: type = np.float32) -> str:
-        """A constant of one number."""
+        """Add a constant of one number; return its name."""
         return self._constant(np.asarray(value, like))
 
     def numbers(self, values: object) -> str:
-        """A constant array of a few numbers that are no layer's parameters."""
+        """Add a constant array of a few numbers that are not a layer's parameters; return its name."""
         return self._constant(np.ascontiguousarray(values, np.float32))
 
     def _constant(self, array: np.ndarray) -> str:
@@ -101,17 +101,17 @@ class Builder:
         return self._constant_names[key]
 
     def reduce(self, kind: str, x: str, axes: Sequence[int], output: str = "", keepdims: bool = True) -> str:
-        """A sum, mean ... over axes; where those stand depends on the opset."""
+        """Add a sum or mean over axes, which are an attribute or an input, depending on the opset."""
         if self.opset >= (13 if kind == "ReduceSum" else 18):
             return self.add(kind, [x, self.whole(axes)], output, keepdims=int(keepdims))
         return self.add(kind, [x], output, axes=list(axes), keepdims=int(keepdims))
 
     def reshape(self, x: str, shape: Sequence[int], output: str = "") -> str:
-        """To a shape in which 0 keeps a dim and one may be -1."""
+        """Add a Reshape to a shape in which 0 keeps a dim and one dim may be -1."""
         return self.add("Reshape", [x, self.whole(shape)], output)
 
     def reshape_to(self, x: str, before: Value, after: Value, entry: Entry, output: str) -> str:
-        """From the shape of one value to that of another, whichever of their dims may change from run to run."""
+        """Add a Reshape from the shape of one value to that of another; dims may change from run to run."""
         dims: list[int] = []
         for i, dim in enumerate(after.dims):
             same = i < len(before.dims) and before.dims[i] == dim

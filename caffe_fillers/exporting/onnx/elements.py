@@ -81,7 +81,7 @@ def _(operation: ops.Swish, g: Builder, e: Entry) -> None:
 
 
 def _straight(g: Builder, x: str, factor: float, term: float, output: str = "") -> str:
-    """``factor * x + term``, as few nodes as that needs; without any where `output` is not asked for."""
+    """Add ``factor * x + term`` with as few nodes as possible, none at all if `output` is not asked for."""
     steps = [("Mul", factor)] * (factor != 1) + [("Add", term)] * (term != 0)
     if not steps and output:
         return g.add("Identity", [x], output)
@@ -168,7 +168,7 @@ def _(operation: ops.Mul, g: Builder, e: Entry) -> None:
 
 
 def _spread(g: Builder, e: Entry, axis: int, which: int) -> str:
-    """The factor or term of a layer, shaped so that it spreads over its input from `axis` on."""
+    """Add the factor or term of a layer, shaped to broadcast over its input from `axis` on."""
     axes = len(e.x.shape)
     if len(e.reads) > 1 and which == 0:
         value = e.reads[1]

@@ -67,7 +67,7 @@ def write_model(
 
 
 def _headers(weights: Sequence[tuple[str, np.ndarray]], location: str) -> Iterator[bytes]:
-    """Each initializer but for its values."""
+    """Yield each initializer without its values."""
     from onnx import TensorProto
 
     offset = 0

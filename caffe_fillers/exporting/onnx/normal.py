@@ -19,7 +19,7 @@ def folds(operation: ops.Operation) -> bool:
 
 
 def stored_norm(g: Builder, e: Entry, scale: Entry | None = None) -> None:
-    """A normalisation with stored statistics and, of the layer behind it or its own, a scale and a bias."""
+    """Add a normalisation with stored statistics, with the scale and bias of its own or of the next layer."""
     operation = e.operation
     if isinstance(operation, ops.MovingBN):
         factor_blob, bias_blob, mean, variance = (blob.reshape(-1) for blob in e.blobs)
@@ -40,7 +40,7 @@ def stored_norm(g: Builder, e: Entry, scale: Entry | None = None) -> None:
 
 
 def _batch_norm(g: Builder, e: Entry, eps: float, scale: np.ndarray | None, bias: np.ndarray | None) -> tuple[str, str]:
-    """A normalisation by the batch's own statistics; the names of mean and variance."""
+    """Add a normalisation with the batch's own statistics; return the names of mean and variance."""
     shape = [-1, *[1] * (len(e.x.shape) - 2)]
     axes = [axis for axis in range(len(e.x.shape)) if axis != 1]
     mean = g.reduce("ReduceMean", e.x.name, axes)

@@ -27,13 +27,13 @@ def _sums(g: Builder, e: Entry, x: Value, static: Value | None, gates: int) -> t
 
 
 def _steps(g: Builder, x: str, steps: int) -> list[str]:
-    """The slices of an array along its first axis, without that."""
+    """Return the slices of an array along its first axis, without that axis."""
     parts = g.add_many("Split", [x, g.whole([1] * steps)], [""] * steps, axis=0) if steps > 1 else [x]
     return [g.add("Squeeze", [part, g.whole([0])]) for part in parts]
 
 
 def _start(g: Builder, e: Entry, operation: ops.LSTM | ops.RNN, count: int) -> list[str]:
-    """The states before the first step: given, or zeros, as Caffe's first forward pass has them."""
+    """Return the states before the first step: given, or zeros as in Caffe's first forward pass."""
     streams = e.x.shape[1]
     if operation.exposed:
         given = e.reads[2 + operation.static :]
@@ -46,7 +46,7 @@ def _stack(g: Builder, parts: list[str], output: str) -> None:
 
 
 def _next(g: Builder, e: Entry, state: str, cont: str, sums: str, static: str, gates: int) -> str:
-    """The sums at the gates of one step."""
+    """Return the sums at the gates of one step."""
     kept = g.add("Mul", [state, cont])
     weight = g.parameter(e, _hidden(e), [gates, -1])
     result = g.add("Gemm", [kept, weight, sums], transB=1)
@@ -59,7 +59,7 @@ def _hidden(e: Entry) -> int:
 
 
 def _unit(g: Builder, cell: str, gates: str, cont: str, outputs: int, names: tuple[str, str]) -> tuple[str, str]:
-    """One step of an LSTM: cell and hidden state."""
+    """Add one step of an LSTM; return the cell and the hidden state."""
     i, f, o, u = g.add_many("Split", [gates, g.whole([outputs] * 4)], [""] * 4, axis=1)
     i, f, o = (g.add("Sigmoid", [part]) for part in (i, f, o))
     kept = g.add("Mul", [g.add("Mul", [cont, f]), cell])

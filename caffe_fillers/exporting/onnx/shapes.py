@@ -73,7 +73,7 @@ def _(operation: ops.ShuffleChannel, g: Builder, e: Entry) -> None:
 
 
 def _same(g: Builder, e: Entry, turned: str) -> None:
-    """Back to the shape of the input, whose height and width may be of any size."""
+    """Reshape back to the shape of the input, whose height and width may have any size."""
     if sum(isinstance(dim, str) for dim in e.y.dims[1:]) > 1:
         g.add("Reshape", [turned, g.add("Shape", [e.x.name])], e.y.name)
     else:

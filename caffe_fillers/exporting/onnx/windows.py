@@ -33,7 +33,7 @@ def _behind(window: Window) -> tuple[int, ...]:
 
 
 def _as_images(g: Builder, e: Entry, value: Value, axes: int) -> str:
-    """A value with exactly one axis before the channels."""
+    """Return a value with exactly one axis before the channels."""
     if len(value.shape) == axes + 2 and axes:
         return value.name
     return g.reshape(value.name, [-1, *_fixed(e, value.dims[len(value.dims) - axes - 1 :]), *(() if axes else (1,))])
@@ -45,7 +45,7 @@ def _with_an_axis(window: Window) -> Window:
 
 
 def _fixed(e: Entry, dims: Sequence[int | str]) -> list[int]:
-    """Dims that have to be numbers."""
+    """Return dims that must be numbers; refuse named ones."""
     if any(isinstance(dim, str) for dim in dims):
         raise refuse(
             e.where, e.layer, "needs its height and width as numbers", "export without dynamic=True (--dynamic)"
@@ -118,7 +118,7 @@ def _(operation: ops.Im2col, g: Builder, e: Entry) -> None:
 
 
 def pooled(g: Builder, e: Entry, x: str, window: Window, method: str, *, ceil: bool, tops: Sequence[str]) -> list[str]:
-    """Nodes for one pooling of `x`, an input of the layer's size; `tops` are names of result and mask."""
+    """Add nodes for one pooling of `x`, an input of the layer's size; `tops` are names of result and mask."""
     dims = e.x.dims[2:]
     if any(isinstance(dim, str) for dim in dims):
         return _pooled_any_size(g, e, x, window, method, ceil, tops)
@@ -157,7 +157,7 @@ def pooled(g: Builder, e: Entry, x: str, window: Window, method: str, *, ceil: b
 def _pooled_any_size(
     g: Builder, e: Entry, x: str, window: Window, method: str, ceil: bool, tops: Sequence[str]
 ) -> list[str]:
-    """A pooling of images of any size: where the rounding up needs no clipping, ONNX's is Caffe's."""
+    """Add a pooling of images of any size. ONNX's rounding up is Caffe's if no window is clipped."""
     if e.y.dims[2:] == (1, 1) and window.kernel == e.x.shape[2:] and not any(window.padding) and len(tops) == 1:
         return [g.add("GlobalMaxPool" if method == "MAX" else "GlobalAveragePool", [x], tops[0])]
     clips = any(window.padding) or any(s > k for s, k in zip(window.stride, window.kernel, strict=True))
