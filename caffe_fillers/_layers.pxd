@@ -98,6 +98,7 @@ cdef extern from "layers/layers.h" nogil:
         cf_loop *sigmoid[2]
         cf_loop *tanh[2]
         cf_loop *sum[2]
+        cf_loop *total[2]
         cf_loop *sgd[2]
     const cf_layers *cf_layers_find(const char *name)
 

@@ -151,6 +151,11 @@ class Blob:
                 self._diff[...] = self.first_diff
         return self._diff
 
+    def _place_diff(self, zeros: Array) -> None:
+        """Use this memory for `diff`, if it has none yet."""
+        if self._diff is None and not self.first_diff:
+            self._diff = zeros
+
     def _clear_diff(self) -> None:
         """Set `diff` to zeros, which are written when it is next read, unless somebody may hold the array."""
         self._stale = self._diff is not None

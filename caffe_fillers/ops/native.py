@@ -213,6 +213,11 @@ def eltwise_sum(xs: Sequence[Array], coefficients: Sequence[float] = (), out: Ar
     return y if _core.weighted_sum(given, [c for _, c in terms], y) else Left.TO_NUMPY
 
 
+def in_order(terms: Array) -> float | Left:
+    total = _core.total(terms)
+    return Left.TO_NUMPY if total is None else total
+
+
 def neighbours(
     x: Array,
     size: int,

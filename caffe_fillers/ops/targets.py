@@ -12,6 +12,8 @@ import numpy.typing as npt
 from ..arrays import Array, Integers
 from ..checks import fail, need
 from ..errors import CaffeError
+from . import native
+from .native import in_c
 from .operation import Operation
 
 __all__ = ["LEAST", "Labels", "Loss", "Normalization", "in_order", "normalizer", "picked", "refuse_many_axes", "whole"]
@@ -23,10 +25,11 @@ LEAST = np.float32(1e-20)
 _INT_MIN = -(2**31)
 
 
+@in_c(native.in_order)
 def in_order(terms: Array) -> float:
     """The sum of `terms`, one added after another in their own type, as a loop in C adds them.
 
-    `terms` is overwritten. NumPy's own sum adds in pairs, which is closer to the truth and further from Caffe.
+    `terms` may be overwritten. NumPy's own sum adds in pairs, which is closer to the truth and further from Caffe.
 
     Examples
     --------

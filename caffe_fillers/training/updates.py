@@ -53,6 +53,19 @@ def scale(alpha: Number, x: Array, y: Array) -> None:
         np.multiply(x, alpha, out=y)
 
 
+def _together(blobs: Sequence[Blob]) -> list[Array]:
+    """Zeros for each blob, in one piece of memory: such a large one gets large pages, which saves time in each pass."""
+    if not blobs:
+        return []
+    dtype = blobs[0].dtype
+    line = 64 // dtype.itemsize
+    sizes = [-(-blob.count() // line) * line for blob in blobs]
+    memory = np.zeros(sum(sizes) + line, dtype)
+    # each begins on a cache line
+    starts = np.cumsum([-memory.ctypes.data % 64 // dtype.itemsize, *sizes])
+    return [memory[start:][: blob.count()].reshape(blob.shape) for start, blob in zip(starts, blobs, strict=False)]
+
+
 class Update:
     """The rule that all solvers share; a subclass says what becomes of a gradient.
 
@@ -97,7 +110,9 @@ class Update:
                 f"Unknown regularization type: {message.regularization_type}\nregularization_type is L2 or L1"
             )
         self.l1 = message.regularization_type == "L1"
-        self.history = [np.zeros(blob.shape, of) for _ in range(self.kinds) for blob in self.blobs]
+        self.history = [array for _ in range(self.kinds) for array in _together(self.blobs)]
+        for blob, array in zip(self.blobs, _together(self.blobs), strict=True):
+            blob._place_diff(array)
         self.clipped: Callable[[Number, Number], None] | None = None
         """Called with the norm and the factor where gradients are scaled down."""
         longest = min(_PIECE, max((blob.count() for blob in self.blobs), default=0))

@@ -129,6 +129,7 @@ typedef struct cf_layers {
     cf_loop *sigmoid_gradient[2];
     cf_loop *sigmoid[2], *tanh[2];
     cf_loop *sum[2];
+    cf_loop *total[2]; /* of the items in one number; its items may not be shared out */
     cf_loop *sgd[2];
 } cf_layers;
 

@@ -288,6 +288,10 @@ static void elements(const cf_layers *set) {
     sum.out = b;
     cf_layers_portable.sum[wide](&sum, 0, n);
     same("sum", a, b, n * itemsize());
+    double one = 0, other = 0;
+    set->total[wide](&(cf_each){x, &one}, 0, n);
+    cf_layers_portable.total[wide](&(cf_each){x, &other}, 0, n);
+    same("total", &one, &other, itemsize());
     for (int i = 0; i < 2; ++i)
         data[i] = copy(x, n * itemsize()), diff[i] = copy(dy, n * itemsize()), history[i] = copy(a, n * itemsize());
     cf_sgd sgd = {draw(2) ? 1 : 0.25, draw(2) * 0.01, draw(3) * 0.1, draw(2) * 0.9, (int)draw(2), data[0], diff[0], history[0]};

@@ -20,6 +20,7 @@ from caffe_fillers.ops.batchnorm import normalized
 from caffe_fillers.ops.lrn import across_gradient, neighbours
 from caffe_fillers.ops.native import numpy_source
 from caffe_fillers.ops.pool import unpool
+from caffe_fillers.ops.targets import in_order
 from caffe_fillers.training.updates import SGD
 
 TYPES = st.sampled_from([np.float32, np.float64])
@@ -219,6 +220,16 @@ def test_sums(x, terms, seed):
     same_bits(*both(ops.eltwise_sum, xs))
     coefficients = np.random.default_rng(seed).choice([0.0, 1.0, -1.0, 0.3], terms).tolist()
     same_bits(*both(ops.eltwise_sum, xs, coefficients))
+
+
+@given(images())
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_a_sum_in_order(x):
+    result, oracle = in_order(x.copy()), inspect.unwrap(in_order)(x.copy())
+    same_bits(np.array(result), np.array(oracle))
+    # of no layout that C reads
+    back = in_order(x.copy()[..., ::-1])
+    same_bits(np.array(back), np.array(in_order(x[..., ::-1].copy())))
 
 
 @given(images(), st.sampled_from([1, 3, 5, 9]), st.sampled_from([0, 1, 2]), SEEDS)

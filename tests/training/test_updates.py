@@ -167,3 +167,19 @@ def test_a_regularization_that_caffe_does_not_know():
         UPDATES["SGD"](m, blobs([(1,)]), [(1, 1)])
     # Caffe looks only where something decays
     UPDATES["SGD"](m, blobs([(1,)]), [(1, 0)])
+
+
+def test_memory_that_a_parameter_has_is_kept():
+    blobs = [cf.Blob((3, 5)), cf.Blob((7,)), cf.Blob((0, 2))]
+    own = blobs[1].diff
+    own[...] = 2
+    update = UPDATES["Adam"](schema.SolverParameter(), blobs, [(1, 1)] * 3)
+    assert blobs[1].diff is own
+    assert (own == 2).all()
+    made = [*update.history, blobs[0].diff, blobs[2].diff]
+    assert [array.shape for array in made] == [(3, 5), (7,), (0, 2)] * 2 + [(3, 5), (0, 2)]
+    for i, array in enumerate(made):
+        assert array.flags.c_contiguous
+        assert not array.any()
+        array[...] = i + 1
+    assert all((array == i + 1).all() for i, array in enumerate(made))
