@@ -1,4 +1,4 @@
-# csrc/layers/layers.h and csrc/layers/share.h
+# csrc/layers/layers.h and csrc/layers/crew.h
 from libc.stdint cimport int32_t
 
 from caffe_fillers._team cimport cf_threads
@@ -103,7 +103,7 @@ cdef extern from "layers/layers.h" nogil:
     const cf_layers *cf_layers_find(const char *name)
 
 
-cdef extern from "layers/share.h" nogil:
+cdef extern from "layers/crew.h" nogil:
     ctypedef struct cf_part:
         void *ended
     void cf_share(cf_loop *loop, const void *of, size_t items, cf_part *part, size_t size, const cf_threads *threads)

@@ -1,6 +1,6 @@
 /* Splits a loop among threads. Each thread has its own items. */
-#ifndef CF_SHARE_H
-#define CF_SHARE_H
+#ifndef CF_CREW_H
+#define CF_CREW_H
 
 #include "layers/layers.h"
 #include "team.h"

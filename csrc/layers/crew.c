@@ -1,4 +1,4 @@
-#include "layers/share.h"
+#include "layers/crew.h"
 
 static void work(void *of) {
     cf_part *part = of;
