@@ -9,7 +9,7 @@ from setuptools import Extension, setup
 # Debugging symbols contain the folder of the build, so each build would give another file.
 flags = ["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-g0"]
 if sysconfig.get_platform().startswith("win"):
-    flags = ["/O2", "/std:c11", "/fp:precise"]
+    flags = ["/O2", "/std:c11", "/experimental:c11atomics", "/fp:precise"]
 
 setup(
     ext_modules=[

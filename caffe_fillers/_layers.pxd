@@ -104,6 +104,28 @@ cdef extern from "layers/layers.h" nogil:
 
 
 cdef extern from "layers/crew.h" nogil:
-    ctypedef struct cf_part:
+    ctypedef struct cf_hand:
+        void *turn
         void *ended
-    void cf_share(cf_loop *loop, const void *of, size_t items, cf_part *part, size_t size, const cf_threads *threads)
+    ctypedef struct cf_crew:
+        cf_hand hand[1]
+        size_t size
+        const cf_threads *threads
+    int cf_crew_join(cf_crew *crew)
+    void cf_crew_share(cf_crew *crew, size_t hands, cf_loop *loop, const void *of, size_t items)
+
+
+cdef extern from "layers/products.h" nogil:
+    ctypedef struct cf_matrix:
+        void *start
+        int transposed
+        Py_ssize_t leading
+        Py_ssize_t step[2]
+    ctypedef struct cf_product:
+        void (*routine)() noexcept nogil
+        int wide, long_integers
+        cf_matrix left, right, out
+        Py_ssize_t rows, columns, inner
+        size_t each, parts
+        int by_rows
+    void cf_multiply(const void *of, size_t begin, size_t end) noexcept nogil

@@ -9,17 +9,22 @@ from caffe_fillers._layers cimport (
     cf_affine,
     cf_blocks,
     cf_columns,
+    cf_crew,
+    cf_crew_join,
+    cf_crew_share,
     cf_depthwise,
     cf_each,
+    cf_hand,
     cf_layers,
     cf_layers_find,
     cf_loop,
     cf_lrn,
-    cf_part,
+    cf_matrix,
+    cf_multiply,
     cf_pool,
+    cf_product,
     cf_relu,
     cf_sgd,
-    cf_share,
     cf_sigmoid,
     cf_sum,
     cf_tiles,
@@ -28,16 +33,7 @@ from caffe_fillers._layers cimport (
 
 cdef const cf_layers *LAYERS = cf_layers_find(SIMD.name)
 
-# with fewer elements, starting a thread costs more than it saves
-cdef size_t WORTH_A_THREAD = 1 << 17
-cdef size_t LAYER_THREADS = 1
-
-
-def layer_threads(size_t threads):
-    """Set how many threads share the loops of layers from now on; return the number before."""
-    global LAYER_THREADS
-    before, LAYER_THREADS = LAYER_THREADS, max(<size_t>1, min(threads, <size_t>CF_MOST_THREADS))
-    return before
+include "_crew.pxi"
 
 
 cdef class _Views:
@@ -55,9 +51,9 @@ cdef class _Views:
         for i in range(self.held):
             PyBuffer_Release(&self.view[i])
 
-    cdef Py_buffer *any(self, object array, bint written):
+    cdef Py_buffer *any(self, object array, bint written, int layout=PyBUF_C_CONTIGUOUS):
         """Return the view of an array that may have another type, or NULL if it is not contiguous."""
-        cdef int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if written else 0)
+        cdef int flags = layout | PyBUF_FORMAT | (PyBUF_WRITABLE if written else 0)
         cdef Py_buffer *view = &self.view[self.held]
         try:
             PyObject_GetBuffer(array, view, flags)
@@ -68,7 +64,13 @@ cdef class _Views:
         return view
 
     cdef Py_buffer *take(self, object array, bint written=False):
-        cdef Py_buffer *view = self.any(array, written)
+        return self._real(self.any(array, written, PyBUF_C_CONTIGUOUS))
+
+    cdef Py_buffer *strided(self, object array, bint written):
+        """The view of an array that need not be contiguous."""
+        return self._real(self.any(array, written, PyBUF_STRIDES))
+
+    cdef Py_buffer *_real(self, Py_buffer *view):
         cdef int wide
         if view is NULL:
             return NULL
@@ -89,24 +91,6 @@ cdef size_t _behind(const Py_buffer *view, int begin, int end) noexcept:
     for i in range(begin, end):
         count *= view.shape[i]
     return count
-
-
-cdef _share(cf_loop *loop, const void *of, size_t items, size_t elements):
-    cdef cf_part part[CF_MOST_THREADS]
-    cdef size_t size = 1
-    cdef Py_ssize_t i
-    if LAYER_THREADS > 1 and elements >= WORTH_A_THREAD:
-        while size < LAYER_THREADS and size < items:
-            part[size - 1].ended = PyThread_allocate_lock()
-            if part[size - 1].ended is NULL:
-                break
-            PyThread_acquire_lock(part[size - 1].ended, WAIT_LOCK)
-            size += 1
-    with nogil:
-        cf_share(loop, of, items, part, size, &THREADS)
-    for i in range(<Py_ssize_t>size - 1):
-        PyThread_release_lock(part[i].ended)
-        PyThread_free_lock(part[i].ended)
 
 
 cdef _place(cf_window *w, object window, size, places):
@@ -469,3 +453,6 @@ def sgd(data, diff, history, double share, double decay, double rate, double mom
     job.data, job.diff, job.history = a.buf, d.buf, h.buf
     _share(LAYERS.sgd[views.wide], &job, _size_of(a), 2 * _size_of(a))
     return True
+
+
+include "_products.pxi"

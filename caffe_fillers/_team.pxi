@@ -25,6 +25,41 @@ cdef extern from "pythread.h" nogil:
     unsigned long PYTHREAD_INVALID_THREAD_ID
 
 
+cdef extern from *:
+    """
+    #ifdef _WIN32
+    #include <windows.h>
+    static void cf_give_way(void) { SwitchToThread(); }
+    #else
+    #include <sched.h>
+    static void cf_give_way(void) { sched_yield(); }
+    #endif
+
+    #ifdef __linux__
+    static int cf_here(void) { return sched_getcpu(); }
+    static cpu_set_t cf_allowed;
+    static void cf_look_up_processors(void) {
+        if (sched_getaffinity(0, sizeof cf_allowed, &cf_allowed))
+            CPU_ZERO(&cf_allowed);
+    }
+    static void cf_keep_off(int processor) {
+        cpu_set_t others = cf_allowed;
+        CPU_CLR(processor, &others);
+        if (CPU_COUNT(&others))
+            sched_setaffinity(0, sizeof others, &others);
+    }
+    #else
+    static int cf_here(void) { return -1; }
+    static void cf_look_up_processors(void) {}
+    static void cf_keep_off(int processor) { (void)processor; }
+    #endif
+    """
+    void cf_give_way() noexcept nogil
+    int cf_here() noexcept nogil
+    void cf_look_up_processors() noexcept nogil
+    void cf_keep_off(int processor) noexcept nogil
+
+
 cdef void _acquire(void *lock) noexcept nogil:
     PyThread_acquire_lock(lock, WAIT_LOCK)
 
@@ -37,7 +72,9 @@ cdef int _start(void (*work)(void *) noexcept nogil, void *of) noexcept nogil:
     return PyThread_start_new_thread(work, of) != PYTHREAD_INVALID_THREAD_ID
 
 
-cdef cf_threads THREADS = cf_threads(_acquire, _release, _start)
+cdef cf_threads THREADS
+THREADS.acquire, THREADS.release, THREADS.start = _acquire, _release, _start
+THREADS.give_way, THREADS.here, THREADS.keep_off = cf_give_way, cf_here, cf_keep_off
 
 
 cdef size_t threads_for(const cf_job *job, size_t n, int asked) except 0:

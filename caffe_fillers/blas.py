@@ -1,9 +1,9 @@
-"""Number of threads for layers: sets it for the package's own C loops and for NumPy's BLAS."""
+"""Number of threads for layers, in the package's own C loops and in products by NumPy's BLAS."""
 
 from __future__ import annotations
 
 import ctypes
-import os
+from _thread import allocate_lock
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -22,36 +22,45 @@ def _of_blas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
         library = ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)
     except (ImportError, OSError):
         return None
-    for prefix in ("scipy_openblas", "openblas"):
+    for prefix in ("scipy_", ""):
         for suffix in ("64_", ""):
             try:
-                ask = getattr(library, f"{prefix}_get_num_threads{suffix}")
-                give = getattr(library, f"{prefix}_set_num_threads{suffix}")
+                ask = getattr(library, f"{prefix}openblas_get_num_threads{suffix}")
+                give = getattr(library, f"{prefix}openblas_set_num_threads{suffix}")
+                products = [getattr(library, f"{prefix}cblas_{kind}gemm{suffix}") for kind in "sd"]
             except AttributeError:
                 continue
             ask.restype, give.restype, give.argtypes = ctypes.c_int, None, [ctypes.c_int]
+            sgemm, dgemm = (ctypes.cast(each, ctypes.c_void_p).value or 0 for each in products)
+            _core.use_blas(sgemm, dgemm, bool(suffix))
             return ask, give
     return None
 
 
+_LOCK = allocate_lock()
+_own: list[int] = []
+"""How many threads the BLAS had, once for each pass that goes on."""
+
+
 @contextmanager
 def threads_for_layers(threads: int | None) -> Iterator[None]:
-    """Let loops and matrix products use so many threads, one after the other and never both at a time.
+    """Let the loops of layers, and products of matrices, use so many threads; None is all cores.
 
-    None is all cores for loops, and leaves the BLAS as it is. CAFFE_FILLERS_THREADS limits both.
+    CAFFE_FILLERS_THREADS limits both, and products have no more than the BLAS was to use. The BLAS itself gets one:
+    with more it adds in another order, and its threads stand in the way of those of the loops.
     """
-    wanted = _core.cores(threads)
-    blas = _of_blas() if threads is not None or os.environ.get("CAFFE_FILLERS_THREADS") else None
-    loops, products = _core.layer_threads(wanted), 0
+    wanted, blas = _core.cores(threads), _of_blas()
+    with _LOCK:
+        own = _own[0] if _own else blas[0]() if blas else 1
+        if blas and not _own and own > 1:
+            blas[1](1)
+        _own.append(own)
+    before = _core.layer_threads(wanted, min(wanted, own))
     try:
-        if blas is not None:
-            ask, give = blas
-            products = ask()
-            # one that was told to use fewer is not to use more
-            if wanted < products:
-                give(wanted)
         yield
     finally:
-        _core.layer_threads(loops)
-        if blas is not None and wanted < products:
-            give(products)
+        with _LOCK:
+            _own.pop()
+            _core.layer_threads(*(before if _own else (1, 1)))
+            if blas and not _own and own > 1:
+                blas[1](own)

@@ -38,6 +38,9 @@ typedef struct {
     void (*acquire)(void *lock);
     void (*release)(void *lock);
     int (*start)(void (*work)(void *), void *of); /* returns 0 if no thread can be started */
+    void (*give_way)(void);                       /* lets another thread run, if one waits for a processor */
+    int (*here)(void);                            /* the processor that the calling thread runs on */
+    void (*keep_off)(int processor);              /* moves the calling thread to another processor, if it may use one */
 } cf_threads;
 
 typedef struct cf_team cf_team;

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeAlias, TypedDict, TypeVar, cast
@@ -157,25 +155,24 @@ blas_option = click.option(
     "--blas-threads",
     "blas",
     type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Threads of NumPy's BLAS. More are slower for small nets and sum in another order. Needs threadpoolctl.",
+    help="Most threads of a matrix product. Needs threadpoolctl.  [default: one for each core]",
 )
 wide_option = click.option("--wide", is_flag=True, help="Show every column, also on a narrow terminal.")
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def blas_threads(count: int) -> AbstractContextManager[object]:
-    """Limit NumPy's BLAS to a number of threads within a block, if threadpoolctl is installed."""
+def blas_threads(count: int | None) -> AbstractContextManager[object]:
+    """Limit matrix products to a number of threads within a block, if one is given."""
+    if count is None:
+        return nullcontext()
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
         # the environment variable is read when NumPy is loaded, so it is too late to set it here
-        if "OPENBLAS_NUM_THREADS" not in os.environ:
-            text = "threadpoolctl is not installed, so NumPy's BLAS uses all cores, which may be slow"
-            mend = "pip install threadpoolctl, or set OPENBLAS_NUM_THREADS=1"
-            warnings.warn(f"{text}\n{mend}", cf.CaffeWarning, stacklevel=2)
-        return nullcontext()
+        raise cf.CaffeError(
+            f"--blas-threads {count} needs threadpoolctl, which is not installed\n"
+            f"pip install threadpoolctl, or set OPENBLAS_NUM_THREADS={count}"
+        ) from None
     limits: AbstractContextManager[object] = threadpool_limits(count, "blas")
     return limits
 

@@ -29,7 +29,7 @@ class _Options(NetOptions):
     bgr: bool
     top: int | None
     labels: str | None
-    blas: int
+    blas: int | None
 
 
 _Class = TypedDict("_Class", {"class": int, "value": float, "label": str})

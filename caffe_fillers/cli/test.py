@@ -18,7 +18,7 @@ __all__ = ["command"]
 class _Options(TypedDict):
     weights: str
     seed: int | None
-    blas: int
+    blas: int | None
     level: int
     stages: tuple[str, ...]
     boost: str

@@ -20,7 +20,7 @@ __all__ = ["command"]
 @with_net_options
 @blas_option
 @as_json_option
-def command(net: str, iterations: int, blas: int, as_json: bool, **options: Unpack[NetOptions]) -> None:
+def command(net: str, iterations: int, blas: int | None, as_json: bool, **options: Unpack[NetOptions]) -> None:
     """Measure the milliseconds of each layer, forward and backward, as `caffe time` does.
 
     The inputs are noise. A layer that needs no gradient takes no time backward.

@@ -31,7 +31,7 @@ class _Options(TypedDict):
     other_net: str | None
     seed: int | None
     on_full_disk: str
-    blas: int
+    blas: int | None
     level: int
     stages: tuple[str, ...]
     boost: str

@@ -15,6 +15,7 @@ from ..errors import CaffeError
 from .columns import at_once, col2im, columns_of, im2col, is_identity
 from .depthwise import depthwise_convolution, depthwise_gradients
 from .operation import Operation, Work
+from .products import matrix_product
 from .tiles import convolution_in_tiles, tiles_pay
 from .window import Window
 
@@ -145,7 +146,7 @@ def _by_columns(
         buffer = None if is_identity(window) else empty((many, rows, area), x.dtype)
     for i in range(0, images, many):
         part = x[i : i + many] if columns is not None else columns_of(x[i : i + many], window, buffer)
-        np.matmul(kernels, part.reshape(len(part), group, rows // group, area), out=y[i : i + many])
+        matrix_product(kernels, part.reshape(len(part), group, rows // group, area), y[i : i + many])
         if bias is not None:
             y[i : i + many] += bias.reshape(group, -1, 1)
 
@@ -175,7 +176,7 @@ def add_weight_gradient(dy: Array, columns: Array, products: Array) -> None:
     `dy` is (images, group, outputs, places), `columns` (images, group, inputs, places), `products` what
     `columns_and_products` gave.
     """
-    np.matmul(dy, columns.swapaxes(2, 3), out=products[1 : len(dy) + 1])
+    matrix_product(dy, columns.swapaxes(2, 3), products[1 : len(dy) + 1])
     if len(dy) == 1:
         products[0] += products[1]
         return
@@ -245,7 +246,7 @@ def convolution_gradients(
             continue
         direct = is_identity(window)
         part = dx[i : i + many] if direct else columns[: len(some)]
-        np.matmul(kernels.swapaxes(1, 2), some, out=part.reshape(len(some), group, rows // group, area))
+        matrix_product(kernels.swapaxes(1, 2), some, part.reshape(len(some), group, rows // group, area))
         if not direct:
             col2im(part, dx[i : i + many].shape, window, out=dx[i : i + many])
     if dweight is not None:

@@ -13,6 +13,7 @@ from ..errors import CaffeError
 from .columns import at_once, col2im, columns_of, is_identity
 from .conv import add_bias_gradient, add_weight_gradient, backward_of, columns_and_products
 from .operation import Operation, Work
+from .products import matrix_product
 from .window import Window
 
 __all__ = ["Deconvolution", "deconvolution", "deconvolution_gradients"]
@@ -66,7 +67,7 @@ def deconvolution(
     for i in range(0, images, many):
         some = grouped[i : i + many]
         part = y[i : i + many] if direct else columns[: len(some)]
-        np.matmul(kernels, some, out=part.reshape(len(some), group, rows // group, area))
+        matrix_product(kernels, some, part.reshape(len(some), group, rows // group, area))
         if not direct:
             col2im(part, y[i : i + many].shape, window, out=y[i : i + many])
         if bias is not None:
@@ -103,7 +104,7 @@ def deconvolution_gradients(
         if dweight is not None:
             add_weight_gradient(some, part, products)
         if dx is not None:
-            np.matmul(kernels, part, out=dx.reshape(grouped.shape)[i : i + many])
+            matrix_product(kernels, part, dx.reshape(grouped.shape)[i : i + many])
     if dweight is not None:
         dweight.reshape(kernels.shape)[...] = products[0]
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..arrays import Array
 from ..errors import CaffeError
 from .operation import Operation, Work
+from .products import matrix_product
 
 __all__ = ["Embed", "InnerProduct", "Parameter", "embed", "embed_backward", "inner_product", "inner_product_backward"]
 
@@ -36,7 +37,7 @@ def inner_product(x: Array, weight: Array, bias: Array | None, out: Array | None
     >>> inner_product(np.float32([[1, 2]]), np.float32([[3, 4]]), np.float32([0.5]))
     array([[11.5]], dtype=float32)
     """
-    y: Array = np.matmul(x, weight.T, out=out)
+    y = matrix_product(x, weight.T, np.empty((len(x), len(weight)), np.result_type(x, weight)) if out is None else out)
     if bias is not None:
         y += bias
     return y
@@ -50,9 +51,9 @@ def inner_product_backward(dy: Array, x: Array, weight: Array) -> tuple[Array, A
 def _add_product(a: Array, b: Array, total: Array, work: Work) -> None:
     """Add ``a @ b`` to a gradient, or write it where that is fresh."""
     if work.fresh:
-        np.matmul(a, b, out=total)
+        matrix_product(a, b, total)
     else:
-        total += np.matmul(a, b, out=work.scratch(total.shape, total.dtype))
+        total += matrix_product(a, b, work.scratch(total.shape, total.dtype))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class InnerProduct(Operation):
             if dbias is not None:
                 _add_product(np.ones(len(dy), dy.dtype), dy, dbias.reshape(-1), work)
         if dbottoms[0] is not None:
-            np.matmul(dy, weight, out=dbottoms[0].reshape(x.shape))
+            matrix_product(dy, weight, dbottoms[0].reshape(x.shape))
 
 
 def _rows(x: Array, count: int) -> npt.NDArray[np.intp]:

@@ -7,14 +7,15 @@ ten times as much.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from itertools import product
 
 import numpy as np
 
 from ..arrays import Array, Dtype
 from . import native
 from .native import in_c
+from .products import matrix_product
 from .window import Window
 
 __all__ = ["convolution_in_tiles", "tile_image", "tile_kernels", "tile_sums", "tiles_pay"]
@@ -143,7 +144,7 @@ def convolution_in_tiles(
     if not once:
         tile_kernels(weight, kernels.reshape(16, outputs, channels))
     broken = []
-    for i, first in product(range(len(x)), range(0, tall, rows_each)):
+    for i, first in itertools.product(range(len(x)), range(0, tall, rows_each)):
         rows = range(first, min(tall, first + rows_each))
         tiles = len(rows) * wide
         image = pixels[: 16 * channels * tiles].reshape(16, channels, tiles)
@@ -157,7 +158,7 @@ def convolution_in_tiles(
             else:
                 sums = kernels.reshape(16, outputs, channels)[:, part]
             result = products[: 16 * n * tiles].reshape(16, n, tiles)
-            np.matmul(sums, image, out=result)
+            matrix_product(sums, image, result)
             if not tile_sums(result, None if bias is None else bias[part], window, rows, out[i, part]):
                 broken.append(i)
     return sorted(set(broken))

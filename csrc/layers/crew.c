@@ -1,24 +1,78 @@
 #include "layers/crew.h"
 
-static void work(void *of) {
-    cf_part *part = of;
-    part->loop(part->of, part->begin, part->end);
-    part->threads->release(part->ended);
+enum {
+    LOOKS = 4000, /* before a thread sleeps: about a millisecond */
+    PORTIONS = 4  /* of a loop for each thread: a thread that comes late makes the others wait for one portion */
+};
+
+/* Returns whether the state of a hand changes from `state` in the next while. Lets other threads run meanwhile. */
+static int changed(const cf_crew *crew, cf_hand *hand, int state) {
+    for (int i = 0; i < LOOKS; ++i) {
+        if (atomic_load(&hand->state) != state)
+            return 1;
+        crew->threads->give_way();
+    }
+    return 0;
 }
 
-void cf_share(cf_loop *loop, const void *of, size_t items, cf_part *part, size_t size, const cf_threads *threads) {
-    size_t begin = items / size;
-    for (size_t i = 0; i + 1 < size; ++i) {
-        part[i].loop = loop;
-        part[i].of = of;
-        part[i].threads = threads;
-        part[i].begin = begin;
-        begin = part[i].end = items / size * (i + 2) + items % size * (i + 2) / size;
-        /* no thread can be started */
-        if (!threads->start(work, &part[i]))
-            work(&part[i]);
+/* Returns whether the state was `from`, which is `to` then. */
+static int change(cf_hand *hand, int from, int to) {
+    return atomic_compare_exchange_strong(&hand->state, &from, to);
+}
+
+static void take_portions(cf_crew *crew) {
+    for (;;) {
+        const size_t begin = atomic_fetch_add(&crew->next, crew->portion);
+        if (begin >= crew->items)
+            return;
+        crew->loop(crew->of, begin, crew->items - begin > crew->portion ? begin + crew->portion : crew->items);
     }
-    loop(of, 0, items / size);
-    for (size_t i = 0; i + 1 < size; ++i)
-        threads->acquire(part[i].ended);
+}
+
+static void work(void *of) {
+    cf_hand *hand = of;
+    cf_crew *crew = hand->crew;
+    for (;;) {
+        /* Some systems leave a thread on the processor of the thread that started or woke it. */
+        const int caller = atomic_load(&crew->caller);
+        if (crew->threads->here() == caller)
+            crew->threads->keep_off(caller);
+        if (change(hand, CF_GIVEN, CF_TAKEN)) {
+            take_portions(crew);
+            if (atomic_exchange(&hand->state, CF_FREE) == CF_AWAITED)
+                crew->threads->release(hand->ended);
+        } else if (!changed(crew, hand, CF_FREE) && change(hand, CF_FREE, CF_ASLEEP)) {
+            crew->threads->acquire(hand->turn);
+        }
+    }
+}
+
+int cf_crew_join(cf_crew *crew) {
+    cf_hand *hand = &crew->hand[crew->size];
+    hand->crew = crew;
+    atomic_store(&crew->caller, crew->threads->here());
+    atomic_store(&hand->state, CF_FREE);
+    if (!crew->threads->start(work, hand))
+        return 0;
+    ++crew->size;
+    return 1;
+}
+
+void cf_crew_share(cf_crew *crew, size_t hands, cf_loop *loop, const void *of, size_t items) {
+    hands = hands < crew->size ? hands : crew->size;
+    atomic_store(&crew->caller, crew->threads->here());
+    crew->loop = loop;
+    crew->of = of;
+    crew->items = items;
+    crew->portion = items / ((hands + 1) * PORTIONS) + 1;
+    atomic_store(&crew->next, 0);
+    for (size_t i = 0; i < hands; ++i)
+        if (atomic_exchange(&crew->hand[i].state, CF_GIVEN) == CF_ASLEEP)
+            crew->threads->release(crew->hand[i].turn);
+    take_portions(crew);
+    for (size_t i = 0; i < hands; ++i) {
+        cf_hand *hand = &crew->hand[i];
+        if (!change(hand, CF_GIVEN, CF_FREE) && !changed(crew, hand, CF_TAKEN) && change(hand, CF_TAKEN, CF_AWAITED))
+            crew->threads->acquire(hand->ended);
+    }
 }

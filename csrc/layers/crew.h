@@ -1,19 +1,52 @@
-/* Splits a loop among threads. Each thread has its own items. */
+/* Threads that share the loops of layers. They stay, since starting or waking a thread takes longer than many a loop: a
+   hand without work looks for the next loop for a while before it sleeps, and the caller does the work of hands that
+   come late.
+
+   Only atomic operations change the state of a hand:
+
+       CF_FREE, CF_ASLEEP -> CF_GIVEN    the caller has a loop
+       CF_GIVEN -> CF_TAKEN              the hand begins
+       CF_GIVEN -> CF_FREE               the caller did all of it before the hand began
+       CF_TAKEN, CF_AWAITED -> CF_FREE   the hand is done
+       CF_TAKEN -> CF_AWAITED            the caller sleeps until the hand is done
+       CF_FREE -> CF_ASLEEP              the hand sleeps until there is a loop
+
+   A thread that ends another's sleep (from CF_ASLEEP, from CF_AWAITED) releases the lock that the other waits for. Both
+   locks are held at all other times. */
 #ifndef CF_CREW_H
 #define CF_CREW_H
+
+#include <stdatomic.h>
 
 #include "layers/layers.h"
 #include "team.h"
 
+enum { CF_FREE, CF_ASLEEP, CF_GIVEN, CF_TAKEN, CF_AWAITED };
+
+typedef struct cf_crew cf_crew;
+
 typedef struct {
+    cf_crew *crew;
+    atomic_int state;
+    void *turn, *ended; /* given by the caller, both held */
+} cf_hand;
+
+struct cf_crew {
+    cf_hand hand[CF_MOST_THREADS - 1];
+    size_t size; /* hands that joined; the caller's own thread is not one */
+    const cf_threads *threads;
+    atomic_int caller; /* the processor it was on when it last shared a loop */
+    /* The loop that is shared: */
     cf_loop *loop;
     const void *of;
-    size_t begin, end;
-    const cf_threads *threads;
-    void *ended; /* a lock given by the caller, acquired; the thread releases it last */
-} cf_part;
+    size_t items, portion;
+    atomic_size_t next; /* item that nobody has taken */
+};
 
-/* Runs loop(of, 0, items) on the caller's thread and those of the `size - 1` parts. */
-void cf_share(cf_loop *loop, const void *of, size_t items, cf_part *part, size_t size, const cf_threads *threads);
+/* Lets one more hand join, whose locks are set; returns 0 if no thread can be started. A hand stays until the process
+   ends. */
+int cf_crew_join(cf_crew *crew);
+/* Runs loop(of, 0, items) on the caller's thread and at most `hands` hands. One thread at a time may call it. */
+void cf_crew_share(cf_crew *crew, size_t hands, cf_loop *loop, const void *of, size_t items);
 
 #endif

@@ -161,4 +161,4 @@ def test_threads_change_no_bit():
             _core.layer_threads(threads)
             assert convolution(x, weight, bias, window).tobytes() == alone.tobytes()
     finally:
-        _core.layer_threads(before)
+        _core.layer_threads(*before)
