@@ -107,12 +107,13 @@ class _Entry:
 
     def _check_place(self) -> None:
         """Refuse to write a top where the layer still reads, as Caffe does without a word."""
-        step, operation = self.step, self.operation
-        if operation is None or operation.in_place:
-            return
-        if any(top is bottom for top in step.tops for bottom in step.bottoms):
-            text = f"{step.layer.type} can't work in place: it would write over what it still reads"
-            raise situate(CaffeError(f"{text}\ngive its top a name of its own"), step.where)
+        step = self.step
+        able = self.operation is None or self.operation.in_place
+        for top, after in zip(step.tops, step.setup.tops, strict=True):
+            for bottom, before in zip(step.bottoms, self.shapes, strict=True):
+                if top is bottom and not (able and after == before):
+                    text = f"{step.layer.type} can't work in place: it would write over what it still reads"
+                    raise situate(CaffeError(f"{text}\ngive its top a name of its own"), step.where)
 
     def _check_parameters(self) -> None:
         """Refuse blobs of the text that the layer would read beyond, as Caffe does without a word."""

@@ -179,6 +179,7 @@ def test_accuracy_may_be_part_of_a_loss_that_asks_for_no_gradient():
         'type: "InnerProduct" inner_product_param { num_output: 3 axis: -1 weight_filler { type: "xavier" } }',
         'type: "Pooling" pooling_param { kernel_size: 3 pad: 1 }',
         'type: "Reduction" reduction_param { axis: 2 }',
+        'type: "Convolution" convolution_param { num_output: 5 kernel_size: 1 weight_filler { type: "xavier" } }',
         'type: "SPP" spp_param { pyramid_height: 1 }',
         'type: "Tile" tile_param { tiles: 2 }',
         'type: "Embed" embed_param { input_dim: 9 num_output: 3 weight_filler { type: "xavier" } }',
