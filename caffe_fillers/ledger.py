@@ -32,7 +32,7 @@ class FillRow(TypedDict):
 
 
 def fills(steps: Sequence[Step], caffe: str) -> list[FillRow]:
-    """One row per parameter blob, as `Net.fills` gives them."""
+    """Return one row per parameter blob, for `Net.fills`."""
     rows: list[FillRow] = []
     places: dict[int, str] = {}
     for step in steps:
@@ -70,7 +70,7 @@ def fills(steps: Sequence[Step], caffe: str) -> list[FillRow]:
 
 
 def plain(rows: Iterable[FillRow]) -> dict[str, dict[str, object]]:
-    """The rows by the blob's place, ``layer/index``, as JSON can hold them."""
+    """Return the rows by the blob's place, ``layer/index``, in types that JSON can hold."""
     blobs: dict[str, dict[str, object]] = {}
     for row in rows:
         std, filler = row["std"], row["filler"]

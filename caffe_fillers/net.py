@@ -255,7 +255,7 @@ class Net:
             )
 
     def _warn_of_nothing(self, filled: bool) -> None:
-        """Warn of a net without layers, and of one whose weights Caffe would all start from zero."""
+        """Warn of a net without layers, and of one whose weights would all start from zero in Caffe."""
         where = f"{self.source.name}: " if self.source.name else ""
         if not self.layers:
             there = len(self.source.message.layer)
@@ -285,7 +285,7 @@ class Net:
 
     @property
     def layer_dict(self) -> OrderedDict[str, Layer]:
-        """The layers by name; of several with one name, the last."""
+        """The layers by name; of several with the same name, the last."""
         return OrderedDict((layer.name, layer) for layer in self.layers)
 
     @property
@@ -305,7 +305,7 @@ class Net:
 
     @property
     def outputs(self) -> list[str]:
-        """The tops that nobody reads, by name as Caffe lists them."""
+        """The tops that no layer reads, in Caffe's order: by name."""
         free: dict[str, None] = {}
         for step in self.steps:
             for name in step.node.wired:
@@ -547,7 +547,7 @@ class Net:
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """By name, the tops that are part of the loss, and with what weight."""
+        """The tops that are part of the loss, by name, each with its weight."""
         return {step.layer.tops[i]: weight for step in self.steps for i, weight in step.losses().items()}
 
     def _learnable(self) -> list[tuple[Blob, float, float]]:

@@ -33,7 +33,7 @@ __all__ = ["Allowed", "Options", "Step", "header", "plan_net", "reshaped", "situ
 
 @dataclass(slots=True)
 class Step:
-    """A planned layer: its set-up, its blobs, what fills each of its parameters, and who owns the memory of each.
+    """A planned layer: its set-up, its blobs, the filler and the owner of each of its parameters.
 
     `shapes` are those of its bottoms when it was planned (a later layer in place may give a blob another one), `drawn`
     the raw draws of its set-up by what they are for, `loss_weights` those of its tops, from the text or from the loss
@@ -64,7 +64,7 @@ class Step:
         return {i: weight for i, weight in enumerate(self.loss_weights) if weight}
 
     def multiplier(self, kind: str, index: int) -> float | None:
-        """The lr_mult or decay_mult that the text gives parameter `index`; None where it gives none."""
+        """Return the lr_mult or decay_mult that the text gives parameter `index`; None if it gives none."""
         if index < len(self.setup.params) and not self.setup.params[index].learned and kind == "lr_mult":
             return 0.0
         specs = self.layer.message.param
@@ -116,7 +116,7 @@ class Allowed:
 
 
 class _Others(TypedDict, total=False):
-    """Those of `Options` that need no check."""
+    """The `Options` that need no check."""
 
     allowed: Allowed
     fill: bool
@@ -162,7 +162,7 @@ class Options:
         python: Mapping[str, Callable[[], object]] | None,
         **others: Unpack[_Others],
     ) -> Options:
-        """Check what a caller gave, and bring it into one form."""
+        """Check the caller's arguments and return them in one form."""
         return cls(
             Inputs(inputs),
             Blob((), dtype).dtype,
@@ -225,7 +225,7 @@ def _plan_losses(step: Step) -> None:
 
 
 def _parameters(step: Step, stream: RNG, dtype: Dtype) -> None:
-    """Make the blobs of a layer, without memory, and plan what fills them."""
+    """Make the blobs of a layer, without memory, and plan their fills."""
     layer, setup = step.layer, step.setup
     if layer.message.blobs:
         blobs = [Blob.from_proto(proto, dtype) for proto in layer.message.blobs]
@@ -271,7 +271,7 @@ def _share(step: Step, owners: Owners) -> None:
 
 
 class _Wiring:
-    """The blobs of a net while it is planned: their shapes, and which of them each name stands for."""
+    """The blobs of a net while it is planned: their shapes, and the blob that each name stands for."""
 
     def __init__(self) -> None:
         self.shapes: list[Shape] = []
@@ -282,7 +282,7 @@ class _Wiring:
         return len(self.shapes) - 1
 
     def tops_of(self, layer: Layer, node: graph.Node, bottoms: list[int]) -> list[int]:
-        """The blobs that the tops of `layer` are: new ones, or in place the bottoms."""
+        """Return the blobs of the tops of `layer`: new ones, or in place the bottoms."""
         tops = []
         for j, name in enumerate(layer.tops):
             in_place = j < len(node.wired) and node.wired[j] == name
@@ -367,7 +367,7 @@ def _attach(step: Step, bottoms: list[Blob], tops: list[Blob]) -> None:
 
 
 def with_inputs(source: Source, state: schema.NetState, inputs: Inputs) -> Source:
-    """The source with an Input layer before the others for bottoms that no layer makes, and whose shapes are given."""
+    """Return the source with an Input layer in front, for bottoms that no layer makes and whose shapes are given."""
     if not inputs:
         return source
     phase = "TRAIN" if state.phase == schema.enum("Phase")["TRAIN"] else "TEST"
@@ -393,7 +393,7 @@ def with_inputs(source: Source, state: schema.NetState, inputs: Inputs) -> Sourc
 
 
 def _consumers(nodes: Iterable[graph.Node]) -> dict[str, set[str]]:
-    """The types of the layers that read each top."""
+    """Return the types of the layers that read each top."""
     found: dict[str, set[str]] = {name: set() for node in nodes for name in node.tops}
     for node in nodes:
         for name in node.bottoms:
@@ -402,7 +402,7 @@ def _consumers(nodes: Iterable[graph.Node]) -> dict[str, set[str]]:
 
 
 def _plan_layer(layer: Layer, node: graph.Node, wiring: _Wiring, allowed: Allowed) -> tuple[Step, list[int], list[int]]:
-    """The layer's set-up, and which blobs its bottoms and tops are."""
+    """Return the layer's set-up, and the blobs of its bottoms and tops."""
     backward = len(layer.message.propagate_down)
     if backward not in (0, len(layer.bottoms)):
         fail(
@@ -421,7 +421,7 @@ def _plan_layer(layer: Layer, node: graph.Node, wiring: _Wiring, allowed: Allowe
 
 
 def reshaped(step: Step, shapes: list[Shape]) -> Setup:
-    """The set-up of a planned layer for bottoms of other shapes; its parameters stay as they are."""
+    """Return the set-up of a planned layer for bottoms of other shapes; its parameters stay."""
     try:
         setup = _set_up(step.layer, step.rule, shapes)
         for old, new in zip(step.setup.params, setup.params, strict=True):
@@ -459,7 +459,7 @@ def unfollowed(source: Source, steps: Iterable[Step]) -> list[Skipped]:
 
 
 def header(step: Step) -> schema.LayerParameter:
-    """The layer's message as Caffe would write it: its set-up has completed it."""
+    """Return the layer's message as Caffe would write it, completed by its set-up."""
     layer = step.layer
     message = schema.LayerParameter()
     message.CopyFrom(layer.message)

@@ -28,7 +28,7 @@ class _Source(Protocol):
 
 
 class _Entry:
-    """A step on the tape: its operation between arrays, which are looked up anew when any blob was changed."""
+    """A step on the tape: its operation between arrays, which are looked up again after any blob changed."""
 
     __slots__ = (
         "blobs",
@@ -68,7 +68,7 @@ class _Entry:
         self.losses = step.losses()
 
     def fit(self) -> None:
-        """Give the tops the shapes that follow from the bottoms' present ones."""
+        """Give the tops the shapes that follow from the bottoms' current ones."""
         step = self.step
         if not step.bottoms:
             return
@@ -116,7 +116,7 @@ class _Entry:
                     raise situate(CaffeError(f"{text}\ngive its top a name of its own"), step.where)
 
     def _check_parameters(self) -> None:
-        """Refuse blobs of the text that the layer would read beyond, as Caffe does without a word."""
+        """Refuse blobs of the text that the layer would read past their end, as Caffe does without a message."""
         params = self.step.setup.params
         if len(self.blobs) < len(params):
             raise CaffeError(f"the layer takes {len(params)} blobs, its text holds {len(self.blobs)}")
@@ -210,7 +210,7 @@ class Tape:
         _mark_gradients(self.entries, force_backward)
 
     def reshape(self) -> None:
-        """Carry the shapes of the inputs through the net."""
+        """Propagate the shapes of the inputs through the net."""
         for entry in self.entries:
             entry.fit()
 
@@ -308,7 +308,7 @@ class Tape:
         return situate(CaffeError(f"{error}; bottoms: {names}") if names else error, entry.step.where)
 
     def _check_given(self, entry: _Entry) -> None:
-        """Refuse to run on an input that nobody wrote."""
+        """Refuse to run on an input that was never written."""
         step = entry.step
         operation = step.setup.operation
         if step.bottoms or operation is None or operation.delivers():
@@ -333,7 +333,7 @@ class Tape:
 
 
 def _mark_gradients(entries: list[_Entry], force: bool) -> None:
-    """Find out who needs a gradient at all: what leads from a parameter that is learned to a loss."""
+    """Mark what needs a gradient: blobs on a path from a learned parameter to a loss."""
     needed: set[int] = set()
     for entry in entries:
         step = entry.step

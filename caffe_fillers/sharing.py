@@ -18,7 +18,7 @@ class Owners:
         self.multipliers: dict[tuple[int, str], float] = {}
 
     def of(self, layer: Layer, spec: ParamSpec, blob: Blob) -> Blob | None:
-        """The blob whose memory the parameter of `layer` that `spec` is about uses, or None where it is its own."""
+        """Return the blob whose memory parameter `index` of `layer` uses, or None if it is its own."""
         name = spec.name
         owner = self.named.get(name) if name else None
         if owner is None:

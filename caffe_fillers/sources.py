@@ -52,7 +52,7 @@ class Source:
 
 @dataclass(slots=True, frozen=True)
 class Skipped:
-    """Something in a text that BVLC Caffe does not know: the layer's position, its name there, its line, what it is."""
+    """A part of a text that BVLC Caffe does not know: the layer's position, its name there, its line, its kind."""
 
     layer: int | None
     name: str
@@ -125,7 +125,7 @@ def solver_source(
 
 
 def either(data: bytes, name: str, strict: bool = False) -> NetOrSolver:
-    """Read the text of a net or of a solver, whichever it is."""
+    """Read the text of a net or of a solver."""
     if is_solver(data):
         return prototxt.parse(data, schema.SolverParameter, name=name, strict=strict)
     # the rules decide which of the skipped fields they use, so a warning waits for the set-up
@@ -133,7 +133,7 @@ def either(data: bytes, name: str, strict: bool = False) -> NetOrSolver:
 
 
 def is_solver(source: str | os.PathLike[str] | bytes) -> bool:
-    """Tell a solver's prototxt from a net's, even a broken one, by the first field that only one of them has.
+    """Return whether a prototxt, even a broken one, is a solver's: the first field that only one kind has decides.
 
     `source` is a path, or the text as bytes.
 
@@ -146,7 +146,7 @@ def is_solver(source: str | os.PathLike[str] | bytes) -> bool:
 
 
 def is_net(source: str | os.PathLike[str] | bytes) -> bool:
-    """Tell a net's prototxt from a solver's likewise; False too where no field tells.
+    """Return whether a prototxt is a net's, in the same way; False if no field decides.
 
     Raises
     ------

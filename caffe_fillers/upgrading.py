@@ -325,7 +325,7 @@ def _copy(message: Message, into: _M) -> _M:
 
 
 def _from_v0(net: schema.NetParameter, place: Callable[[Path], str]) -> tuple[schema.NetParameter, list[int]]:
-    """Return a V0 net as V1, and which of its connections each layer was."""
+    """Return a V0 net as V1, and the connection that each layer was."""
     new = schema.NetParameter()
     for name in ("name", "force_backward"):
         if net.HasField(name):
@@ -353,7 +353,7 @@ def _from_v0(net: schema.NetParameter, place: Callable[[Path], str]) -> tuple[sc
 def _without_padding(
     net: schema.NetParameter, place: Callable[[Path], str]
 ) -> list[tuple[int, schema.V1LayerParameter]]:
-    """Return the connections that are no padding layers, with the padding moved into those after them."""
+    """Return the connections without padding layers, with the padding moved into the next ones."""
     kept: list[tuple[int, schema.V1LayerParameter]] = []
     last_top: dict[str, schema.V1LayerParameter | None] = dict.fromkeys(net.input)
     for index, connection in enumerate(net.layers):

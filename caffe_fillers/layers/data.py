@@ -292,7 +292,7 @@ def _once_or_each(given: int, tops: int, name: str) -> None:
 
 
 class Source(Operation):
-    """An operation without bottoms: backward has nothing to do."""
+    """An operation without bottoms, and so without a backward pass."""
 
     __slots__ = ()
 
@@ -311,7 +311,7 @@ class Source(Operation):
 
 @dataclass(frozen=True, slots=True)
 class DummyData(Source):
-    """Fills its tops anew in each pass, but for the constant ones: those are filled at set-up, once."""
+    """Fills its tops anew in each pass, except the constant ones, which are filled once at set-up."""
 
     fillers: tuple[Spec, ...]
     caffe: str

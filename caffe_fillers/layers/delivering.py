@@ -28,7 +28,7 @@ Shape = tuple[int, ...]
 
 
 class Delivering(Given):
-    """A data layer whose source is on the disk. Its place is how many records it has delivered."""
+    """A data layer with a source on the disk. Its place is the number of records delivered."""
 
     __slots__ = ()
 
@@ -51,7 +51,7 @@ class _Reader(Protocol):
 
 
 class _Imaging(Delivering):
-    """A data layer of images, which go through a transformer."""
+    """A data layer whose images pass through a transformer."""
 
     __slots__ = ()
 
@@ -84,7 +84,7 @@ class _Imaging(Delivering):
         del work.kept["ready"]
 
     def _ready(self, work: Work) -> tuple[Sequence[np.ndarray] | np.ndarray, list[int]]:
-        """The batch to come, read once for its shape and its values."""
+        """Return the next batch, read once for its shape and its values."""
         reader = work.once("reader", lambda: self.reader(work))
         return work.once("ready", lambda: reader.read(self.place(work), self.batch))
 
@@ -98,7 +98,7 @@ class _Imaging(Delivering):
 
 @dataclass(frozen=True, slots=True)
 class Data(_Imaging):
-    """Records of an LMDB in the order of their keys; after the last the first comes again.
+    """The records of an LMDB in the order of their keys; after the last comes the first again.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class Data(_Imaging):
 
 @dataclass(frozen=True, slots=True)
 class ImageData(_Imaging):
-    """Images that a list names, in its order or shuffled; after the last the first comes again.
+    """The images of a list, in its order or shuffled; after the last comes the first again.
 
     Attributes
     ----------
@@ -167,7 +167,7 @@ class ImageData(_Imaging):
 
 @dataclass(frozen=True, slots=True)
 class HDF5Data(Delivering):
-    """Rows of the datasets that are named as the tops, file after file of a list.
+    """The rows of the datasets named like the tops, file after file of a list.
 
     Attributes
     ----------
@@ -194,7 +194,7 @@ class HDF5Data(Delivering):
 
 @dataclass(frozen=True, slots=True)
 class MemoryData(Given):
-    """Arrays of the caller's, a batch after another; without them the tops hold what the caller wrote.
+    """The caller's arrays, batch after batch; without them the tops hold what the caller wrote.
 
     Attributes
     ----------
@@ -204,7 +204,7 @@ class MemoryData(Given):
     batch: int
 
     def give(self, work: Work, data: Array, labels: Array) -> None:
-        """Deliver these arrays from the next pass on, around and around.
+        """Deliver these arrays from the next pass on, again and again.
 
         Raises
         ------

@@ -46,7 +46,7 @@ def embed(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 
 def _own_shape(param: schema.ScaleParameter | schema.BiasParameter, bottom: Shape, axes: int, name: str) -> Shape:
-    """The dims of the bottom that a scale or bias of the layer's own covers: `axes` of them, -1 for all to the end."""
+    """Return the dims of the bottom under the layer's own scale or bias: `axes` of them, -1 for all to the end."""
     if axes < -1:
         fail(f"num_axes >= -1 ({axes} vs. -1) num_axes must be non-negative, or -1 to extend to the end")
     first = axis(bottom, param.axis)
@@ -66,7 +66,7 @@ _AXIS = {"scale": "axis_", "bias": "axis"}
 
 
 def _fit(param: schema.ScaleParameter | schema.BiasParameter, bottom: Shape, shape: Shape, name: str) -> None:
-    """Refuse a scale or bias of `shape`, wherever it comes from, that does not fit the bottom."""
+    """Refuse a scale or bias of `shape`, from any source, that does not fit the bottom."""
     first = axis(bottom, param.axis) if shape else 0
     _inside(bottom, first, len(shape), name, f"{name}->num_axes()")
     for covered, dim in zip(bottom[first:], shape, strict=False):
@@ -159,7 +159,7 @@ def prelu(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 
 def _scaled_batch_norm(layer: Layer, bottom: Shape) -> Setup | None:
-    """A BatchNorm whose text asks for a scale and bias of its own, as in forks; else None."""
+    """Return the set-up of a BatchNorm with a scale and bias of its own, as in forks, or None."""
     fields = Fields.of(layer, "batch_norm_param")
     shape = (bottom[axis(bottom, 1)],) if len(bottom) > 1 else (1,)
     mean, variance = Param(shape, None, "mean", learned=False), Param(shape, None, "variance", learned=False)

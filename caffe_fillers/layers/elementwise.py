@@ -17,7 +17,7 @@ ONE = (1, 1)
 
 
 def each(operation: Callable[[Layer], ops.Operation]) -> RuleFunction:
-    """The rule of a layer whose top is shaped as its bottom: what it computes is made of its message."""
+    """Return the rule of a layer whose top has its bottom's shape; its operation is made from its message."""
 
     def rule(layer: Layer, bottoms: list[Shape]) -> Setup:
         return Setup([bottoms[0]], operation=operation(layer))
@@ -53,7 +53,7 @@ def absval(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 
 def _check_base(base: float) -> None:
-    """-1 stands for e."""
+    """Refuse a base that has no logarithm; -1 stands for e."""
     if base != -1:
         need(base > 0, f"base > 0 ({base:g} vs. 0) base must be strictly positive.", "leave base out for e")
         need(math.isfinite(base), f"!isinf(log_base) Inf result: log(base) = log({base:g}) = {base:g}")

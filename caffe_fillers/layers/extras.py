@@ -22,7 +22,7 @@ _Number = TypeVar("_Number", int, float)
 
 
 class Fields:
-    """The fields of a message of a fork, which the schema does not hold, as plain values."""
+    """The fields of a fork's message, which the schema lacks, as plain values."""
 
     def __init__(self, where: str, values: Mapping[str, Sequence[object]], followed: set[str] | None = None) -> None:
         self.where, self.values = where, values
@@ -30,7 +30,7 @@ class Fields:
 
     @classmethod
     def of(cls, layer: Layer, name: str) -> Fields:
-        """Message `name` of the layer; empty where the text has none."""
+        """Return message `name` of the layer; empty if the text has none."""
         given = layer.extras.get(name) or [{}]
         if not isinstance(given[-1], Mapping):
             raise CaffeError(f"{name} is a message, {name} {{ ... }}; got {given[-1]!r}")
@@ -74,7 +74,7 @@ class Fields:
         return self.values[name] if name in self else []
 
     def filler(self, name: str, absent: Spec | None = None) -> Spec:
-        """A filler among the fields; without one `absent`, or a FillerParameter's defaults."""
+        """Return a filler among the fields; without one `absent`, or a FillerParameter's defaults."""
         if name not in self:
             return Spec() if absent is None else absent
         given = Fields.of_value(f"{self.where}.{name}", self.values[name][-1])
@@ -108,7 +108,7 @@ _DATA = ("Data", "ImageData", "WindowData", "MemoryData", "HDF5Data")
 
 
 def check_followed(layer: Layer, ignore: Collection[str]) -> None:
-    """Refuse a field of a fork that changes shapes and that the layer's rule did not go by, unless it is ignored."""
+    """Refuse a fork's field that changes shapes and that the layer's rule did not use, unless it is ignored."""
     rule = RULES.get(layer.type)
     if rule is None or rule.fork:
         return
@@ -127,7 +127,7 @@ def check_followed(layer: Layer, ignore: Collection[str]) -> None:
 
 
 def check_unknown(layer: Layer, unknown: str) -> None:
-    """Refuse a layer of an unknown type that probably holds parameters, or whose type is probably misspelt."""
+    """Refuse a layer of an unknown type that probably holds parameters or is misspelt."""
     close = _meant(layer.type)
     if close:
         hint = f"did you mean {close}? a type's name must match exactly; if it is another layer: "
@@ -142,7 +142,7 @@ def check_unknown(layer: Layer, unknown: str) -> None:
 
 
 def _meant(kind: str) -> str:
-    """The known type that this one is, but for its case, an underscore or a letter or two; else nothing."""
+    """Return the known type that differs only in case, an underscore or a letter or two; else an empty text."""
     import difflib
 
     # forks' types in capitals are of 2014

@@ -1,4 +1,4 @@
-"""Layer types that only forks of Caffe have, where their shapes and parameters are certain.
+"""Layer types of forks of Caffe, with certain shapes and parameters.
 
 Each entry names the fork whose set-up it follows. A fork's fields are not in the schema: a rule reads them from
 `layer.extras`, where the reader of prototxts leaves what BVLC Caffe does not know. What forks added to types that BVLC
@@ -77,7 +77,7 @@ def normalize(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 
 def _aspect_ratios(fields: Fields) -> list[float]:
-    """The aspect ratios: 1, and each that is told apart from those before it."""
+    """Return the aspect ratios: 1, and each that differs from those before it."""
     ratios = [1.0]
     for ratio in fields.numbers("aspect_ratio"):
         if all(abs(ratio - other) >= 1e-6 for other in ratios):
@@ -95,7 +95,7 @@ def _prior_box(fields: Fields) -> ops.PriorBox:
     """The operation of a PriorBox."""
 
     def pair(one: str, both: str, number: Callable[[str], _Number]) -> tuple[_Number, _Number] | None:
-        """Height and width, from one field or from two."""
+        """Return height and width, from one field or from two."""
         if f"{both}_h" in fields or f"{both}_w" in fields:
             return number(f"{both}_h"), number(f"{both}_w")
         return (number(one), number(one)) if one in fields else None
@@ -168,7 +168,7 @@ def multi_box_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 
 def _resized(fields: Fields, height: int, width: int) -> tuple[int, int]:
-    """The size of an image after transform_param.resize_param, where the text has one."""
+    """Return the size of an image after transform_param.resize_param, if the text has one."""
     if "resize_param" not in fields:
         return height, width
     resize = Fields.of_value("transform_param.resize_param", fields.values["resize_param"][-1])
@@ -184,7 +184,7 @@ def _resized(fields: Fields, height: int, width: int) -> tuple[int, int]:
 
 @layer_type("AnnotatedData", bottoms=NONE, tops=(1, None), fork=SSD)
 def annotated_data(layer: Layer, bottoms: list[Shape]) -> Setup:
-    """Of the label only the data know how many boxes it holds; one, unless the caller says otherwise."""
+    """The label's number of boxes depends on the data; it is 1 unless the caller gives it."""
     if len(layer.tops) > 2:
         # a layer of the same name in another fork
         return losses.given_tops(layer)
@@ -550,7 +550,7 @@ def dense_image_data(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 @layer_type("ImageSegData", bottoms=NONE, tops=(2, 3), fork="DeepLab, hszhao/PSPNet")
 def image_seg_data(layer: Layer, bottoms: list[Shape]) -> Setup:
-    """An image, its labels by pixel, and the size that the image had."""
+    """Set up three tops: an image, its labels by pixel, and the image's original size."""
     param, transform = layer.message.image_data_param, Fields.of(layer, "transform_param")
     height, width, batch = c_int(param.new_height), c_int(param.new_width), c_int(param.batch_size)
     need((height > 0) == (width > 0), "new_height and new_width are set at the same time")

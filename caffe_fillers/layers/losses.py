@@ -153,7 +153,7 @@ def softmax_with_loss(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 
 def _softmax_inside(scores: Shape, a: int, weight: float) -> None:
-    """The Softmax that these losses own: its top has a gradient to set wherever the loss counts."""
+    """Check the Softmax inside these losses: its top gets a gradient wherever the loss counts."""
     need(scores[a] > 0, "data_", f"axis {a} of the scores, {scores}, is empty")
     need(count(scores) > 0 or weight == 0, "diff_", f"the scores, {scores}, are empty")
 
@@ -205,7 +205,7 @@ def infogain(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 
 def _blob_file(source: str) -> Array:
-    """The values of a file that holds one BlobProto."""
+    """Return the values in a file that holds one BlobProto."""
     path = as_path(source)
     check_readable(path)
     try:
@@ -229,7 +229,7 @@ def contrastive(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 
 def given_tops(layer: Layer) -> Setup:
-    """For layers of which only the caller knows the tops: their shapes, from `inputs`."""
+    """Set up a layer whose tops only the caller knows: their shapes come from `inputs`."""
     tops: list[Shape] = []
     for name in layer.tops:
         shape = layer.given(name)

@@ -19,7 +19,7 @@ __all__ = ["BlobList", "BlobView", "PythonOperation"]
 
 
 class BlobView:
-    """A blob as pycaffe shows it: `count` is a number, not a method.
+    """A blob as in pycaffe: `count` is a number, not a method.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class BlobView:
 
 
 class BlobList(list[BlobView]):
-    """The parameters of a Python layer: empty, until its `setup` adds some."""
+    """The parameters of a Python layer; its `setup` adds them."""
 
     dtype: npt.DTypeLike = np.float32
 
@@ -109,7 +109,7 @@ class BlobList(list[BlobView]):
 
 
 class PythonLayer(Protocol):
-    """An object that is a layer, as pycaffe's Python layers are."""
+    """An object that works as a layer, as in pycaffe."""
 
     param_str: str
     phase: int
@@ -142,7 +142,7 @@ class PythonOperation(Operation):
         self.blobs: list[Blob] = []
 
     def start(self, layer: Layer) -> None:
-        """Let the object set itself up, and give the layer the parameters that it made."""
+        """Let the object set itself up, and give the layer its parameters."""
         instance = self.instance
         instance.param_str = layer.message.python_param.param_str
         instance.phase = int(layer.phase == "TEST")
@@ -161,7 +161,7 @@ class PythonOperation(Operation):
         return self.setup
 
     def attach(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> None:
-        """Work on these blobs from now on; what the object wrote so far goes along."""
+        """Use these blobs from now on, with the values that the object has written so far."""
         for views, blobs in ((self.bottoms, bottoms), (self.tops, tops)):
             for view, blob in zip(views, blobs, strict=True):
                 if view.blob.written and view.blob is not blob:
@@ -187,12 +187,12 @@ class PythonOperation(Operation):
         self.instance.backward(self.tops, [diff is not None for diff in dbottoms], self.bottoms)
 
     def shapes(self, bottoms: Sequence[np.ndarray], work: Work) -> list[Shape]:
-        """Caffe reshapes a layer before each forward pass."""
+        """Let the object shape its tops, as Caffe does before each forward pass."""
         self.instance.reshape(self.bottoms, self.tops)
         return self._remember()
 
     def _remember(self) -> list[Shape]:
-        """Note the shapes that the object gave its tops, so that the net does not undo them."""
+        """Record the shapes that the object gave its tops, so that the net does not change them back."""
         shapes = [top.shape for top in self.tops]
         if self.setup is not None:
             self.setup.tops = shapes

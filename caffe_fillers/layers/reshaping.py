@@ -65,7 +65,7 @@ def concat(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 
 def _dim(shape: Shape, dim: int, name: str) -> int:
-    """The old concat_dim and slice_dim, which know no negative axes."""
+    """Return the axis of the old fields concat_dim and slice_dim, which can't be negative."""
     need(dim >= 0, f"{name}_axis_ >= 0 ({dim} vs. 0) casting {name}_dim from uint32 to int32 produced negative result")
     need(
         dim < len(shape),
@@ -331,7 +331,7 @@ _OF_IMAGES = {"Convolution", "Deconvolution", "Pooling", "LRN"}
 
 
 def _with_batch(layer: Layer, top: str, given: Shape, declared: Shape) -> Shape:
-    """The shape that the caller gave an input, which is a batch: with a batch of 1 where he gave one image's."""
+    """Return the shape that the caller gave an input, with a batch of 1 if it is one image's."""
     images = len(declared) == 4 or (declared is UNSET and layer.consumers.get(top, set()) & _OF_IMAGES)
     if len(given) != 3 or not images:
         return given

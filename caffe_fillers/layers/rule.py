@@ -53,7 +53,7 @@ Shape = tuple[int, ...]
 
 
 class _Unset(tuple[int, ...]):
-    """The shape of a blob that nobody has shaped yet: no axes and, unlike `()`, no element either."""
+    """The shape of a blob that has none yet: it has no axes and, unlike `()`, no element."""
 
 
 UNSET = _Unset()
@@ -61,7 +61,7 @@ UNSET = _Unset()
 
 @dataclass(slots=True, frozen=True)
 class Param:
-    """One parameter blob that a layer asks for; without a filler it stays zero.
+    """A parameter blob that a layer asks for; without a filler it stays zero.
 
     A filler may be given in any way that `fill` takes. Statistics that no solver changes are not `learned`.
     """
@@ -113,7 +113,7 @@ class Setup:
 
 @dataclass(slots=True, frozen=True)
 class Draw:
-    """An entry of the ledger: `count` raw draws from position `start` of the stream on, and what for."""
+    """An entry of the ledger: `count` raw draws from position `start` of the stream on, and their purpose."""
 
     start: int
     count: int
@@ -121,20 +121,20 @@ class Draw:
 
 
 class Inputs(dict[str, Any]):
-    """Shapes from the caller, by layer or top, and those of them that a layer asked for."""
+    """The caller's shapes, by layer or top, and which of them a layer asked for."""
 
     def __init__(self, given: Mapping[str, object] | None = None) -> None:
         super().__init__(given or {})
         self.used: set[str] = set()
 
     def unused(self, phases: Iterable[str]) -> list[str]:
-        """Those for one of these phases, or for any, that no layer asked for."""
+        """Return the shapes for one of these phases, or for any, that no layer asked for."""
         return [key for key in self if key not in self.used and key.rpartition("@")[2] in (key, *phases)]
 
 
 @dataclass(slots=True)
 class Layer:
-    """One layer of a net: what a rule may look at, and what a caller finds in ``net.layers``.
+    """A layer of a net, for its rule and for users of ``net.layers``.
 
     Attributes
     ----------
@@ -211,7 +211,7 @@ RuleFunction = Callable[[Layer, list[Shape]], Setup]
 
 @dataclass(slots=True, frozen=True)
 class Rule:
-    """A layer type: how many bottoms and tops it takes, its function, and since when and where it exists."""
+    """A layer type: the number of its bottoms and tops, its function, and the versions or forks that have it."""
 
     function: RuleFunction
     bottoms: tuple[int, int | None] | None = None
@@ -226,7 +226,7 @@ class Rule:
 
 
 class _Options(TypedDict, total=False):
-    """All of `Rule`'s fields but its function."""
+    """The fields of `Rule` except its function."""
 
     bottoms: tuple[int, int | None] | None
     tops: tuple[int, int | None] | None
@@ -241,7 +241,7 @@ RULES: dict[str, Rule] = {}
 
 
 def layer_type(*names: str, **options: Unpack[_Options]) -> Callable[[RuleFunction], RuleFunction]:
-    """Enter the decorated function as the rule of the types `names`; `options` are `Rule`'s."""
+    """Register the decorated function as the rule of the types `names`; `options` are `Rule`'s."""
 
     def enter(function: RuleFunction) -> RuleFunction:
         for name in names:
@@ -319,7 +319,7 @@ def count(shape: Shape) -> int:
 
 
 def axis(shape: Shape, index: int) -> int:
-    """Axis `index` of `shape` counted from the front, as CanonicalAxisIndex has it."""
+    """Return axis `index` of `shape` counted from the front, as CanonicalAxisIndex does."""
     axes = len(shape)
     if -axes <= index < axes:
         return index % axes
@@ -330,7 +330,7 @@ def axis(shape: Shape, index: int) -> int:
 
 
 def legacy(shape: Shape) -> tuple[int, int, int, int]:
-    """The shape as num, channels, height, width."""
+    """Return the shape as num, channels, height, width."""
     need(
         len(shape) <= 4,
         f"num_axes() <= 4 ({len(shape)} vs. 4) Cannot use legacy accessors on Blobs with > 4 axes.",
@@ -374,12 +374,12 @@ def check_counts(
 
 
 def filler(message: Message, name: str, absent: Spec | None = None) -> Spec:
-    """The filler in field `name` of a layer's own parameter; `absent` where the text has none."""
+    """Return the filler in field `name` of a layer's own parameter; `absent` if the text has none."""
     if absent is not None and not message.HasField(name):
         return absent
     return as_spec(getattr(message, name))
 
 
 def same(layer: Layer, bottoms: Sequence[Shape]) -> Setup:
-    """The rule of all layers whose top is shaped as their bottom."""
+    """Set up a layer whose top has its bottom's shape."""
     return Setup([tuple(bottoms[0])])

@@ -17,7 +17,7 @@ CTPN = "tianzhi0549/CTPN"
 
 @layer_type("Lstm", bottoms=(1, 2), tops=ONE, fork=f"{LSTM} (of any age); over (time, batch, ...) {CTPN}", runs=False)
 def lstm(layer: Layer, bottoms: list[Shape]) -> Setup:
-    """Three forms of one layer: with the fields of InnerProduct the first, then with lstm_param, then with batches."""
+    """Set up three forms of one layer: with InnerProduct's fields, with lstm_param, and with batches."""
     bottom = bottoms[0]
     need(len(bottom) > 0 and bottom[0] > 0, "bottom[0]->num() > 0", f"the bottom, {bottom}, holds no time steps")
     if layer.message.HasField("inner_product_param"):

@@ -28,7 +28,7 @@ ONE = (1, 1)
 
 
 def _per_axis(param: Message, name: str, spatial: int, default: int | None) -> list[int]:
-    """kernel_size, stride, pad or dilation of every spatial axis: from the _h and _w pair, or the repeated field."""
+    """Return kernel_size, stride, pad or dilation per spatial axis: from the _h and _w pair, or the repeated field."""
     given = [c_int(value) for value in getattr(param, name)]
     short = name.removesuffix("_size")
     if name != "dilation" and (param.HasField(f"{short}_h") or param.HasField(f"{short}_w")):
@@ -76,7 +76,7 @@ def convolution_window(param: schema.ConvolutionParameter, spatial: int) -> Wind
 
 
 def exact_blobs(params: Sequence[Param]) -> Callable[[list[Blob]], list[Blob]]:
-    """For `Setup.text_blobs`: the blobs written in a layer's text must be those that it would have made."""
+    """For `Setup.text_blobs`: require that the blobs in a layer's text have the shapes that it would make."""
 
     def check(blobs: list[Blob]) -> list[Blob]:
         need_equal(
@@ -94,7 +94,7 @@ def exact_blobs(params: Sequence[Param]) -> Callable[[list[Blob]], list[Blob]]:
 
 
 def padded(layer: Layer, window: Window, message: str = "convolution_param") -> Window:
-    """The window with another padding on each side, where a fork (synopsys-caffe) gives each a number of its own."""
+    """Return the window with another padding per side, as a fork (synopsys-caffe) has it."""
     if message not in layer.extras:
         return window
     fields = Fields.of(layer, message)
@@ -106,7 +106,7 @@ def padded(layer: Layer, window: Window, message: str = "convolution_param") -> 
 
 
 def dilated(layer: Layer, window: Window) -> Window:
-    """The window with the dilation that forks had before BVLC Caffe, by other names: DeepLab, naibaf7/caffe."""
+    """Return the window with the dilation fields of forks from before BVLC Caffe's: DeepLab, naibaf7/caffe."""
     if "convolution_param" not in layer.extras:
         return window
     fields, axes = Fields.of(layer, "convolution_param"), len(window.kernel)
@@ -218,7 +218,7 @@ def im2col(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 
 def pooled(bottom: Shape, window: Window, up: bool = True) -> Shape:
-    """The top of a pooling layer over `bottom`, (N, C, H, W)."""
+    """Return the top of a pooling layer over `bottom`, (N, C, H, W)."""
     return check_shape((*bottom[:2], *window.pooled(bottom[2:], ceil=up)))
 
 

@@ -32,7 +32,7 @@ def _given(param: object, name: str, default: int = 0) -> int:
 
 
 def _sizes(layer: Layer, message: str) -> tuple[list[int], list[int], list[int]]:
-    """Kernel, stride and padding of length, height and width."""
+    """Return kernel, stride and padding of length, height and width."""
     param, fields = getattr(layer.message, message), Fields.of(layer, message)
     kernel, stride, pad = _given(param, "kernel_size"), _given(param, "stride", 1), _given(param, "pad")
     kernels = [fields.integer("kernel_depth", 1), kernel, kernel]
@@ -83,7 +83,7 @@ def pooling3d(layer: Layer, bottoms: list[Shape]) -> Setup:
 
 @layer_type("VIDEO_DATA", bottoms=(0, 0), tops=(1, 2), fork=C3D, runs=False)
 def video_data(layer: Layer, bottoms: list[Shape]) -> Setup:
-    """Clips from an image list: (batch, channels, length, height, width), then the labels."""
+    """Set up clips from an image list: (batch, channels, length, height, width), then the labels."""
     param, fields = layer.message.image_data_param, Fields.of(layer, "image_data_param")
     batch, length = c_int(param.batch_size), fields.integer("new_length", 1)
     height, width = c_int(param.new_height), c_int(param.new_width)

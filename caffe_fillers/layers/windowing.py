@@ -113,7 +113,7 @@ class WindowData(Delivering):
     def _patch(
         self, path: Path, window: records.Window, mirrored: bool, real: type[np.floating]
     ) -> tuple[np.ndarray, int, int]:
-        """A box cut out of its image and warped, and the row and column where it is put."""
+        """Return a box cut out of its image and warped, and the row and column at which it goes."""
         image = records.read_image(records.beside(path, window.path))
         box, (rows, columns), top, left = self._fit(window, image.shape, mirrored, real)
         x1, y1, x2, y2 = box
@@ -125,7 +125,7 @@ class WindowData(Delivering):
     def _fit(
         self, window: records.Window, shape: Shape, mirrored: bool, real: type[np.floating]
     ) -> tuple[tuple[int, int, int, int], tuple[int, int], int, int]:
-        """The box with its context, clipped; the size to warp it to; and where its first row and column are put."""
+        """Return the clipped box with its context, the size to warp it to, and its first row and column."""
         size = self.crop
         x1, y1, x2, y2 = window.x1, window.y1, window.x2, window.y2
         if not (self.context > 0 or self.square):
@@ -149,7 +149,7 @@ class WindowData(Delivering):
 
 
 def _round(value: np.floating) -> int:
-    """To the nearest whole number, halves away from zero, as C has it."""
+    """Round to the nearest whole number, halves away from zero, as C does."""
     size = abs(float(value))
     whole = math.floor(size) + (size % 1 >= 0.5)
     return -whole if value < 0 else whole

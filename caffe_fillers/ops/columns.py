@@ -102,7 +102,7 @@ def is_identity(window: Window) -> bool:
 
 
 def columns_of(x: Array, window: Window, buffer: Array | None) -> Array:
-    """`im2col` of `x` in the first rows of `buffer`; `x` itself where that is the same and nobody asks for a copy."""
+    """Return `im2col` of `x` in the first rows of `buffer`, or `x` itself if the columns are the same."""
     if is_identity(window):
         return x
     return im2col(x, window, None if buffer is None else buffer[: len(x)])

@@ -14,7 +14,7 @@ __all__ = ["Concat", "Silence", "Slice", "Split", "concat", "slice_axis", "split
 
 
 def concat(xs: Sequence[Array], axis: int = 1, out: Array | None = None) -> Array:
-    """The arrays one behind another along `axis`. Source: concat_layer.cpp.
+    """Join the arrays one after another along `axis`. Source: concat_layer.cpp.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class Slice(Operation):
 
 
 def split_backward(dys: Sequence[Array], out: Array | None = None) -> Array:
-    """The gradient of what several layers read: theirs added up, in the order in which they stand in the net.
+    """Add up the gradients of several layers that read one blob, in the order of the net.
 
     Source: split_layer.cpp.
 
@@ -115,7 +115,7 @@ def split_backward(dys: Sequence[Array], out: Array | None = None) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Split(Operation):
-    """One blob for several readers: the same values, gradients of their own."""
+    """One blob for several readers: they share its values and have gradients of their own."""
 
     shares = "data"
 
@@ -139,7 +139,7 @@ class Split(Operation):
 
 @dataclass(frozen=True, slots=True)
 class Silence(Operation):
-    """Bottoms that nobody wants to see; their gradient is 0."""
+    """Reads bottoms that no other layer reads; their gradient is 0."""
 
     def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
         pass

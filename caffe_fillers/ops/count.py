@@ -18,7 +18,7 @@ __all__ = ["Accuracy", "ArgMax", "accuracy", "argmax", "class_accuracy"]
 def _right(
     x: Array, labels: Labels, top_k: int, axis: int, ignore_label: int | None
 ) -> tuple[Integers, npt.NDArray[np.bool_]]:
-    """The labels of all places that count, and which of those are right."""
+    """Return the labels of all places that count, and which of them are right."""
     index, counted = picked(labels, x.shape, axis, ignore_label)
     with np.errstate(invalid="ignore"):
         rivals = np.count_nonzero(x >= np.take_along_axis(x, index, axis), axis=axis, keepdims=True) - 1

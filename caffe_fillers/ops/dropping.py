@@ -19,7 +19,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def dropout_mask(rng: RNG, ratio: float, out: Mask) -> Mask:
-    """Draw which numbers stay, each with probability ``1 - ratio``: one draw for each, in order.
+    """Draw the mask of values to keep, each with probability ``1 - ratio``: one draw per value, in order.
 
     Source: dropout_layer.cpp, caffe_rng_bernoulli. The probability is a double there, in float32 nets too.
 
@@ -39,7 +39,7 @@ def dropout_mask(rng: RNG, ratio: float, out: Mask) -> Mask:
 
 
 def dropout(x: Array, mask: Mask, ratio: float = 0.5, out: Array | None = None) -> Array:
-    """``x * mask / (1 - ratio)``: what stays is scaled up in training, so that testing needs no scale.
+    """``x * mask / (1 - ratio)``: the kept values are scaled up in training, so that testing needs no scale.
 
     It is its own gradient: ``dx = dropout(dy, mask, ratio)``. Source: dropout_layer.cpp.
 

@@ -24,7 +24,7 @@ __all__ = [
 
 
 def _classes(x: Array, labels: Labels) -> tuple[Array, Integers]:
-    """The scores as (images, numbers), and each image's label as an index into them."""
+    """Return the scores as (images, numbers), and each image's label as an index into them."""
     need(len(x) > 0, "num > 0 (0 vs. 0)", f"Caffe divides by the number of images: there are none in {x.shape}")
     rows = x.reshape(len(x), prod(x.shape[1:]))
     index, _ = picked(labels.reshape(-1)[: len(x)], rows.shape, 1, None, "dim")

@@ -19,7 +19,8 @@ __all__ = ["LRN", "across_gradient", "local_response_norm", "neighbours"]
 
 
 def _running(part: Array, start: float | np.floating, size: int, memory: Array) -> Array:
-    """Sums over `size` neighbouring channels, one adding what enters and taking off what leaves, as Caffe does.
+    """Return sums over `size` neighbouring channels: each adds the channel that enters, then subtracts the one that
+    leaves.
 
     `part` is (images, channels, pixels); sums begin with `start`.
     """
@@ -48,7 +49,7 @@ def neighbours(
     out: Array,
     empty: Callable[..., Array],
 ) -> None:
-    """``start +`` the sums of ``factor * x * x`` over `size` neighbouring channels."""
+    """Write ``start`` plus the sum of ``factor * x * x`` over `size` neighbouring channels to `out`."""
     images, channels, pixels = len(x), x.shape[1], int(np.prod(x.shape[2:]))
     many = at_once(images, 3 * channels * pixels)
     rows = size + 2 * channels - 1

@@ -35,7 +35,7 @@ class Left(Enum):
 
 
 def in_c(twin: Callable[_P, _R | Left]) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
-    """Let `twin` do what it can of a function's work; it returns ``Left.TO_NUMPY`` where it can't.
+    """Decorate a function so that `twin` runs first, and the function if that returns ``Left.TO_NUMPY``.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def in_c(twin: Callable[_P, _R | Left]) -> Callable[[Callable[_P, _R]], Callable
 
 
 def numpy_source(function: Callable[..., object]) -> str:
-    """The text of NumPy's version of a function, without the line that names its twin.
+    """Return the source of a function's NumPy version, without the line that names its twin.
 
     Examples
     --------

@@ -23,7 +23,7 @@ def mean_variance_norm(
     out: Array | None = None,
     deviations: Array | None = None,
 ) -> Array:
-    """Take off the mean of each channel of each image and, with `variance`, divide by its deviation plus eps.
+    """Subtract the mean of each channel of each image and, with `variance`, divide by its deviation plus eps.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class MVN(Operation):
 
 
 def _norms(x: Array, across_spatial: bool, eps: float) -> Array:
-    """The length of what is normalised together, of (images, channels, pixels); eps keeps it above 0."""
+    """Return the norms of (images, channels, pixels); eps keeps them above 0."""
     total = np.einsum("ncp,ncp->n" if across_spatial else "ncp,ncp->np", x, x) + x.dtype.type(eps)
     length: Array = np.sqrt(total).reshape(len(x), 1, 1 if across_spatial else x.shape[2])
     return length

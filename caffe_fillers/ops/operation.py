@@ -20,7 +20,7 @@ _Kept = TypeVar("_Kept")
 
 
 class Work:
-    """The memory of one operation at work, since an operation itself has none.
+    """The memory of an operation that runs; the operation itself has no state.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Work:
         self._scratch = {} if scratch is None else scratch
 
     def buffer(self, name: str, shape: Shape, dtype: npt.DTypeLike) -> np.ndarray:
-        """An array of this operation's own: what forward wrote, backward reads. New memory is zeros."""
+        """Return an array of this operation's own, from forward to backward. New memory is zeros."""
         array = self._buffers.get(name)
         if array is None or array.shape != shape or array.dtype != dtype:
             array = self._buffers[name] = np.zeros(shape, dtype)
@@ -70,7 +70,7 @@ class Work:
         return self._buffers
 
     def scratch(self, shape: Shape, dtype: npt.DTypeLike, name: str = "") -> np.ndarray:
-        """An array that the next operation may overwrite; two at a time need two names."""
+        """Return an array that the next operation may overwrite; two at a time need two names."""
         nbytes = prod(shape) * np.dtype(dtype).itemsize
         memory = self._scratch.get(name)
         if memory is None or memory.size < nbytes:
@@ -147,12 +147,12 @@ class Operation:
         return True
 
     def shapes(self, bottoms: Sequence[Array], work: Work) -> list[Shape] | None:
-        """The shapes of the tops where they depend on values (Filter, images of any size); else None."""
+        """Return the shapes of the tops if they depend on values (Filter, images of any size); else None."""
         return None
 
 
 class Given(Operation):
-    """An Input: its tops hold what the caller wrote to them."""
+    """The operation of an Input: its tops hold what the caller wrote to them."""
 
     __slots__ = ()
 

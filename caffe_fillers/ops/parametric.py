@@ -17,12 +17,12 @@ __all__ = ["PReLU", "prelu", "prelu_backward", "prelu_slope_backward"]
 
 
 def _channels(x: Array) -> Array:
-    """The array with a row for each image and channel."""
+    """Return the array with a row for each image and channel."""
     return x.reshape(prod(x.shape[:2]), prod(x.shape[2:]))
 
 
 def _slopes(x: Array, slope: Array) -> Array:
-    """The slope of each image and channel, as a column."""
+    """Return the slope of each image and channel, as a column."""
     return np.resize(slope, (prod(x.shape[:2]), 1))
 
 

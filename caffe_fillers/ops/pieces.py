@@ -14,19 +14,19 @@ _PIECE = 1 << 14
 
 
 def blank(x: Array, out: Array | None) -> Array:
-    """`out`, or new memory shaped as `x`."""
+    """Return `out`, or new memory in the shape of `x`."""
     return np.empty(x.shape, x.dtype) if out is None else out
 
 
 def pieces(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-    """Flat views of arrays of one size, some thousand elements of each at a time."""
+    """Yield flat views of arrays of the same size, some thousand elements of each at a time."""
     flat = [array.reshape(-1) for array in arrays]
     for start in range(0, flat[0].size, _PIECE):
         yield tuple(array[start : start + _PIECE] for array in flat)
 
 
 def rows(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-    """The same number of rows (along the first axis) of each array, some thousand elements, at least one row."""
+    """Yield the same number of rows (along the first axis) of each array: some thousand elements, at least one row."""
     count = len(arrays[0])
     step = max(1, _PIECE * count // max(1, arrays[0].size))
     for start in range(0, count, step):
@@ -34,7 +34,7 @@ def rows(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
 
 
 def accumulate(terms: Array, total: Array) -> None:
-    """Add each row of `terms` to an element of `total`, one number after another, as a loop of C does it.
+    """Add each row of `terms` to an element of `total`, one number after another, as a C loop does.
 
     NumPy's own sum takes another order: with many terms of float32 the results differ. `terms` is used up.
 

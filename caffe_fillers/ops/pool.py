@@ -35,7 +35,7 @@ Mask = Array | Integers  # a mask that is a top holds numbers of the net's type
 
 
 def _clipped(window: Window, size: Sequence[int], place: Sequence[int]) -> tuple[slice, ...]:
-    """The pixels under the window at `place`, as slices."""
+    """Return the pixels under the window at `place`, as slices."""
     starts = [i * s - p for i, s, p in zip(place, window.stride, window.pad, strict=True)]
     ends = [min(start + k, n) for start, k, n in zip(starts, window.kernel, size, strict=True)]
     return tuple(slice(max(0, start), max(0, start, end)) for start, end in zip(starts, ends, strict=True))
@@ -103,7 +103,7 @@ def max_pool(
 
 
 def _take(values: np.ndarray, into: np.ndarray, where: npt.NDArray[np.bool_]) -> None:
-    """Copy `values` where `where` holds: the bits are chosen, to branch at each takes four times as long."""
+    """Copy `values` where `where` is true, by selecting bits: a branch per value takes four times as long."""
     whole = np.dtype(f"i{into.itemsize}")
     bits = into.view(whole)
     change = values.view(whole) ^ bits
@@ -112,7 +112,7 @@ def _take(values: np.ndarray, into: np.ndarray, where: npt.NDArray[np.bool_]) ->
 
 
 def largest(values: Array, index: Mask, out: Array, mask: Mask | None) -> None:
-    """One window of every channel: its largest number, and where it stands."""
+    """Write the largest number of one window of every channel to `out`, and its place to `mask`."""
     flat = values.reshape(*out.shape, index.size)
     if not index.size:
         return
@@ -126,7 +126,7 @@ def largest(values: Array, index: Mask, out: Array, mask: Mask | None) -> None:
 
 @in_c(native.unpool)
 def unpool(dy: Array, mask: Mask, dx: Array, *, fresh: bool = False) -> None:
-    """Add each number to where its mask says that it came from, one after another; -1 is nowhere.
+    """Add each number to the place in its mask, one after another; -1 is no place.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def average_pool(x: Array, window: Window, *, ceil: bool = True, out: Array | No
 
 
 def _one_after_another(values: Array, out: Array) -> None:
-    """The sum of one window of every channel in Caffe's order; NumPy's own goes in pairs."""
+    """Sum one window of every channel in Caffe's order; NumPy's own sum adds in pairs."""
     pixels = math.prod(values.shape[2:])
     if pixels == 0:
         return

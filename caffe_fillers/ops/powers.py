@@ -14,7 +14,7 @@ __all__ = ["Exp", "Log", "Power", "exp", "exp_backward", "log", "log_backward", 
 
 
 def _log_of(base: float, kind: type[np.floating]) -> np.floating:
-    """The natural logarithm of a base in the type of the arrays; -1 stands for e."""
+    """Return the natural logarithm of a base in the type of the arrays; -1 stands for e."""
     return kind(1) if base == -1 else kind(np.log(kind(base), dtype=np.float64))
 
 

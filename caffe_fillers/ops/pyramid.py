@@ -50,7 +50,7 @@ def spp(x: Array, windows: Sequence[Window], *, method: str = "MAX", out: Array 
 
 
 def _levels(y: Array, shape: Sequence[int], windows: Sequence[Window]) -> list[Array]:
-    """Each level's part of the pyramid `y`, as images: views."""
+    """Return each level's part of the pyramid `y` as images: views."""
     if len(windows) == 1:
         return [y]
     parts, start = [], 0

@@ -17,7 +17,7 @@ __all__ = ["PriorBox", "ROIPooling", "prior_box", "roi_pool"]
 
 
 def _corners(rois: Array, scale: float, images: int) -> np.ndarray:
-    """Image, left, top, right and bottom of each region, in whole pixels of the feature map."""
+    """Return image, left, top, right and bottom of each region, in whole pixels of the feature map."""
     rows = rois.reshape(len(rois), 5)
     if not np.isfinite(rows).all():
         raise CaffeError(f"region {int(np.argmin(np.isfinite(rows).all(axis=1)))} holds a number that is not finite")
@@ -33,7 +33,7 @@ def _corners(rois: Array, scale: float, images: int) -> np.ndarray:
 
 
 def _bins(start: int, end: int, bins: int, size: int, dtype: np.dtype) -> list[slice]:
-    """The pixels of each bin on one axis."""
+    """Return the pixels of each bin on one axis."""
     real = dtype.type
     step = real(max(end - start + 1, 1)) / real(bins)
     edges = np.arange(bins + 1).astype(dtype) * step

@@ -17,7 +17,7 @@ __all__ = ["Interp", "Reorg", "Upsample", "interpolate", "reorganize", "repeat_p
 
 
 def _line(size: int, to: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each of `to` places on a line of `size`: the pixel before it, the one after it, the latter's weight."""
+    """Return for each of `to` places on a line of `size` the pixels before and after it, and the latter's weight."""
     step = np.float32(size - 1) / np.float32(to - 1) if to > 1 else np.float32(0)
     at = step * np.arange(to, dtype=np.float32)
     before = at.astype(np.intp)
@@ -116,7 +116,7 @@ def _places(mask: Mask, pixels: int) -> np.ndarray:
 
 
 def upsample(x: Array, mask: Mask, size: tuple[int, int], *, out: Array | None = None) -> Array:
-    """Put each number where its mask says, and 0 elsewhere: what SegNet does with the masks of its poolings.
+    """Put each number at the place in its mask, and 0 elsewhere, as SegNet does with its poolings' masks.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ __all__ = ["Bias", "Scale", "bias", "bias_backward", "scale", "scale_backward"]
 
 
 def _spread(factor: Array, axes: int, axis: int) -> Array:
-    """`factor`, which covers some axes from `axis` on, so that NumPy spreads it over an array of `axes` axes."""
+    """Return `factor`, which covers some axes from `axis` on, in a shape that broadcasts over `axes` axes."""
     return factor.reshape(*factor.shape, *(1,) * (axes - axis - factor.ndim)) if factor.ndim else factor
 
 

@@ -17,7 +17,7 @@ __all__ = ["BatchReindex", "Filter", "batch_reindex", "batch_reindex_backward", 
 
 
 def _items(index: Array, count: int) -> npt.NDArray[np.intp]:
-    """The numbers in `index` as indices of items, cut to whole ones as C cuts them."""
+    """Return the numbers in `index` as indices of items, cut to whole numbers as C does."""
     if not (index >= 0).all():
         raise CaffeError(
             "Check failed: ridx_data[i] >= 0 Index specified for reindex layer was negative.\n"

@@ -33,7 +33,7 @@ class _Recurrent(Operation):
         return bottoms[2] if self.static else None
 
     def _first(self, bottoms: Sequence[Array], states: Sequence[Array]) -> list[Array]:
-        """The states before the first step: given, or where the last pass ended."""
+        """Return the states before the first step: given, or those in which the last pass ended."""
         return list(bottoms[2 + self.static :]) if self.exposed else [state[-1:] for state in states]
 
     def _states(self, bottoms: Sequence[Array], names: Sequence[str], work: Work) -> list[Array]:

@@ -27,7 +27,7 @@ _INT_MIN = -(2**31)
 
 @in_c(native.in_order)
 def in_order(terms: Array) -> float:
-    """The sum of `terms`, one added after another in their own type, as a loop in C adds them.
+    """Return the sum of `terms`, added one after another in their own type, as a C loop adds them.
 
     `terms` may be overwritten. NumPy's own sum adds in pairs, which is closer to the truth and further from Caffe.
 
@@ -47,7 +47,7 @@ def in_order(terms: Array) -> float:
 
 
 def whole(labels: Labels) -> Integers:
-    """Labels as the C ints that they are cast to; a number that is none, or that is too large, is the smallest int."""
+    """Return labels cast to C ints; NaN and numbers that are too large become the smallest int."""
     if labels.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             fits = np.abs(labels) < 2.0**31
@@ -58,7 +58,7 @@ def whole(labels: Labels) -> Integers:
 def picked(
     labels: Labels, shape: Sequence[int], axis: int, ignore_label: int | None, classes: str = "num_labels"
 ) -> tuple[Integers, npt.NDArray[np.bool_]]:
-    """Each place's class as an index that `take_along_axis` understands, and which places count.
+    """Return each place's class as an index for `take_along_axis`, and which places count.
 
     `classes` is what Caffe calls their number in its CHECK.
     """
@@ -97,7 +97,7 @@ def refuse_many_axes(x: Array) -> None:
 
 
 class Loss(Operation):
-    """A loss, which compares bottom 0 with labels: those get no gradient."""
+    """A loss, which compares bottom 0 with labels; labels get no gradient."""
 
     __slots__ = ()
 

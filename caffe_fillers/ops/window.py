@@ -41,7 +41,7 @@ class Window:
 
     @classmethod
     def square(cls, kernel: int, *, stride: int = 1, pad: int = 0, dilation: int = 1, axes: int = 2) -> Window:
-        """The same numbers on every one of `axes` spatial axes."""
+        """Return a window with the same numbers on each of `axes` spatial axes."""
         return cls((kernel,) * axes, (stride,) * axes, (pad,) * axes, (dilation,) * axes)
 
     @property
@@ -50,21 +50,21 @@ class Window:
         return tuple(a + b for a, b in zip(self.pad, self.behind or self.pad, strict=True))
 
     def convolved(self, size: Sequence[int]) -> tuple[int, ...]:
-        """Spatial size of a convolution's result: places where the whole kernel fits."""
+        """Return the spatial size of a convolution's result: the places at which the whole kernel fits."""
         return tuple(
             c_div(n + p - (d * (k - 1) + 1), s) + 1
             for n, k, s, p, d in zip(size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
         )
 
     def deconvolved(self, size: Sequence[int]) -> tuple[int, ...]:
-        """Spatial size of a deconvolution's result: the image whose convolution has `size`."""
+        """Return the spatial size of a deconvolution's result: the image whose convolution has `size`."""
         return tuple(
             s * (n - 1) + d * (k - 1) + 1 - p
             for n, k, s, p, d in zip(size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
         )
 
     def pooled(self, size: Sequence[int], *, ceil: bool = True) -> tuple[int, ...]:
-        """Spatial size of a pooling's result: rounded up, the last window clipped at the border."""
+        """Return the spatial size of a pooling's result: rounded up, with the last window clipped at the border."""
         sizes = []
         for n, k, s, p in zip(size, self.kernel, self.stride, self.padding, strict=True):
             need(s != 0, "shape[i] >= 0 (-2147483647 vs. 0)", "stride: 0 is no stride; leave it out for 1")
@@ -82,7 +82,7 @@ class Window:
 
 @lru_cache(maxsize=512)
 def overlaps(window: Window, size: tuple[int, ...], places: tuple[int, ...]) -> list[tuple[Index, Part, Part]]:
-    """For each offset in the kernel, row by row: the offset, the places that have a pixel there, and those pixels.
+    """Return each offset in the kernel, row by row, with the places that have a pixel there and those pixels.
 
     Each is an index: the offset of the axes behind two others, ``weight[offset]``, places and pixels of the last axes,
     ``y[at]`` and ``x[pixels]``. The latter are empty where an offset meets padding alone.

@@ -17,7 +17,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Cursor:
-    """One pass over a text. The current token is the first that is not yet consumed, as in C++: errors show it."""
+    """A pass over a text. The current token is the first not yet consumed; errors show it, as in C++."""
 
     __slots__ = ("at", "data", "kind", "line", "lines", "match", "result", "strict", "text", "tokens")
 

@@ -21,7 +21,7 @@ M_co = TypeVar("M_co", bound=Message, covariant=True)
 
 @dataclass(slots=True)
 class Text(Generic[M_co]):
-    """A message and where in the text it came from.
+    """A message, with the position of its fields in the text.
 
     Attributes
     ----------

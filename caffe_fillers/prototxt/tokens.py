@@ -39,7 +39,7 @@ def integer(text: bytes) -> int:
 
 
 def unquoted(text: bytes) -> bytes:
-    """Return what a token of text in quotes stands for."""
+    """Return the content of a token in quotes."""
     inside = text[1:-1]
     return _ESCAPE.sub(_unescape, inside) if b"\\" in inside else inside
 
@@ -59,7 +59,7 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 
 
 def lexical_error(data: bytes, start: int) -> tuple[str, str, int]:
-    """Return what C++ says of the characters at `start`, which make no token, the mend, and the place it names."""
+    """Return C++'s error for characters at `start` that make no token, our advice, and the place that it names."""
     first = data[start]
     if first in b"\"'":
         return _string_error(data, start)
@@ -100,7 +100,7 @@ _PLAIN = {
 
 
 def _not_ascii(data: bytes) -> str:
-    """Show the character that begins there, and the plain one that was meant."""
+    """Name the character at this place, and the plain one that was meant."""
     character = data[:4].decode("utf-8", "ignore")[:1]
     if not character or not data.startswith(character.encode()):
         return "only text in quotes and comments may hold bytes beyond ASCII"

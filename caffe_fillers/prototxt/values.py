@@ -38,7 +38,7 @@ class Field:
 
 @functools.cache
 def fields_of(descriptor: Descriptor | None) -> dict[bytes, Field]:
-    """Return what the reader needs of each field, by name; asking descriptors each time is slow."""
+    """Return the reader's data on each field, by name; asking descriptors each time is slow."""
     fields: dict[bytes, Field] = {}
     if descriptor is None:
         return fields

@@ -25,7 +25,7 @@ _FIRST_MAP = 64 << 20
 
 
 class Database:
-    """An LMDB open for reading. Its values are memory of the file itself: they last as long as this object."""
+    """An LMDB open for reading. Its values are memory of the file itself and last as long as this object."""
 
     __slots__ = ("__weakref__", "_environment", "entries", "path", "transaction")
 
@@ -41,7 +41,7 @@ class Database:
             self._environment.close()
 
     def first(self) -> bytes | None:
-        """The value of the first key, as bytes that outlast this; None in an empty database."""
+        """Return the value of the first key, as bytes that outlast this object; None in an empty database."""
         with undamaged(self.path), self.transaction.cursor() as cursor:
             return bytes(cursor.value()) if cursor.first() else None
 
@@ -89,7 +89,7 @@ def open_database(path: Path, advice: str = "") -> Database:
 
 @contextmanager
 def undamaged(path: Path) -> Iterator[None]:
-    """Say where a page of an open LMDB can't be read."""
+    """Raise CaffeError if a page of an open LMDB can't be read within the block."""
     import lmdb
 
     try:

@@ -84,7 +84,7 @@ class Datums:
         return values
 
     def _alike(self, values: list[memoryview]) -> tuple[np.ndarray, list[int]] | None:
-        """Read records that all are like one that was met before."""
+        """Read records that all have the form of an earlier one."""
         head, tail, known = self._head, self._tail, self._labels
         begin = len(head)
         labels = [known.get(bytes(value[tail:])) if bytes(value[:begin]) == head else None for value in values]
@@ -120,7 +120,7 @@ class Datums:
         return values[:size].reshape(shape), datum.label
 
     def _learn(self, value: bytes, datum: schema.Datum, shape: tuple[int, ...]) -> None:
-        """See how records like this plain one begin and end: shape and bytes, then the label."""
+        """Record how records like this plain one begin and end: shape and bytes, then the label."""
         alike = schema.Datum(channels=shape[0], height=shape[1], width=shape[2], data=datum.data)
         written = alike.SerializeToString()
         rest = value[len(written) :]

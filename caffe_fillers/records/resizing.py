@@ -51,7 +51,7 @@ def resize(image: Bytes, height: int, width: int) -> Bytes:
 
 
 def _places(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The two pixels between which each new one lies, and the second one's share in 2048ths."""
+    """Return the two pixels between which each new one lies, and the second one's share in 2048ths."""
     scale = 1.0 / (new / old)
     exact = ((np.arange(new) + 0.5) * scale - 0.5).astype(np.float32)
     first = np.floor(exact).astype(np.intp)

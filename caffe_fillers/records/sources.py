@@ -47,7 +47,7 @@ def lines(path: Path) -> Iterator[str]:
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:
-    """Refuse what is there but no regular file: opening a pipe that nobody writes to would never return."""
+    """Refuse files that exist but are not regular: opening a pipe without a writer would never return."""
     try:
         regular = stat.S_ISREG(os.stat(path).st_mode)
     except OSError:

@@ -61,7 +61,7 @@ class _Common(TypedDict):
 
 
 class _State(TypedDict):
-    """The state of a net by itself."""
+    """The state of a net built without a solver."""
 
     phase: str
     level: int
@@ -69,7 +69,7 @@ class _State(TypedDict):
 
 
 class SeededNet:
-    """The net that the weights belong to, to be filled from any seed by any revision of Caffe."""
+    """The net of the weights, which can be filled from any seed as by any revision of Caffe."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class SeededNet:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A blob of the net that draws, and the values that the weights hold for it."""
+    """A blob of the net that draws, and its values in the weights."""
 
     name: str
     filler: str
@@ -191,7 +191,7 @@ class Candidate:
 def candidates(
     given: dict[str, list[Array]], seeded: SeededNet, layer: str | None, profiles: Sequence[str], caffe: str
 ) -> list[Candidate]:
-    """The blobs to search by, in the order in which they are drawn."""
+    """Return the blobs to search by, in the order in which they are drawn."""
     # after a gaussian the beginning of a blob's draws depends on the seed, so three seeds are tried
     rows = {boost: [seeded(seed, boost, caffe, False).fills() for seed in range(3)] for boost in profiles}
     first = rows[profiles[0]][0]

@@ -35,7 +35,7 @@ class Clue(NamedTuple):
         return int((self.ranges[:, 1].astype(np.int64) - self.ranges[:, 0] + 1).sum())
 
     def words(self) -> Words:
-        """Every word that the draw may have been."""
+        """Return every word that the draw may have been."""
         first, last = self.ranges.astype(np.int64).T
         sizes = last - first + 1
         rotated = np.repeat(first - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
@@ -44,14 +44,14 @@ class Clue(NamedTuple):
 
 
 def kind_of(plan: Plan, boost: str) -> str:
-    """The distribution that a fill draws from: uniform, Box-Muller (up to Boost 1.55) or ziggurat."""
+    """Return the distribution of a fill: uniform, Box-Muller (up to Boost 1.55) or ziggurat."""
     if plan.draw == "uniform":
         return "uniform"
     return "Box-Muller" if int(boost.split(".")[1]) < 56 else "ziggurat"
 
 
 def draws_per_value(kind: str, dtype: Dtype) -> int:
-    """The draws that a value takes if none is rejected."""
+    """Return the number of draws for a value if none is rejected."""
     return 2 if kind == "ziggurat" and dtype == np.float64 else 1
 
 
@@ -100,7 +100,7 @@ def _uniform(plan: Plan, value: np.floating) -> list[Clue]:
 
 
 def _ranges(first: Places, last: Places) -> Words:
-    """The ranges that are not empty, in order, and joined where they overlap."""
+    """Return the ranges that are not empty, in order, and joined where they overlap."""
     kept = np.argsort(first)
     kept = kept[first[kept] <= last[kept]]
     first, last = first[kept], np.maximum.accumulate(last[kept]) if len(kept) else last[kept]
@@ -136,7 +136,7 @@ def _ziggurat(plan: Plan, value: np.floating) -> list[Clue]:
 
 
 def _box_muller(plan: Plan, pair: Array) -> list[Clue]:
-    """Unlike the others not exact: the ranges are wide enough for every rounding."""
+    """Return clues that, unlike the others, are not exact: the ranges include every rounding."""
     eps = float(np.finfo(pair.dtype).eps) / 2
     tiny = float(np.finfo(pair.dtype).smallest_subnormal)
     a, b = (float(each) for each in pair)

@@ -80,7 +80,7 @@ def words_between(earlier: Words, later: Words) -> Words:
 
 
 def seeds_between(words: Words, n: int) -> Words:
-    """The seeds of which these are word n + 228."""
+    """Return the seeds that have these words as word n + 228."""
     seeds = words.copy()
     seeds_of(seeds, n + APART + 1)
     return seeds
@@ -101,7 +101,7 @@ def _masks(function: Callable[[Words], Words]) -> _Bits:
 
 
 def words_behind(first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> tuple[Words, npt.NDArray[np.bool_]]:
-    """The words x of draws in a row that lie between bounds, and which of them are certain: all but the last 623.
+    """Return the words of successive draws between bounds, and which are certain: all but the last 623.
 
     The leading bits of its own draw determine a word, and so do those of the draws that the recurrence makes of it. So
     each is the solution of a linear system over GF(2) with 33 unknowns: its 32 bits, and the upper bit of the word
@@ -174,7 +174,7 @@ def complete(words: Words, certain: npt.NDArray[np.bool_]) -> Iterator[tuple[int
 
 
 def seed_behind(state: Words, most: int) -> tuple[int, int] | None:
-    """The seed of a stream, and the draw at which these 624 words of it begin, if that is not behind `most`.
+    """Return the seed of a stream, and the draw at which these 624 words begin, if it is not after `most`.
 
     Goes back by the recurrence until the words are those of a seeding: each made of the one before it.
     """

@@ -33,7 +33,7 @@ _CLEAR = 4096  # the most draws that may give one value
 
 
 class Hit(NamedTuple):
-    """For this seed the draws from `draw` on begin with those of value `i`, if Boost is one of these."""
+    """For this seed the draws from `draw` on begin with those of value `i`, with one of these versions of Boost."""
 
     seed: int
     boosts: Sequence[str]
@@ -76,7 +76,7 @@ class Filled:
         return finite & (values != 0) if self.plan.keep is not None else finite
 
     def kinds(self) -> dict[str, list[str]]:
-        """The profiles, by the distribution that they draw from."""
+        """Return the profiles, by the distribution that they draw from."""
         kinds: dict[str, list[str]] = {}
         for boost in self.starts:
             kinds.setdefault(kind_of(self.plan, boost), []).append(boost)
@@ -108,7 +108,7 @@ def _late(kind: str, i: int) -> int:
 
 
 def by_pairs(blob: Filled, kind: str, boosts: Sequence[str]) -> Iterator[list[Hit]]:
-    """All seeds at once, by values whose draws stand 227 apart: once for each value to begin at."""
+    """Search all seeds at once, by values whose draws are 227 apart: once for each value to begin at."""
     step = draws_per_value(kind, blob.values.dtype)
     starts = []
     for i in blob.anchors:
@@ -143,7 +143,7 @@ def by_pairs(blob: Filled, kind: str, boosts: Sequence[str]) -> Iterator[list[Hi
 
 
 def by_stream(blob: Filled) -> Iterator[list[Hit]]:
-    """All seeds at once, by many uniform values in a row: once for each stretch of them that determines it."""
+    """Search all seeds at once, by many successive uniform values: once for each stretch that determines the state."""
     boosts, count = list(blob.starts), len(blob.values)
     most = 2 * (max(start.stop for start in blob.starts.values()) + count) + 10**6
     for stretch in _STRETCHES:
@@ -163,7 +163,7 @@ def by_stream(blob: Filled) -> Iterator[list[Hit]]:
 
 
 def one_by_one(blob: Filled, seeds: range, threads: int | None) -> tuple[list[str], Iterator[tuple[int, list[Hit]]]]:
-    """Seed by seed: the distributions by which the values show enough, then part by part its end and its hits."""
+    """Search seed by seed; return the distributions that the values show, and for each part its end and hits."""
     possible, belongs = _possibilities(blob)
     kinds = [kind for kind, boosts in blob.kinds().items() if any(boosts == each for each, _, _ in belongs)]
     parts = (

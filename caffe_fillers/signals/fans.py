@@ -35,7 +35,7 @@ def _reached(window: Window, size: Shape, places: Shape) -> int:
 
 
 def true_fans(operation: object, weight: Shape, bottom: Shape, top: Shape) -> Fans | None:
-    """The fans of the sums that an operation makes with a weight of that shape; None where it makes none."""
+    """Return the fans of an operation's sums with a weight of that shape; None if it makes no sums."""
     if isinstance(operation, ops.Embed):
         # a row is looked up: nothing is summed
         return Fans(1, weight[1])

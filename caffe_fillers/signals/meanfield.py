@@ -27,7 +27,7 @@ SIDE = 64
 
 @lru_cache(maxsize=1)
 def _standard() -> Table:
-    """Even quantiles of the standard normal distribution, of variance exactly 1."""
+    """Return even quantiles of the standard normal distribution, with variance exactly 1."""
     quantile = NormalDist().inv_cdf
     values = np.array([quantile((i + 0.5) / SIDE) for i in range(SIDE)])
     scaled: Table = values / values.std()
@@ -89,7 +89,7 @@ class Values:
         return self.map(lambda x: x * factor + shift)
 
     def with_moments(self, mean: float, between: float, within: float) -> Values:
-        """The same shape of distribution, with these moments."""
+        """Return a distribution of the same form with these moments."""
         with np.errstate(all="ignore"):
             rows = self.table.mean(axis=1, keepdims=True)
             inside = self.table - rows
@@ -100,7 +100,7 @@ class Values:
             return Values(mean + rows + inside)
 
     def weighed(self, fan_in: float, mean: float, variance: float) -> Values:
-        """Sums of `fan_in` of these values, each times a weight of that mean and variance."""
+        """Return sums of `fan_in` of these values, each times a weight of that mean and variance."""
         common = self.between + self.mean**2
         return Values.normal(
             fan_in * mean * self.mean,
@@ -109,7 +109,7 @@ class Values:
         )
 
     def shifted(self, mean: float, variance: float) -> Values:
-        """With a bias of that mean and variance for each unit."""
+        """Return the values with a bias of that mean and variance for each unit."""
         if variance == 0:
             return self.scaled(1.0, mean) if mean else self
         return Values.normal(self.mean + mean, self.between + variance, self.within)
@@ -123,7 +123,7 @@ class Values:
             return Values(centred)
 
     def largest_of(self, number: float) -> Values:
-        """The largest of so many values of a unit, taken as independent: max pooling."""
+        """Return the largest of so many independent values of a unit: max pooling."""
         inside = np.sort(self.table, axis=1)
         at = ((np.arange(SIDE) + 0.5) / SIDE) ** (1 / max(number, 1.0)) * SIDE - 0.5
         low = np.clip(at.astype(int), 0, SIDE - 2)
@@ -131,12 +131,12 @@ class Values:
         return Values(inside[:, low] * (1 - part) + inside[:, low + 1] * part)
 
     def average_of(self, number: float) -> Values:
-        """The mean of so many values of a unit, taken as independent: average pooling."""
+        """Return the mean of so many independent values of a unit: average pooling."""
         rows = self.table.mean(axis=1, keepdims=True)
         return Values(rows + (self.table - rows) / math.sqrt(max(number, 1.0)))
 
     def dropped(self, ratio: float, rng: np.random.Generator) -> Values:
-        """Dropout in training: that share becomes 0, the rest is scaled up."""
+        """Return the values after Dropout in training: that share becomes 0, the rest is scaled up."""
         if ratio <= 0:
             return self
         kept = rng.permuted(np.tile(np.arange(SIDE) >= round(ratio * SIDE), (SIDE, 1)), axis=1)
@@ -167,7 +167,7 @@ class Values:
 
     @staticmethod
     def mixed(parts: Sequence[Values], shares: Sequence[float]) -> Values:
-        """Values side by side: units of each part, as many as its share of all."""
+        """Return a mixture: units of each part in proportion to its share."""
         total = sum(shares)
         ends = np.round(np.cumsum(shares) / total * SIDE).astype(int)
         rows, start = [], 0

@@ -24,7 +24,7 @@ _MOST_IMAGES = 32
 
 @dataclass(slots=True)
 class Measured:
-    """Variances and histograms of what layers make, by their place in the net; where it had to stop."""
+    """Variances and histograms of layers' tops, by their place in the net, and where measuring stopped."""
 
     images: int = 0
     variances: dict[int, float] = field(default_factory=dict)
@@ -38,7 +38,7 @@ def _quick(net: Net) -> int:
 
 
 def _copied(steps: list[Step]) -> list[Step]:
-    """The steps over blobs of their own; parameters are the net's, but for statistics, which running changes."""
+    """Return the steps with blobs of their own; parameters are the net's, except statistics that running changes."""
     blobs: dict[int, Blob] = {}
 
     def own(blob: Blob) -> Blob:

@@ -19,7 +19,7 @@ _BINS = 41
 
 
 def designed_moments(filler: Filler, std: float | None) -> Moments | None:
-    """Mean and variance that a filler is designed to give, where it is."""
+    """Return the mean and variance that a filler is designed to give, or None."""
     kind = filler["type"]
     if kind == "positive_unitball" or std is None or not math.isfinite(std):
         return None

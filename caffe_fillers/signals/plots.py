@@ -72,7 +72,7 @@ def _nothing(report: SignalReport) -> str:
 
 
 def _decades(report: SignalReport) -> tuple[int, int]:
-    """The powers of ten that the axis begins and ends with."""
+    """Return the powers of ten at which the axis begins and ends."""
     values = [v for row in report.layers for *_, get in SERIES if (v := get(row)) is not None and _usable(v)]
     low, high = min([*values, 0.1]), max([*values, 10.0])
     return math.floor(math.log10(low)), math.ceil(math.log10(high))

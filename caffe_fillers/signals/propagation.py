@@ -28,7 +28,7 @@ __all__ = ["Propagation"]
 
 @dataclass(slots=True)
 class _Step:
-    """A layer between its blobs, and what it multiplies a gradient with: (bottom, top, factor)."""
+    """A layer between its blobs, and the factors of its gradients: (bottom, top, factor)."""
 
     planned: Planned
     bottoms: list[int]
@@ -221,7 +221,7 @@ class Propagation:
 
 
 def _following(step: _Step, readers: dict[int, list[_Step]]) -> Iterator[_Step]:
-    """The layers behind `step`, down its first readers, up to the next layer with weights."""
+    """Return the layers after `step`, along first readers, up to the next layer with weights."""
     seen = 0
     while step.tops and seen < 20:
         behind = [s for s in readers.get(step.tops[0], ()) if s.tops]
@@ -233,7 +233,7 @@ def _following(step: _Step, readers: dict[int, list[_Step]]) -> Iterator[_Step]:
 
 
 def _holding(row: LayerSignal, fan: float | None, factor: float) -> Filler | None:
-    """A filler that makes ``fan Var(W) factor`` 1: one of Caffe's by name where it comes within 2 %."""
+    """Return a filler with ``fan Var(W) factor`` of 1: one of Caffe's by name if it comes within 2 %."""
     if not fan or not factor or not math.isfinite(factor):
         return None
     wanted = 1 / (fan * factor)

@@ -108,7 +108,7 @@ def _times(number: int) -> str:
 
 
 def _unit_gain_fillers(rows: Sequence[LayerSignal], forward: bool, vanished: bool) -> str:
-    """The fillers that would hold what these layers lose or amplify, the most frequent first."""
+    """Return the fillers that would give these layers gain 1, the most frequent first."""
     counts: dict[str, int] = {}
     for row in rows:
         gain = _gain(row, forward)
@@ -126,7 +126,7 @@ def _unit_gain_fillers(rows: Sequence[LayerSignal], forward: bool, vanished: boo
 
 
 def _find(rows: Sequence[LayerSignal], forward: bool) -> list[str]:
-    """Say where the signal ends in this direction, walking the way it goes.
+    """Return where the signal ends in this direction.
 
     What counts is the change since the first layer: its own scale belongs to the input's, or the loss's. The gradient
     of the input itself is of no use.

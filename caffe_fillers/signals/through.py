@@ -52,7 +52,7 @@ class Signal:
 
 @dataclass(slots=True)
 class Through:
-    """Values and product of gains of each top; and what a gradient is multiplied with: (bottom, top, factor)."""
+    """Values and product of gains of each top, and the factors of the gradients: (bottom, top, factor)."""
 
     tops: list[tuple[Values, float]]
     down: list[tuple[int, int, float]] = field(default_factory=list)
@@ -284,6 +284,6 @@ _RULES: dict[type, Callable[[Passing], Through]] = {
 
 
 def through(at: Passing) -> Through | None:
-    """Let a signal through a layer without weights; None where nothing is known of its kind."""
+    """Pass a signal through a layer without weights; None if nothing is known of its kind."""
     rule = _RULES.get(type(at.operation))
     return None if rule is None else rule(at)

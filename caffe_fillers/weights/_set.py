@@ -136,7 +136,7 @@ def as_mapping(source: WeightSet) -> Weights:
 
 
 def as_set(weights: object) -> WeightSet:
-    """Bring what a caller has, a mapping name -> arrays or Blobs, into the form the formats write."""
+    """Return the caller's mapping of names to arrays or Blobs in the form that the formats write."""
     if isinstance(weights, WeightSet):
         return weights
     if not isinstance(weights, Mapping):
@@ -184,7 +184,7 @@ def _arrays(name: str, values: object) -> list[Array | None]:
 
 
 def stored(path: Path, layer: str, index: int, array: object) -> Array:
-    """Return the array as it is put into a file: little-endian, C order, float32 or float64; copied only if need be."""
+    """Return the array as files hold it: little-endian, C order, float32 or float64; copied only if needed."""
     if array is None:
         raise CaffeError(
             f"{path}: blob {layer}/{index} is missing: the file it came from leaves it to the layer that owns it; "
@@ -219,7 +219,7 @@ def _dims(shape: Sequence[int]) -> str:
 
 
 def unique_names(path: Path, weights: WeightSet, holds: str) -> WeightSet:
-    """Return the set as a format which keys its arrays by name can hold it, or refuse it.
+    """Return the set for a format that keys its arrays by name, or refuse it.
 
     Of several layers of one name only the one with weights is kept, else the first.
     """
@@ -246,7 +246,7 @@ def unique_names(path: Path, weights: WeightSet, holds: str) -> WeightSet:
 
 
 def keyed(path: Path, weights: WeightSet) -> dict[str, Array]:
-    """The arrays as they are put into a file that names each of them: ``<layer>/<index>``."""
+    """Return the arrays for a file that names each of them: ``<layer>/<index>``."""
     return {
         f"{layer.name}/{index}": stored(path, layer.name, index, array)
         for layer in weights.layers
@@ -284,7 +284,7 @@ def layer_entries(record: Mapping[str, object] | None) -> list[LayerEntry]:
 
 
 def restore(layers: list[LayerBlobs], record: dict[str, object] | None) -> WeightSet:
-    """Make the set of layers as read, and of the record that stood beside them."""
+    """Return the set from the layers as read and the record beside them."""
     entries = {entry["name"]: entry for entry in layer_entries(record)}
     for layer in layers:
         old = entries.get(layer.name, LayerEntry()).get("legacy")
@@ -295,7 +295,7 @@ def restore(layers: list[LayerBlobs], record: dict[str, object] | None) -> Weigh
 
 
 def describe(weights: WeightSet) -> dict[str, object]:
-    """Return the record that goes beside the arrays: the provenance, and each layer's name, type and what it needs.
+    """Return the record for a file: the provenance, and each layer's name, type and further data.
 
     Needed for what the arrays alone don't say: the order, layers without blobs, and the types for other names.
     """
@@ -325,7 +325,7 @@ def to_json(record: object) -> str:
 
 
 def from_json(path: Path, data: str | bytes) -> dict[str, object]:
-    """Read a record back, refusing what `describe` cannot have made."""
+    """Read a record, and refuse what `describe` can't have written."""
     try:
         record = json.loads(data)
     except (ValueError, RecursionError) as error:

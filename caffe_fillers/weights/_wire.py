@@ -247,7 +247,7 @@ class Wire:
                 yield field.start, width + 1, width, 1 + more
 
     def _single(self, at: int, end: int, tag: int, width: int) -> int:
-        """Count the single values that follow one another; by blocks that grow, since most runs are of one or many."""
+        """Count successive single values, by blocks that grow: most runs have one value or many."""
         step, pairs, total = width + 1, 64, 0
         while at + step <= end:
             block = np.frombuffer(self.bytes(at, min(pairs, (end - at) // step) * step), np.uint8)

@@ -87,7 +87,7 @@ def _entries(source: WeightSet) -> list[LayerEntry]:
 
 
 def _to_split(source: WeightSet, net: schema.NetParameter | None) -> dict[str, str]:
-    """The BatchNorms of five blobs, each with the name that its Scale gets."""
+    """Return the BatchNorms of five blobs, each with its Scale's new name."""
     types = {} if net is None else {layer.name: layer.type for layer in net.layer}
     taken = {layer.name for layer in source.layers} | types.keys()
     pairs = {}
@@ -127,7 +127,7 @@ def _split(source: WeightSet, pairs: Mapping[str, str]) -> WeightSet:
 
 
 def _to_merge(source: WeightSet) -> dict[str, str]:
-    """Each BatchNorm that a Scale follows, with the Scale's name."""
+    """Return each BatchNorm that a Scale follows, with the Scale's name."""
     pairs = {}
     last = ""
     for layer, entry in zip(source.layers, _entries(source), strict=True):
@@ -166,7 +166,7 @@ def _merge(source: WeightSet, pairs: Mapping[str, str]) -> WeightSet:
 
 
 def _scale_of(layer: schema.LayerParameter, name: str) -> schema.LayerParameter:
-    """The Scale behind a BatchNorm layer, which works in place on its top."""
+    """Return the Scale after a BatchNorm layer, which works in place on its top."""
     scale = schema.LayerParameter(name=name, type="Scale")
     scale.bottom.extend(layer.top[:1])
     scale.top.extend(layer.top[:1])

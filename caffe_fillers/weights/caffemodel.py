@@ -128,7 +128,7 @@ def _in_todays_form(
 
 
 def write(path: Path, weights: WeightSet) -> None:
-    """Write what the real Caffe would: every layer, its blobs between its other fields by number, shapes in `shape`.
+    """Write what Caffe would write: every layer, its blobs among its fields by number, shapes in `shape`.
 
     float32 arrays become `data`, float64 ones `double_data`.
 

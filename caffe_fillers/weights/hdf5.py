@@ -332,7 +332,8 @@ class _Reader:
         raise CaffeError(f"{self.path}: {path} is neither a group nor a dataset")
 
     def layers(self, group: h5py.Group, prefix: str, depth: int) -> Iterator[tuple[str, int | None, list[int]]]:
-        """Yield name, order and blobs of the groups that are layers: with blobs, marked by us, or without groups.
+        """Yield name, order and blobs of the groups that are layers: with blobs, with our mark, or without inner
+        groups.
 
         Nothing stays open: HDF5 becomes slow when thousands of its objects are.
         """

@@ -70,7 +70,7 @@ def state_of(path: Path) -> tuple[int, str] | None:
 
 
 def is_state(path: Path, iteration: int, learned_net: str) -> CaffeError:
-    """The error for a solver's state that was taken for weights: it says where these are."""
+    """Return the error for a solver's state that was given as weights; it says where the weights are."""
     where = f"they are in {learned_net}" if learned_net else "they are in the .caffemodel beside it"
     return CaffeError(
         f"{path}: is a solver's state, after iteration {iteration}, which holds no weights: {where}\n"
@@ -79,7 +79,7 @@ def is_state(path: Path, iteration: int, learned_net: str) -> CaffeError:
 
 
 def identify(path: str | os.PathLike[str]) -> str:
-    """Tell by its content what a file is.
+    """Return what a file is, by its content.
 
     Parameters
     ----------

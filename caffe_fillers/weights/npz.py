@@ -38,7 +38,7 @@ def write(path: Path, weights: WeightSet) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array], record: dict[str, object]) -> None:
-    """Write named arrays and a record, which is an array of text like those beside it, so that NumPy reads all."""
+    """Write named arrays and a record, which is an array of text, so that NumPy can read all."""
     held = np.array(to_json(record))
     size = sum(array.nbytes for array in arrays.values())
     with replacing(path, size) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
@@ -160,7 +160,7 @@ def read_npy(what: str, file: IO[bytes], size: int) -> Array:
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, Dtype]:
-    """Read the shape, the order and the dtype that stand before an array's values; or raise ValueError."""
+    """Read shape, order and dtype from the header of an array; raise ValueError for a bad one."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about headers that Python 2 wrote

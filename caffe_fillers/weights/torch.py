@@ -17,7 +17,7 @@ _PLAIN = {"Convolution": 2, "Deconvolution": 2, "InnerProduct": 2, "Embed": 2, "
 
 
 def to_torch(path: Path, weights: WeightSet) -> OrderedDict[str, Array]:
-    """Return the arrays under PyTorch's names; what has none is refused by name."""
+    """Return the arrays under PyTorch's names; refuse layers without such names."""
     entries = layer_entries(describe(weights))
     named: OrderedDict[str, Array] = OrderedDict()
     open_norms: dict[str, str] = {}  # top of a BatchNorm -> the BatchNorm's name, until something else follows
