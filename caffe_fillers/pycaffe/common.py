@@ -37,7 +37,7 @@ _SEVERITIES = "IWEF"
 
 
 def _from_environment() -> str:
-    """The severity that glog's own variable asks for."""
+    """Return the severity in glog's own variable."""
     level = os.environ.get("GLOG_minloglevel", "")  # noqa: SIM112
     return _SEVERITIES[min(int(level), 3)] if level.isdecimal() else "I"
 
@@ -51,7 +51,7 @@ class _Process:
 
 
 def stream() -> RNG:
-    """The random stream that every net and solver here draws from, as Caffe's have one; seeded from entropy at first.
+    """Return the random stream that all nets and solvers draw from, as in Caffe; at first seeded from entropy.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def stream() -> RNG:
 
 
 def set_random_seed(seed: int) -> None:
-    """Begin the stream anew: nets that are made, and Dropout and the like from now on, draw from there.
+    """Restart the stream: new nets, and Dropout and others from now on, draw from it.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def solver_rank() -> int:
 
 
 def set_solver_rank(rank: int) -> None:
-    """Say which of the solvers this is: its number is added to the random_seed of solvers made from now on."""
+    """Set the number of this solver, which is added to the random_seed of solvers made from now on."""
     _Process.rank = int(rank)
 
 
@@ -130,14 +130,14 @@ def has_nccl() -> bool:
 
 
 class NCCL:
-    """Training on several GPUs is not here."""
+    """Training on several GPUs, which is not supported."""
 
     def __init__(self, *_: object) -> None:
         raise CaffeError("NCCL, training on several GPUs, is not supported: step the solver without it")
 
     @staticmethod
     def new_uid() -> bytes:
-        """Raise, as NCCL itself."""
+        """Raise the error of NCCL."""
         raise CaffeError("NCCL, training on several GPUs, is not supported: step the solver without it")
 
 
@@ -169,12 +169,12 @@ class Timer:
 
     @property
     def ms(self) -> float:
-        """The milliseconds between start and stop; up to now, while it runs."""
+        """Return the milliseconds from start to stop, or up to now while it runs."""
         return 1e3 * (self._spent if self._since is None else time.perf_counter() - self._since)
 
 
 def layer_type_list() -> list[str]:
-    """Return Caffe's layer types in order of the alphabet, those of forks and your own included."""
+    """Return Caffe's layer types in alphabetical order, with those of forks and your own."""
     return sorted(RULES)
 
 
@@ -182,7 +182,7 @@ def layer_type_list() -> list[str]:
 
 
 def init_log(level: int = 0, stderr: bool = False) -> None:
-    """Say which lines are logged to standard error: of `level` (0 info, 1 warning, 2 error) and above.
+    """Log lines of `level` (0 info, 1 warning, 2 error) and above to standard error.
 
     Without `stderr` errors alone: pycaffe then writes the others to files in the temporary folder, which is not done
     here. Before the first call all lines are logged, but for those below the environment's GLOG_minloglevel.
@@ -191,7 +191,7 @@ def init_log(level: int = 0, stderr: bool = False) -> None:
 
 
 def write_log(place: str, text: str, severity: str = "I") -> None:
-    """Log a line in glog's form, where its severity asks for it."""
+    """Log a line in glog's form, if its severity is high enough."""
     if _SEVERITIES.index(severity) >= _SEVERITIES.index(_Process.severity):
         LogStream(sys.stderr)(place, text, severity)
 

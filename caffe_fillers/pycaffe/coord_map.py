@@ -78,7 +78,7 @@ def coord_map(fn: Function) -> Map:
 
 
 def compose(base_map: Map, next_map: Map) -> Map:
-    """Return the map that follows `base_map` behind `next_map`."""
+    """Return the map that applies `next_map`, then `base_map`."""
     (axis, scale, shift), (other, more, beyond) = base_map, next_map
     if axis is not None and other is not None and axis != other:
         raise AxisMismatchException(f"maps along axis {axis} and axis {other} can't be joined")
@@ -86,7 +86,7 @@ def compose(base_map: Map, next_map: Map) -> Map:
 
 
 def inverse(coord_map: Map) -> Map:
-    """Return the map back."""
+    """Return the inverse map."""
     axis, scale, shift = coord_map
     return axis, 1 / scale, -shift / scale
 

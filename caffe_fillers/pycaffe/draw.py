@@ -82,7 +82,7 @@ def draw_net_to_file(
 
 
 def get_edge_label(layer: schema.LayerParameter) -> str:
-    """Return what stands at the arrows out of a layer: outputs, or the batch."""
+    """Return the label of the arrows out of a layer: outputs, or the batch."""
     return edge_label(layer) or '""'
 
 
@@ -94,7 +94,7 @@ def get_layer_lr_mult(layer: schema.LayerParameter) -> tuple[float, float]:
 
 
 def get_layer_label(layer: schema.LayerParameter, rankdir: str, display_lrm: bool = False) -> str:
-    """Return what stands in the box of a layer, in quotes."""
+    """Return the text in the box of a layer, in quotes."""
     between = " " if rankdir in ("TB", "BT") else r"\n"
     return f'"{between.join(layer_lines(layer, display_lrm))}"'
 

@@ -70,7 +70,7 @@ def load_image(filename: str | os.PathLike[str] | IO[bytes], color: bool = True)
 
 
 def _pixels(image: PIL.Image.Image) -> Array:
-    """The image as (height, width) or (height, width, 3), in its own range."""
+    """Return the image as (height, width) or (height, width, 3), in its own range."""
     mode = image.mode
     if mode in ("LA", "La"):
         image = image.convert("L")
@@ -80,7 +80,7 @@ def _pixels(image: PIL.Image.Image) -> Array:
 
 
 def _unit(pixels: Array) -> Array:
-    """The values as doubles in [0, 1]."""
+    """Return the values as doubles in [0, 1]."""
     if pixels.dtype.kind in "bf":
         return pixels.astype(np.float64)
     # images of 32-bit integers hold 16 bits
@@ -88,7 +88,7 @@ def _unit(pixels: Array) -> Array:
 
 
 def resize_image(im: Array, new_dims: Sequence[int] | Array, interp_order: int = 1) -> Array:
-    """Resize an image as pycaffe of its time did: each new pixel is interpolated from the four around it.
+    """Resize an image as pycaffe did: each new pixel is interpolated from the four around it.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def _interpolated(im: Array, height: int, width: int, order: int, corners: bool)
 
 
 def _taps(new: int, old: int, order: int, corners: bool) -> tuple[Array, Array, tuple[Array, Array]]:
-    """For each new pixel of an axis, the old ones before and behind it and their weights: none beyond the border."""
+    """Return for each new pixel of an axis the old ones before and after it, and their weights."""
     index = np.arange(new)
     at = index * ((old - 1) / (new - 1) if new > 1 else 0.0) if corners else (index + 0.5) * (old / new) - 0.5
     if order == 0:

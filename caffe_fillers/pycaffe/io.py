@@ -122,7 +122,7 @@ def array_to_datum(arr: Array, label: int | None = None) -> schema.Datum:
 
 
 def datum_to_array(datum: schema.Datum) -> Array:
-    """Return what a Datum holds, as (channels, height, width), of uint8 or of doubles.
+    """Return the values of a Datum as (channels, height, width), of uint8 or of doubles.
 
     Raises
     ------

@@ -15,7 +15,7 @@ Array = np.ndarray
 
 
 def _factor(scale: float | Array) -> float | Array:
-    """A plain number, so that float32 stays float32 whatever NumPy scalar it was."""
+    """Return a plain number, so that float32 stays float32 with any NumPy scalar."""
     return float(scale) if np.ndim(scale) == 0 else scale
 
 
@@ -89,7 +89,7 @@ class Transformer:
         return values
 
     def deprocess(self, in_: str, data: Array) -> Array:
-        """Undo `preprocess`, all but the resizing; `data` is one image, with or without an axis for the batch."""
+        """Undo `preprocess` except the resizing; `data` is one image, with or without an axis for the batch."""
         self._shape(in_)
         values = data.copy()
         order = self.transpose.get(in_)
@@ -105,26 +105,26 @@ class Transformer:
         return values if order is None else values.transpose(np.argsort(order))
 
     def set_transpose(self, in_: str, order: Sequence[int]) -> None:
-        """Say how the axes go: (2, 0, 1) makes channels, height, width of height, width, channels."""
+        """Set the order of the axes: (2, 0, 1) turns height, width, channels into channels, height, width."""
         shape = self._shape(in_)
         if len(order) != len(shape) - 1:
             raise CaffeError(f"an order of {len(shape) - 1} axes is needed for input {in_!r} of shape {shape}")
         self.transpose[in_] = tuple(order)
 
     def set_channel_swap(self, in_: str, order: Sequence[int]) -> None:
-        """Say which channel goes where: (2, 1, 0) makes BGR of RGB. The channels are the first axis by then."""
+        """Set the order of the channels: (2, 1, 0) turns RGB into BGR. The channels are the first axis then."""
         shape = self._shape(in_)
         if len(order) != shape[1]:
             raise CaffeError(f"an order of {shape[1]} channels is needed for input {in_!r} of shape {shape}")
         self.channel_swap[in_] = tuple(order)
 
     def set_raw_scale(self, in_: str, scale: float) -> None:
-        """Say what to multiply by before the mean is subtracted: 255 for nets that take 0 to 255."""
+        """Set the factor before the mean is subtracted: 255 for nets that take 0 to 255."""
         self._shape(in_)
         self.raw_scale[in_] = _factor(scale)
 
     def set_mean(self, in_: str, mean: Array) -> None:
-        """Say what to subtract: a value a channel, or an image, which is resized where it has another size."""
+        """Set the values to subtract: one per channel, or an image, which is resized if needed."""
         channels, *dims = self._shape(in_)[1:]
         mean = np.asarray(mean)
         if mean.ndim == 1:
@@ -143,6 +143,6 @@ class Transformer:
         self.mean[in_] = mean
 
     def set_input_scale(self, in_: str, scale: float) -> None:
-        """Say what to multiply by in the end, after the mean is subtracted."""
+        """Set the factor after the mean is subtracted."""
         self._shape(in_)
         self.input_scale[in_] = _factor(scale)

@@ -52,7 +52,7 @@ class Average:
         return self.mean
 
     def state(self) -> AverageState:
-        """Plain values, exact to the last bit."""
+        """Return plain values, exact to the last bit."""
         return {"losses": [float(each).hex() for each in self.losses], "mean": float(self.mean).hex(), "n": self.count}
 
     def restore(self, state: AverageState) -> None:

@@ -51,17 +51,17 @@ class Curves:
                 entry[name] = [*(before if isinstance(before, list) else [before]), value]
 
     def series(self, net: int, name: str) -> tuple[list[int], list[float]]:
-        """A test output's iterations and values; of several values their mean."""
+        """Return a test output's iterations and values; of several values their mean."""
         found = {i: nets[net][name] for i, nets in sorted(self.test.items()) if name in nets.get(net, {})}
         return list(found), [sum(v) / len(v) if isinstance(v, list) else v for v in found.values()]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `to_dict` as JSON, whole or not at all."""
+        """Write `to_dict` as JSON; the file is complete, or the older one unchanged."""
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(self.to_dict()))
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values that JSON can hold: `loss` and `lr` as lists of [iteration, value], `test` by iteration."""
+        """Return plain values for JSON: `loss` and `lr` as lists of [iteration, value], `test` by iteration."""
         return {
             "loss": [[i, _plain(value)] for i, value in self.loss.items()],
             "lr": [[i, _plain(value)] for i, value in self.lr.items()],

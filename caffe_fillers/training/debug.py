@@ -43,7 +43,7 @@ def forward(net: Net, say: Say) -> None:
 
 
 def forward_backward(net: Net, say: Say) -> float:
-    """Run `forward`, and then backward in the same way; the loss."""
+    """Run `forward`, then backward in the same way; return the loss."""
     forward(net, say)
     tape = net.tape
     loss = tape.loss()
@@ -85,7 +85,7 @@ def _all_params(net: Net, say: Say) -> None:
 
 
 def first_not_finite(net: Net) -> str:
-    """Say which layer is the first whose parameters or tops hold a NaN or an infinity."""
+    """Return the first layer whose parameters or tops hold NaN or infinity, as a text."""
     for step in (entry.step for entry in net.tape.entries):
         for k, blob in enumerate(step.layer.blobs):
             if not np.isfinite(blob.data).all():

@@ -17,7 +17,7 @@ __all__ = ["LogFile", "LogStream", "number", "score_lines", "score_text", "score
 
 
 def number(value: float | np.floating) -> str:
-    """A float as C++ writes it to a stream: six digits."""
+    """Return a float as C++ writes it to a stream: with six digits."""
     return f"{float(value):g}"
 
 
@@ -88,7 +88,7 @@ class LogFile(LogStream):
 
 
 def scores(outputs: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.floating]]:
-    """Every single value of a net's outputs, under the output's name."""
+    """Yield every value of a net's outputs, under the output's name."""
     for name, values in outputs.items():
         for value in values.reshape(-1):
             yield name, value
@@ -97,7 +97,7 @@ def scores(outputs: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.floating
 def score_text(
     outputs: Mapping[str, np.ndarray], weights: Mapping[str, float]
 ) -> Iterator[tuple[str, np.floating, str]]:
-    """Name and value of each single output, and for those that are part of the loss with what weight."""
+    """Yield the name and value of each output, and its weight if it is part of the loss."""
     for name, value in scores(outputs):
         weight, weighted = weights.get(name, 0.0), ""
         if weight:
@@ -107,6 +107,6 @@ def score_text(
 
 
 def score_lines(kind: str, outputs: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> Iterator[str]:
-    """The lines that Caffe prints of a net's outputs."""
+    """Yield the lines that Caffe prints of a net's outputs."""
     for i, (name, value, weighted) in enumerate(score_text(outputs, weights)):
         yield f"    {kind} net output #{i}: {name} = {number(value)}{weighted}"

@@ -23,7 +23,7 @@ __all__ = ["finish", "test", "train"]
 
 
 def train(solver: Solver, stop: int) -> None:
-    """Iterate until `solver.iter` is `stop`, or somebody asks to stop."""
+    """Iterate until `solver.iter` is `stop`, or a stop is asked for."""
     message, net, of = solver.message, solver.net, solver.net.dtype.type
     rate_of, update = solver.prepare()
     average, share = solver._average, of(message.iter_size)
@@ -98,7 +98,7 @@ def finish(solver: Solver) -> None:
 
 
 def save(solver: Solver) -> None:
-    """A snapshot in the course of a training."""
+    """Take a snapshot during a training."""
     solver._snapshot_wanted = False
     try:
         solver.snapshot()

@@ -26,7 +26,7 @@ class Place(TypedDict, total=False):
 
 
 def seeds_of(place: Place) -> dict[str, list[int]]:
-    """The seeds that a layer drew when it was set up, by what for."""
+    """Return the seeds that a layer drew when it was set up, by purpose."""
     return {what: list(map(int, seeds)) for what, seeds in place["seeds"].items()}
 
 

@@ -57,7 +57,7 @@ Planned: TypeAlias = str | schema.NetParameter
 
 
 def check_type(message: schema.SolverParameter) -> None:
-    """Refuse a type of solver that Caffe does not know, and a mean of no losses."""
+    """Refuse an unknown type of solver, and a mean of no losses."""
     if message.type not in TYPES:
         raise CaffeError(
             "Check failed: registry.count(type) == 1 (0 vs. 1) "
@@ -71,7 +71,7 @@ def check_type(message: schema.SolverParameter) -> None:
 
 
 def give_net(message: schema.SolverParameter, net: str | os.PathLike[str] | fillers.Message) -> None:
-    """Let a solver train and test `net`, in place of all nets that it names."""
+    """Let a solver train and test `net`, instead of all nets that it names."""
     from ..upgrading import upgrade_net
 
     for name in ("net", "net_param", "train_net", "train_net_param", "test_net", "test_net_param"):

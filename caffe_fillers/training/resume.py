@@ -44,7 +44,7 @@ def file_name(solver: Solver, extension: str) -> Path:
 
 
 def check_prefix(solver: Solver) -> None:
-    """Refuse to train where a snapshot could not be written, as Caffe does before it begins."""
+    """Refuse to train if a snapshot could not be written, as Caffe does before it begins."""
     message = solver.message
     need(
         message.HasField("snapshot_prefix") or not message.snapshot,
@@ -64,7 +64,7 @@ def check_prefix(solver: Solver) -> None:
 
 
 def snapshot(solver: Solver) -> Path:
-    """Write model, side file and state, in this order; the path of the state."""
+    """Write model, side file and state, in this order; return the path of the state."""
     message = solver.message
     hdf5 = message.snapshot_format == schema.enum("SolverParameter.SnapshotFormat")["HDF5"]
     rate, update = solver.prepare()
@@ -93,7 +93,7 @@ def snapshot(solver: Solver) -> Path:
 
 
 def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
-    """Take over a solverstate, and its side file where there is one."""
+    """Take over a solverstate, and its side file if there is one."""
     source = as_path(path)
     rate, update = solver.prepare()
     state = read_state(source)
@@ -230,7 +230,7 @@ def _stream_state(solver: Solver) -> _Stream:
 
 
 def _names(net: Net) -> list[str]:
-    """Layer and number of each parameter that is learned."""
+    """Return layer and number of each learned parameter."""
     found: dict[int, str] = {}
     for entry in net.tape.entries:
         step = entry.step

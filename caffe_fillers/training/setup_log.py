@@ -26,7 +26,7 @@ Line = tuple[str, str]
 
 
 def setup_lines(solver: Solver) -> Iterator[Line]:
-    """Place and text of each line up to the first iteration's, as `caffe train` writes them."""
+    """Yield place and text of each line up to the first iteration's, as `caffe train` writes them."""
     message = solver.message
     yield "caffe.cpp:197", "Use CPU."
     yield "solver.cpp:45", f"Initializing solver from parameters: \n{_text(message)}"

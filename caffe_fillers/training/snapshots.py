@@ -52,7 +52,7 @@ class State:
 
 
 def write_state(path: Path, state: State) -> None:
-    """Write a solverstate, whole or not at all: HDF5 where the name ends in ``.h5``, else binary."""
+    """Write a solverstate completely or not at all: HDF5 if the name ends in ``.h5``, else binary."""
     if path.name.endswith(".h5"):
         _write_hdf5(path, state)
         return
@@ -117,7 +117,7 @@ def load_state(path: str | os.PathLike[str]) -> State:
 
 
 def read_state(path: Path) -> State:
-    """Read a solverstate of either format, told by its content.
+    """Read a solverstate of either format; the content tells which.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def _read_hdf5(path: Path) -> State:
 
 
 def check_history(path: Path, state: State, names: Sequence[str], expected: Sequence[Array], kind: str) -> None:
-    """Refuse a state whose history is not that of this net under this kind of solver; `names` are the blobs'."""
+    """Refuse a state whose history does not fit this net and kind of solver; `names` are the blobs'."""
     have, want = len(state.history), len(expected)
     if have != want:
         advice = f"the file holds {have} blobs, a solver of type {kind} keeps {want} for this net"
@@ -230,7 +230,7 @@ def model_of(path: Path, state: State) -> Path | None:
 
 
 def side_of(path: Path) -> Path:
-    """The file that holds beside a solverstate what Caffe's leaves out."""
+    """Return the path of the file that holds, beside a solverstate, what Caffe's lacks."""
     return path.with_name(path.name + ".json")
 
 

@@ -160,7 +160,7 @@ class Solver:
             raise CaffeError(f"{where}{error}") from None
 
     def _start_from_zero(self) -> None:
-        """The state of a training before its first iteration."""
+        """Set the state of a training before its first iteration."""
         self.iter = 0
         self.loss = 0.0
         self.curves = Curves()
@@ -193,7 +193,7 @@ class Solver:
         return Net.of_state(source, state, stream, options)
 
     def _inner(self, net: schema.NetParameter, caffe: str, strict: bool) -> schema.NetParameter:
-        """A net that is written inside the solver, which BVLC Caffe does not upgrade as it does a net's file.
+        """Return a net written inside the solver, which BVLC Caffe does not upgrade as it does a net's file.
 
         What it sees of one in the form of 2014 is an empty net; the Caffes of that time saw its layers.
         """
@@ -223,7 +223,7 @@ class Solver:
             net.share_with(self.net)
 
     def prepare(self) -> tuple[Rate, Update]:
-        """The policy and the update of this solver, made when they are first needed.
+        """Return the policy and the update of this solver, made when they are first needed.
 
         Raises
         ------
@@ -327,11 +327,11 @@ class Solver:
         self._resumed = False
 
     def stop(self) -> None:
-        """Ask `step` or `solve` to return once the iteration that runs is done, or the batch of a test."""
+        """Ask `step` or `solve` to return after the current iteration, or the current batch of a test."""
         self._stopping = True
 
     def request_snapshot(self) -> None:
-        """Ask for a snapshot once the iteration that runs is done."""
+        """Ask for a snapshot after the current iteration."""
         self._snapshot_wanted = True
 
     def add_callback(
@@ -366,7 +366,7 @@ class Solver:
         return test(self, index)
 
     def snapshot(self) -> str:
-        """Write the model and the state, ``PREFIX_iter_N``, as Caffe's `Snapshot`; the path of the state.
+        """Write the model and the state, ``PREFIX_iter_N``, as Caffe's `Snapshot`; return the path of the state.
 
         Beside Caffe's own two files goes a third, the state's name and ``.json``: the random stream, where the data
         layers stand, the losses of the average. Caffe knows nothing of it.
@@ -383,7 +383,7 @@ class Solver:
         return path
 
     def restore(self, state: str | os.PathLike[str]) -> None:
-        """Go on from a solverstate, of Caffe's or of ours, binary or HDF5, and from the model that it names.
+        """Continue from a solverstate, of Caffe's or of ours, binary or HDF5, and from the model that it names.
 
         Where the third file of `snapshot` lies beside it, the numbers that follow are those of a run that never
         stopped. Without it data and stream begin anew, as in Caffe.
@@ -403,7 +403,7 @@ class Solver:
         restore(self, state)
 
     def say(self, place: str, text: str, severity: str = "I") -> None:
-        """Hand a line to `log`."""
+        """Pass a line to `log`."""
         if self.log is not None:
             self.log(place, text, severity)
 

@@ -35,7 +35,7 @@ class Piece:
 
 
 def axpby(alpha: Number, x: Array, beta: Number, y: Array, scratch: Array) -> None:
-    """y = alpha x + beta y, where a factor of 0 keeps what it would multiply out of the sum, as in OpenBLAS."""
+    """y = alpha x + beta y. A term whose factor is 0 is left out of the sum, as in OpenBLAS."""
     if beta == 0:
         scale(alpha, x, y)
         return
@@ -46,7 +46,7 @@ def axpby(alpha: Number, x: Array, beta: Number, y: Array, scratch: Array) -> No
 
 
 def scale(alpha: Number, x: Array, y: Array) -> None:
-    """y = alpha x; 0 where alpha is, whatever x holds."""
+    """y = alpha x; 0 for alpha 0, whatever x holds."""
     if alpha == 0:
         y.fill(0)
     else:
@@ -67,7 +67,7 @@ def _together(blobs: Sequence[Blob]) -> list[Array]:
 
 
 class Update:
-    """The rule that all solvers share; a subclass says what becomes of a gradient.
+    """The rule that all solvers share; a subclass computes the change from a gradient.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class Update:
             blob._clear_diff()
 
     def apply(self, rate: Number, iteration: int) -> None:
-        """Change the parameters by their diffs, in which the change is left."""
+        """Change the parameters by their diffs, which then hold the change."""
         if self._layouts != Blob.layouts:
             self._pieces = [self._cut(i) for i in range(len(self.blobs))]
             self._layouts = Blob.layouts
@@ -155,7 +155,7 @@ class Update:
         return rate
 
     def compute(self, piece: Piece, rate: Number) -> None:
-        """Turn the gradient in ``piece.diff`` into what is to be subtracted from the parameter."""
+        """Turn the gradient in ``piece.diff`` into the change to subtract from the parameter."""
         raise NotImplementedError
 
     def _cut(self, index: int) -> list[Piece]:
