@@ -215,7 +215,9 @@ def _plan_losses(step: Step) -> None:
     layer, setup = step.layer, step.setup
     weights = [] if step.node.loss_moved else list(layer.message.loss_weight)
     step.loss_weights = weights or [1.0] * step.is_loss
-    if len(step.loss_weights) not in (0, len(layer.tops)):
+    if not step.loss_weights:
+        return
+    if len(step.loss_weights) != len(layer.tops):
         fail(
             f"top.size() == num_loss_weights ({len(layer.tops)} vs. {len(step.loss_weights)}) "
             "loss_weight must be unspecified or specified once per top blob."

@@ -14,11 +14,12 @@ _AGES = {name: age for age, name in enumerate(REVISIONS)}
 
 def check_revision(caffe: str) -> str:
     """Return `caffe`, or raise CaffeError where it names no revision."""
-    if caffe not in _AGES:
-        raise CaffeError(f"caffe= is one of {', '.join(REVISIONS)}, got {caffe!r}")
+    age_of(caffe)
     return caffe
 
 
 def age_of(caffe: str) -> int:
     """The place of a revision in time, `V0_9999` to `MASTER`."""
-    return _AGES[check_revision(caffe)]
+    if caffe not in _AGES:
+        raise CaffeError(f"caffe= is one of {', '.join(REVISIONS)}, got {caffe!r}")
+    return _AGES[caffe]
