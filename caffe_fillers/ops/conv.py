@@ -32,6 +32,7 @@ __all__ = [
     "convolution",
     "convolution_backward",
     "convolution_gradients",
+    "forward_of",
 ]
 
 # of outputs
@@ -300,6 +301,19 @@ def convolution_backward(
     return col2im(dcolumns, shape, window), dweight, dbias
 
 
+def forward_of(
+    operation: Convolution | Deconvolution,
+    compute: Callable[..., Array],
+    bottoms: Sequence[Array],
+    tops: Sequence[Array],
+    blobs: Sequence[Array],
+    work: Work,
+) -> None:
+    bias = blobs[1].reshape(-1) if len(blobs) > 1 else None
+    for x, y in zip(bottoms, tops, strict=True):
+        compute(x, blobs[0], bias, operation.window, group=operation.group, out=y, empty=work.scratch)
+
+
 def backward_of(
     operation: Convolution | Deconvolution,
     gradients: Callable[..., None],
@@ -325,9 +339,7 @@ class Convolution(Operation):
     group: int = 1
 
     def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
-        bias = blobs[1].reshape(-1) if len(blobs) > 1 else None
-        for x, y in zip(bottoms, tops, strict=True):
-            convolution(x, blobs[0], bias, self.window, group=self.group, out=y, empty=work.scratch)
+        forward_of(self, convolution, bottoms, tops, blobs, work)
 
     def backward(
         self,

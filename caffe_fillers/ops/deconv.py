@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Array
 from ..errors import CaffeError
 from .columns import at_once, col2im, columns_of, is_identity
-from .conv import add_bias_gradient, add_weight_gradient, backward_of, columns_and_products
+from .conv import add_bias_gradient, add_weight_gradient, backward_of, columns_and_products, forward_of
 from .operation import Operation, Work
 from .products import matrix_product
 from .window import Window
@@ -117,9 +117,7 @@ class Deconvolution(Operation):
     group: int = 1
 
     def forward(self, bottoms: Sequence[Array], tops: Sequence[Array], blobs: Sequence[Array], work: Work) -> None:
-        bias = blobs[1].reshape(-1) if len(blobs) > 1 else None
-        for x, y in zip(bottoms, tops, strict=True):
-            deconvolution(x, blobs[0], bias, self.window, group=self.group, out=y, empty=work.scratch)
+        forward_of(self, deconvolution, bottoms, tops, blobs, work)
 
     def backward(
         self,
