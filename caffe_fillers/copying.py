@@ -43,11 +43,14 @@ class CopyReport:
         Layers of the net that keep their fills.
     ignored : list of str
         Layers of the files whose name the net does not have.
+    files : list of (str, list of str)
+        Each file, and those of its layers, also without weights, that Caffe's log names as ignored.
     """
 
     copied: list[str] = field(default_factory=list)
     filled: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    files: list[tuple[str, list[str]]] = field(default_factory=list)
 
     def __str__(self) -> str:
         parts = ((self.copied, "copied"), (self.filled, "filled"), (self.ignored, "ignored"))
@@ -80,12 +83,14 @@ def copy_weights(net: Target, weights: object) -> CopyReport:
         for blob, owner in zip(step.layer.blobs, step.owners, strict=True)
         if owner is None
     }
+    names = {step.layer.name for step in net.steps}
     report = CopyReport()
     todo: list[tuple[Blob, np.ndarray]] = []
     for path in weight_files(weights):
         source = read(path)
         # by name Caffe finds the first layer of a net in a binary file, the last in HDF5
         by_name, partial = (last, True) if source.format == "hdf5" else (first, False)
+        report.files.append((path, [entry.name for entry in source.layers if entry.name not in names]))
         for entry in source.layers:
             target = by_name.get(entry.name)
             if target is None:

@@ -104,12 +104,13 @@ def _prepared(path: str, snapshot: str | None, options: _Options) -> cf.Solver:
     # as `caffe train` does before it builds the solver
     message.train_state.level = options["level"]
     message.train_state.stage.extend(options["stages"] or [""])
-    if snapshot:
+    if snapshot or options["weights"]:
         del message.weights[:]
+    if options["weights"]:
+        message.weights.append(options["weights"])
     solver = cf.Solver(
         message,
         beside=path,
-        weights=options["weights"],
         net=options["other_net"],
         rng=checked_seed(options["seed"]),
         boost=options["boost"],

@@ -38,12 +38,14 @@ def setup_lines(solver: Solver) -> Iterator[Line]:
         place = "solver.cpp:92" if train == "train_net" else "solver.cpp:102"
         yield place, f"Creating training net from {train} file: {getattr(message, train)}"
     yield from _net_lines(solver.net)
+    yield from _copied_lines(solver.net)
     sources = ["test_net_param"] * len(message.test_net_param) + [f"test_net file: {each}" for each in message.test_net]
     generic = "net_param" if message.HasField("net_param") else f"net file: {message.net}"
     for index, net in enumerate(solver.test_nets):
         source = sources[index] if index < len(sources) else generic
         yield "solver.cpp:190", f"Creating test net (#{index}) specified by {source}"
         yield from _net_lines(net)
+        yield from _copied_lines(net)
     yield "solver.cpp:57", "Solver scaffolding done."
 
 
@@ -89,6 +91,13 @@ def _net_lines(net: Net) -> Iterator[Line]:
     for name in net.outputs:
         yield "net.cpp:244", f"This network produces output {name}"
     yield "net.cpp:257", "Network initialization done."
+
+
+def _copied_lines(net: Net) -> Iterator[Line]:
+    for path, ignored in net.report.files if net.report else ():
+        yield "solver.cpp:72", f"Finetuning from {path}"
+        for name in ignored:
+            yield "net.cpp:801" if path.endswith(".h5") else "net.cpp:746", f"Ignoring source layer {name}"
 
 
 def _layer_lines(step: Step) -> Iterator[Line]:

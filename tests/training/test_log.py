@@ -229,6 +229,15 @@ def test_a_display_below_zero_counts_as_its_size(small):
     assert shown == [f"Iteration {i}, lr = 0.05" for i in (0, 3, 6)]
 
 
+@pytest.mark.parametrize(("name", "line"), [("w.caffemodel", 746), ("w.h5", 801)])
+def test_files_of_weights_are_said(small, name, line):
+    cf.save_weights(name, small().net.weight_set())
+    settings = f'weights: "{name}" test_iter: 1 test_interval: 1'
+    lines = list(setup_lines(small(settings, NET.replace('name: "b"', 'name: "other"'))))
+    said = [each for each in lines if each[0] in ("solver.cpp:72", f"net.cpp:{line}")]
+    assert said == [("solver.cpp:72", f"Finetuning from {name}"), (f"net.cpp:{line}", "Ignoring source layer b")] * 2
+
+
 def test_layers_that_make_another_are_said_twice(small):
     scales = "".join(
         f'layer {{ name: "{name}" type: "Scale" bottom: "a" top: "{name}" scale_param {{ bias_term: {bias} }} }}'
