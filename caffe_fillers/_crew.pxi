@@ -29,8 +29,6 @@ def product_threads():
 cdef void _gather(size_t hands):
     """Let more hands join until there are `hands`, or no thread can be started."""
     cdef cf_hand *hand
-    if CREW.size < hands:
-        cf_look_up_processors()
     while CREW.size < hands:
         hand = &CREW.hand[CREW.size]
         if hand.turn is NULL:

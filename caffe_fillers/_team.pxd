@@ -9,7 +9,6 @@ cdef extern from "team.h" nogil:
         void (*acquire)(void *lock) noexcept
         void (*release)(void *lock) noexcept
         int (*start)(void (*work)(void *) noexcept nogil, void *of) noexcept
-        void (*give_way)() noexcept
         int (*here)() noexcept
         void (*keep_off)(int processor) noexcept
     ctypedef struct cf_member:

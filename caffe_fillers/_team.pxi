@@ -37,30 +37,37 @@ cdef extern from *:
 
     #ifdef __linux__
     static int cf_here(void) { return sched_getcpu(); }
-    static cpu_set_t cf_allowed;
-    static void cf_look_up_processors(void) {
-        if (sched_getaffinity(0, sizeof cf_allowed, &cf_allowed))
-            CPU_ZERO(&cf_allowed);
-    }
     static void cf_keep_off(int processor) {
-        cpu_set_t others = cf_allowed;
+        static _Thread_local cpu_set_t allowed; /* before this function took one away */
+        static _Thread_local int known;
+        cpu_set_t others;
+        if (!known && sched_getaffinity(0, sizeof allowed, &allowed))
+            return;
+        known = 1;
+        others = allowed;
         CPU_CLR(processor, &others);
         if (CPU_COUNT(&others))
             sched_setaffinity(0, sizeof others, &others);
     }
     #else
     static int cf_here(void) { return -1; }
-    static void cf_look_up_processors(void) {}
     static void cf_keep_off(int processor) { (void)processor; }
     #endif
     """
     void cf_give_way() noexcept nogil
     int cf_here() noexcept nogil
-    void cf_look_up_processors() noexcept nogil
     void cf_keep_off(int processor) noexcept nogil
 
 
+# before a thread sleeps: about a millisecond on an idle processor
+cdef int LOOKS = 4000
+
+
 cdef void _acquire(void *lock) noexcept nogil:
+    for _ in range(LOOKS):
+        if PyThread_acquire_lock(lock, NOWAIT_LOCK):
+            return
+        cf_give_way()
     PyThread_acquire_lock(lock, WAIT_LOCK)
 
 
@@ -74,7 +81,7 @@ cdef int _start(void (*work)(void *) noexcept nogil, void *of) noexcept nogil:
 
 cdef cf_threads THREADS
 THREADS.acquire, THREADS.release, THREADS.start = _acquire, _release, _start
-THREADS.give_way, THREADS.here, THREADS.keep_off = cf_give_way, cf_here, cf_keep_off
+THREADS.here, THREADS.keep_off = cf_here, cf_keep_off
 
 
 cdef size_t threads_for(const cf_job *job, size_t n, int asked) except 0:

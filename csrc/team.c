@@ -142,8 +142,14 @@ static void take_chunks(cf_team *team, size_t me) {
     cf_send(&team->job, team->start.simd, &parcel);
 }
 
+void cf_leave(const cf_threads *threads, int processor) {
+    if (threads->here() == processor)
+        threads->keep_off(processor);
+}
+
 static void work(void *of) {
     const cf_member *member = of;
+    cf_leave(member->team->threads, member->team->caller);
     take_chunks(member->team, member->index);
     member->team->threads->release(member->ended);
 }
@@ -155,6 +161,7 @@ static void run_round(cf_team *team, const cf_mt *mt, char *out, size_t n) {
     size_t started = 1;
     team->start = team->reached = *mt;
     team->out = out;
+    team->caller = threads->here();
     team->n = n;
     team->filled = team->returned = 0;
     team->done = 0;

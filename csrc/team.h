@@ -33,15 +33,19 @@ enum {
     CF_WORTH_GAUSSIAN = 500000
 };
 
-/* The caller's locks and threads. A lock may be released by a thread that did not acquire it. */
+/* The caller's locks and threads. A lock may be released by a thread that did not acquire it. To acquire one should look
+   for it for a while before it sleeps, since waking takes longer than many of the waits here. */
 typedef struct {
     void (*acquire)(void *lock);
     void (*release)(void *lock);
     int (*start)(void (*work)(void *), void *of); /* returns 0 if no thread can be started */
-    void (*give_way)(void);                       /* lets another thread run, if one waits for a processor */
     int (*here)(void);                            /* the processor that the calling thread runs on */
     void (*keep_off)(int processor);              /* moves the calling thread to another processor, if it may use one */
 } cf_threads;
+
+/* Moves the calling thread if it is on this processor: some systems leave a thread on the processor of the thread that
+   started or woke it. */
+void cf_leave(const cf_threads *threads, int processor);
 
 typedef struct cf_team cf_team;
 
@@ -63,6 +67,7 @@ struct cf_team {
     int all_accepted;
     /* One round: */
     char *out;
+    int caller; /* its processor */
     size_t n, running;
     cf_mt start;
     uint64_t edge[CF_MOST_THREADS + 1]; /* of the chunks that each member takes first, in draws */

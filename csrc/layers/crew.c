@@ -1,19 +1,7 @@
 #include "layers/crew.h"
 
-enum {
-    LOOKS = 4000, /* before a thread sleeps: about a millisecond */
-    PORTIONS = 4  /* of a loop for each thread: a thread that comes late makes the others wait for one portion */
-};
-
-/* Returns whether the state of a hand changes from `state` in the next while. Lets other threads run meanwhile. */
-static int changed(const cf_crew *crew, cf_hand *hand, int state) {
-    for (int i = 0; i < LOOKS; ++i) {
-        if (atomic_load(&hand->state) != state)
-            return 1;
-        crew->threads->give_way();
-    }
-    return 0;
-}
+/* Portions of a loop for each thread: a thread that comes late makes the others wait for one portion. */
+enum { PORTIONS = 4 };
 
 /* Returns whether the state was `from`, which is `to` then. */
 static int change(cf_hand *hand, int from, int to) {
@@ -33,15 +21,12 @@ static void work(void *of) {
     cf_hand *hand = of;
     cf_crew *crew = hand->crew;
     for (;;) {
-        /* Some systems leave a thread on the processor of the thread that started or woke it. */
-        const int caller = atomic_load(&crew->caller);
-        if (crew->threads->here() == caller)
-            crew->threads->keep_off(caller);
+        cf_leave(crew->threads, atomic_load(&crew->caller));
         if (change(hand, CF_GIVEN, CF_TAKEN)) {
             take_portions(crew);
             if (atomic_exchange(&hand->state, CF_FREE) == CF_AWAITED)
                 crew->threads->release(hand->ended);
-        } else if (!changed(crew, hand, CF_FREE) && change(hand, CF_FREE, CF_ASLEEP)) {
+        } else if (change(hand, CF_FREE, CF_WAITING)) {
             crew->threads->acquire(hand->turn);
         }
     }
@@ -67,12 +52,12 @@ void cf_crew_share(cf_crew *crew, size_t hands, cf_loop *loop, const void *of, s
     crew->portion = items / ((hands + 1) * PORTIONS) + 1;
     atomic_store(&crew->next, 0);
     for (size_t i = 0; i < hands; ++i)
-        if (atomic_exchange(&crew->hand[i].state, CF_GIVEN) == CF_ASLEEP)
+        if (atomic_exchange(&crew->hand[i].state, CF_GIVEN) == CF_WAITING)
             crew->threads->release(crew->hand[i].turn);
     take_portions(crew);
     for (size_t i = 0; i < hands; ++i) {
         cf_hand *hand = &crew->hand[i];
-        if (!change(hand, CF_GIVEN, CF_FREE) && !changed(crew, hand, CF_TAKEN) && change(hand, CF_TAKEN, CF_AWAITED))
+        if (!change(hand, CF_GIVEN, CF_FREE) && change(hand, CF_TAKEN, CF_AWAITED))
             crew->threads->acquire(hand->ended);
     }
 }

@@ -1,17 +1,16 @@
-/* Threads that share the loops of layers. They stay, since starting or waking a thread takes longer than many a loop: a
-   hand without work looks for the next loop for a while before it sleeps, and the caller does the work of hands that
-   come late.
+/* Threads that share the loops of layers. They stay, since starting a thread takes longer than many a loop, and the
+   caller does the work of hands that come late.
 
    Only atomic operations change the state of a hand:
 
-       CF_FREE, CF_ASLEEP -> CF_GIVEN    the caller has a loop
+       CF_FREE, CF_WAITING -> CF_GIVEN   the caller has a loop
        CF_GIVEN -> CF_TAKEN              the hand begins
        CF_GIVEN -> CF_FREE               the caller did all of it before the hand began
        CF_TAKEN, CF_AWAITED -> CF_FREE   the hand is done
-       CF_TAKEN -> CF_AWAITED            the caller sleeps until the hand is done
-       CF_FREE -> CF_ASLEEP              the hand sleeps until there is a loop
+       CF_TAKEN -> CF_AWAITED            the caller waits until the hand is done
+       CF_FREE -> CF_WAITING             the hand waits until there is a loop
 
-   A thread that ends another's sleep (from CF_ASLEEP, from CF_AWAITED) releases the lock that the other waits for. Both
+   A thread that ends another's wait (from CF_WAITING, from CF_AWAITED) releases the lock that the other waits for. Both
    locks are held at all other times. */
 #ifndef CF_CREW_H
 #define CF_CREW_H
@@ -21,7 +20,7 @@
 #include "layers/layers.h"
 #include "team.h"
 
-enum { CF_FREE, CF_ASLEEP, CF_GIVEN, CF_TAKEN, CF_AWAITED };
+enum { CF_FREE, CF_WAITING, CF_GIVEN, CF_TAKEN, CF_AWAITED };
 
 typedef struct cf_crew cf_crew;
 

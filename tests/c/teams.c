@@ -1,7 +1,6 @@
 /* Fills and loops of layers shared among POSIX threads, compared with one thread: teams [SET]. Prints how many of them
    were tried and how many differ. */
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -58,13 +57,11 @@ static int start(void (*work)(void *), void *of) {
     return pthread_create(&thread, NULL, run, task) == 0 && pthread_detach(thread) == 0;
 }
 
-static void give_way(void) { sched_yield(); }
-
 static int here(void) { return 0; }
 
 static void keep_off(int processor) { (void)processor; }
 
-static const cf_threads threads = {acquire, release, start, give_way, here, keep_off};
+static const cf_threads threads = {acquire, release, start, here, keep_off};
 
 static int differs(const cf_job *job, const cf_simd *simd, size_t size, size_t n, uint64_t skipped) {
     static _Alignas(64) char scratch[LARGEST_TEAM * 2 * (CF_CHUNK + 2) * sizeof(double)];

@@ -43,7 +43,7 @@ def build(once, tmp_path_factory):
     @cache
     def compile_one(name, without=None):
         """A program of tests/c over the whole core, but for one file of it where the program includes that."""
-        core = [output for output in objects(name == "layers") if output.name != without]
+        core = [output for output in objects(name in ("layers", "teams")) if output.name != without]
         program = [TESTS / "c" / f"{name}.c", "-o", folder / name]
         subprocess.run([compiler, *FLAGS, "-pthread", f"-I{CORE}", *core, *program, "-lm"], check=True)
         return folder / name
