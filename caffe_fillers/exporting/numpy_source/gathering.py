@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 __all__ = ["Sources"]
 
@@ -125,7 +125,7 @@ class Sources:
         return _import_lines(self._imports), "\n\n\n".join(parts)
 
     def _written(self, piece: _Piece) -> str:
-        text = _text(piece.node, _read(piece.module).lines)
+        text = _text(piece.module, piece.node)
         for other in self._pieces.values():
             if other.written != other.name and self._sees(piece, other):
                 text = re.sub(rf"(?<![\w.]){other.name}(?!\w)", other.written, text)
@@ -139,7 +139,8 @@ class Sources:
         )
 
 
-def _used(node: ast.AST) -> list[str]:
+@cache
+def _used(node: ast.AST) -> tuple[str, ...]:
     """Return the global names that a definition mentions, in order, without those of decorators that only add speed."""
     own: set[str] = set()
     for each in ast.walk(node):
@@ -150,7 +151,7 @@ def _used(node: ast.AST) -> list[str]:
     if not isinstance(node, ast.FunctionDef):
         own = set()
     found = [each.id for part in _parts(node) for each in ast.walk(part) if isinstance(each, ast.Name)]
-    return [name for name in dict.fromkeys(found) if name not in own]
+    return tuple(name for name in dict.fromkeys(found) if name not in own)
 
 
 def _parts(node: ast.AST) -> Iterator[ast.AST]:
@@ -159,8 +160,10 @@ def _parts(node: ast.AST) -> Iterator[ast.AST]:
             yield child
 
 
-def _text(node: _Definition, lines: list[str]) -> str:
+@cache
+def _text(module: str, node: _Definition) -> str:
     """Return the lines of a definition, with docstrings cut to their summary."""
+    lines = _read(module).lines
     decorators = getattr(node, "decorator_list", [])
     first = min([node.lineno, *(each.lineno for each in decorators)])
     assert node.end_lineno is not None
