@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import CaffeError
 from ..files import as_path
 
-__all__ = ["LogFile", "LogStream", "number", "score_lines", "score_text", "scores"]
+__all__ = ["LogFile", "LogStream", "ignored_lines", "number", "score_lines", "score_text", "scores"]
 
 
 def number(value: float | np.floating) -> str:
@@ -85,6 +85,13 @@ class LogFile(LogStream):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def ignored_lines(path: str, layers: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Place and text of the lines on layers of a weights' file that the net does not have."""
+    place = "net.cpp:801" if path.endswith(".h5") else "net.cpp:746"
+    for name in layers:
+        yield place, f"Ignoring source layer {name}"
 
 
 def scores(outputs: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.floating]]:

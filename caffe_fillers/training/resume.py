@@ -18,6 +18,7 @@ from ..net import Net
 from ..weights import save_weights
 from .average import Average, AverageState
 from .debug import param_name
+from .log import ignored_lines
 from .places import Place, go_to, places_of
 from .snapshots import (
     State,
@@ -102,6 +103,9 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
     side = None if content is None else _check_side(solver, side_of(source), content)
     if model is not None:
         report = solver.net.copy_from(model)
+        for name, ignored in report.files:
+            for place, text in ignored_lines(name, ignored):
+                solver.say(place, text)
         if report.filled:
             names = ", ".join(report.filled)
             text = f"holds nothing for {names}: they keep their fill; the random stream and the data begin anew"

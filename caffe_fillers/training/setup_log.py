@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from .. import graph, schema
 from ..blob import describe
 from ..net import Net
-from .log import number
+from .log import ignored_lines, number
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -96,8 +96,7 @@ def _net_lines(net: Net) -> Iterator[Line]:
 def _copied_lines(net: Net) -> Iterator[Line]:
     for path, ignored in net.report.files if net.report else ():
         yield "solver.cpp:72", f"Finetuning from {path}"
-        for name in ignored:
-            yield "net.cpp:801" if path.endswith(".h5") else "net.cpp:746", f"Ignoring source layer {name}"
+        yield from ignored_lines(path, ignored)
 
 
 def _layer_lines(step: Step) -> Iterator[Line]:

@@ -250,11 +250,13 @@ def test_layers_that_make_another_are_said_twice(small):
 
 @pytest.mark.parametrize(("form", "said"), [("BINARYPROTO", ["SGDSolver: restoring history"]), ("HDF5", [])])
 def test_a_binary_state_is_said_to_be_restored(small, form, said):
-    solver = small(f'snapshot_prefix: "s" snapshot_format: {form}')
-    state, lines = solver.snapshot(), []
+    settings = f'snapshot_prefix: "s" snapshot_format: {form}'
+    state, lines = small(settings).snapshot(), []
+    solver = small(settings, NET.replace('name: "b"', 'name: "other"'))
     solver.log = lambda place, text, severity: lines.append(text)
-    solver.restore(state)
-    assert lines == said
+    with pytest.warns(cf.CaffeWarning, match="holds nothing for other"):
+        solver.restore(state)
+    assert lines == ["Ignoring source layer b", *said]
 
 
 def test_a_log_that_cannot_be_written(here):
