@@ -45,6 +45,11 @@ cdef extern from "layers/layers.h" nogil:
         const void *times
         const void *plus
         void *out
+    ctypedef struct cf_transpose:
+        size_t rows, columns
+        const void *x
+        const void *bias
+        void *out
     ctypedef struct cf_lrn:
         size_t channels, pixels, size
         double start, factor
@@ -90,6 +95,7 @@ cdef extern from "layers/layers.h" nogil:
         cf_loop *tile_image[2]
         cf_loop *tile_sums[2]
         cf_loop *affine[2]
+        cf_loop *transpose[2]
         cf_loop *lrn_sums[2]
         cf_loop *lrn_gradient[2]
         cf_loop *relu[2]

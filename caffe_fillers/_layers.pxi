@@ -28,6 +28,7 @@ from caffe_fillers._layers cimport (
     cf_sigmoid,
     cf_sum,
     cf_tiles,
+    cf_transpose,
     cf_window,
 )
 
@@ -300,6 +301,23 @@ def affine(x, minus, by, times, plus, out, size_t pixels):
     job.x, job.out = a.buf, y.buf
     job.minus, job.by, job.times, job.plus = of[0], of[1], of[2], of[3]
     _share(LAYERS.affine[views.wide], &job, _size_of(a) // pixels, _size_of(a))
+    return True
+
+
+def transpose(x, bias, out):
+    """`ops.dense.transposed`."""
+    cdef _Views views = _Views()
+    cdef cf_transpose job
+    cdef Py_buffer *a = views.take(x)
+    cdef Py_buffer *b = NULL if bias is None else views.take(bias)
+    cdef Py_buffer *y = views.take(out, True)
+    if not views.fits or a.ndim != 2 or y.ndim != 2 or a.shape[0] != y.shape[1] or a.shape[1] != y.shape[0]:
+        return False
+    if b is not NULL and (b.ndim != 1 or b.shape[0] != a.shape[0]):
+        return False
+    job.rows, job.columns = y.shape[0], y.shape[1]
+    job.x, job.bias, job.out = a.buf, NULL if b is NULL else b.buf, y.buf
+    _share(LAYERS.transpose[views.wide], &job, job.rows, 2 * _size_of(y))
     return True
 
 

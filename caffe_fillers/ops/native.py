@@ -213,6 +213,10 @@ def eltwise_sum(xs: Sequence[Array], coefficients: Sequence[float] = (), out: Ar
     return y if _core.weighted_sum(given, [c for _, c in terms], y) else Left.TO_NUMPY
 
 
+def transposed(x: Array, bias: Array | None, out: Array) -> Left | None:
+    return None if _core.transpose(x, bias, out) else Left.TO_NUMPY
+
+
 def in_order(terms: Array) -> float | Left:
     total = _core.total(terms)
     return Left.TO_NUMPY if total is None else total

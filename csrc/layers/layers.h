@@ -67,6 +67,13 @@ typedef struct {
     void *out;
 } cf_affine;
 
+/* Items: rows of `out`, rows x columns: what is in `x`, columns x rows, plus the bias of its column. */
+typedef struct {
+    size_t rows, columns;
+    const void *x, *bias; /* bias may be NULL */
+    void *out;
+} cf_transpose;
+
 /* Items: blocks of CF_PIXELS pixels in each image, the last one smaller: images * cf_blocks(pixels). */
 typedef struct {
     size_t channels, pixels, size;
@@ -124,6 +131,7 @@ typedef struct cf_layers {
     cf_loop *depthwise[2];
     cf_loop *tile_kernels[2], *tile_image[2], *tile_sums[2];
     cf_loop *affine[2];
+    cf_loop *transpose[2];
     cf_loop *lrn_sums[2], *lrn_gradient[2];
     cf_loop *relu[2], *relu_gradient[2];
     cf_loop *sigmoid_gradient[2];

@@ -243,6 +243,11 @@ static void channels(const cf_layers *set) {
     job.out = b;
     cf_layers_portable.affine[wide](&job, 0, images * many);
     same("affine", a, b, n * itemsize());
+    cf_transpose turn = {pixels, images * many, x, draw(2) ? dy : NULL, a};
+    in_two(set->transpose[wide], &turn, pixels);
+    turn.out = b;
+    cf_layers_portable.transpose[wide](&turn, 0, pixels);
+    same("transpose", a, b, n * itemsize());
     cf_lrn norm = {many, pixels, 1 + 2 * draw(5), 1, 0.3, x, NULL, NULL, NULL, a};
     in_two(set->lrn_sums[wide], &norm, images * cf_blocks(pixels));
     norm.out = b;

@@ -48,6 +48,19 @@ def test_inner_product(shape, outputs, transpose, bias, old, data):
         np.testing.assert_allclose(y.reshape(rows, outputs)[row, o], expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 9, 15, 16, 17, 40])
+@pytest.mark.parametrize("bias", [None, np.arange(30, dtype=np.float32)])
+def test_inner_product_of_few_and_of_many_rows(rows, bias):
+    x, weight = noise(rows, 64, dtype=np.float32), noise(30, 64, seed=1, dtype=np.float32)
+    expected = x.astype(np.float64) @ weight.astype(np.float64).T + (0 if bias is None else bias)
+    out = np.full((rows, 30), np.nan, np.float32)
+    assert ops.inner_product(x, weight, bias, out) is out
+    np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(ops.inner_product(x, weight, bias), out)
+    columns = np.ascontiguousarray(weight.T).T
+    np.testing.assert_allclose(ops.inner_product(x, columns, bias), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_inner_product_of_no_rows():
     x, weight = np.zeros((0, 3), np.float32), np.ones((2, 3), np.float32)
     dweight = np.ones_like(weight)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import caffe_fillers as cf
 from caffe_fillers import CaffeError, _core, ops, schema
 from caffe_fillers.ops.batchnorm import normalized
+from caffe_fillers.ops.dense import transposed
 from caffe_fillers.ops.lrn import across_gradient, neighbours
 from caffe_fillers.ops.native import numpy_source
 from caffe_fillers.ops.pool import unpool
@@ -220,6 +221,19 @@ def test_sums(x, terms, seed):
     same_bits(*both(ops.eltwise_sum, xs))
     coefficients = np.random.default_rng(seed).choice([0.0, 1.0, -1.0, 0.3], terms).tolist()
     same_bits(*both(ops.eltwise_sum, xs, coefficients))
+
+
+@given(images(), SEEDS, st.booleans())
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_transposed(x, seed, biased):
+    x = x.reshape(x.shape[0] * x.shape[1], x.shape[2] * x.shape[3])
+    bias = noise(seed, len(x), x.dtype) if biased else None
+    results = []
+    for function in (transposed, inspect.unwrap(transposed)):
+        results.append(np.full(x.T.shape, 7, x.dtype))
+        with np.errstate(all="ignore"):
+            function(x, bias, results[-1])
+    same_bits(*results)
 
 
 @given(images())
