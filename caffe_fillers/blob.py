@@ -220,6 +220,8 @@ class Blob:
         if self._diff is None or not _same_memory(self._diff, owner.diff):
             self._diff = owner.diff.reshape(self._shape)
             Blob.layouts += 1
+        # from here on the memory is the owner's, and so are the zeros in it
+        self._shown, self._stale = True, False
 
     def _check_share(self, owner: Blob) -> None:
         if owner.count() != self.count():

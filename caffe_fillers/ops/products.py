@@ -30,8 +30,15 @@ def parts_of(out: Array, inner: int) -> int:
     return 4 if longer >= _MANY else 2
 
 
+def _overlap(a: Array, b: Array, out: Array) -> bool:
+    """Whether a part of the result may be written over what another part reads."""
+    return np.may_share_memory(a, out) or np.may_share_memory(b, out)
+
+
 def _by_threads(a: Array, b: Array, out: Array) -> Array | Left:
     if _core.product_threads() == 1 or out.ndim < 2 or out.size * a.shape[-1] < _WORTH_A_THREAD:
+        return Left.TO_NUMPY
+    if _overlap(a, b, out):
         return Left.TO_NUMPY
     parts, by_rows = parts_of(out, a.shape[-1]), out.shape[-2] > out.shape[-1]
     return out if _core.product(a, b, out, parts, by_rows) else Left.TO_NUMPY
@@ -51,6 +58,9 @@ def matrix_product(a: Array, b: Array, out: Array) -> Array:
     parts = parts_of(out, a.shape[-1])
     if parts == 1:
         np.matmul(a, b, out=out)
+        return out
+    if _overlap(a, b, out):
+        out[...] = matrix_product(a, b, np.empty_like(out))
         return out
     longer = max(out.shape[-2:])
     # each part begins with a whole vector

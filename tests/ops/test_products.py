@@ -123,3 +123,16 @@ def test_a_part_is_what_numpy_computes_of_it():
     out = ALONE(a, b, np.empty((64, 1100)))
     for start, stop in ((0, 272), (272, 544), (544, 816), (816, 1100)):
         assert np.array_equal(out[:, start:stop], a @ b[:, start:stop])
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_result_may_be_one_of_the_factors(threads):
+    """A part of it must not be written over what another part still reads."""
+    a, b = array((256, 256), np.float32), array((256, 256), np.float32)
+    expected = matrix_product(a, b, np.empty((256, 256), np.float32))
+    assert parts_of(a, 256) > 1
+    with blas.threads_for_layers(threads):
+        for which in range(2):
+            factors = a.copy(), b.copy()
+            assert matrix_product(*factors, factors[which]) is factors[which]
+            assert factors[which].tobytes() == expected.tobytes()

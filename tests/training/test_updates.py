@@ -183,3 +183,14 @@ def test_memory_that_a_parameter_has_is_kept():
         assert not array.any()
         array[...] = i + 1
     assert all((array == i + 1).all() for i, array in enumerate(made))
+
+
+def test_a_diff_that_is_shared_is_cleared_at_once_and_holds_what_its_owner_holds():
+    mine, owner = cf.Blob(3), cf.Blob(3)
+    update = UPDATES["SGD"](schema.SolverParameter(), [mine], [(1.0, 1.0)])
+    update.clear()
+    owner.diff[...] = 7
+    mine.share_diff(owner)
+    assert (mine.diff == 7).all()
+    update.clear()
+    assert not owner.diff.any()
