@@ -60,7 +60,7 @@ class Skipped:
     what: str
 
 
-def net_source(source: object, strict: bool = False, upgrade: bool = True) -> Source:
+def net_source(source: object, strict: bool = False) -> Source:
     """Read a net from a prototxt, or take it from a NetParameter, and bring it into today's form."""
     from .upgrading import upgrade_net
 
@@ -85,9 +85,7 @@ def net_source(source: object, strict: bool = False, upgrade: bool = True) -> So
         kind = type(getattr(source, "message", source)).__name__
         mend = "\na solver's message goes to Solver" if kind == "SolverParameter" else ""
         raise CaffeError(f"a net is the path of a prototxt or a NetParameter, got {kind}{mend}")
-    message = schema.NetParameter()
-    message.MergeFromString(source.SerializePartialToString())
-    return Source(upgrade_net(message).message if upgrade else message)
+    return Source(upgrade_net(source).message)
 
 
 def _skipped(text: prototxt.Text[Message], origin: Iterable[prototxt.Path | None]) -> list[Skipped]:
@@ -119,9 +117,7 @@ def solver_source(
         kind = type(source).__name__
         mend = "\na net's message goes to Net" if kind == "NetParameter" else ""
         raise CaffeError(f"a solver is the path of a prototxt or a SolverParameter, got {kind}{mend}")
-    message = schema.SolverParameter()
-    message.MergeFromString(source.SerializePartialToString())
-    return upgrade_solver(message, beside), None if beside is None else os.fspath(beside)
+    return upgrade_solver(source, beside), None if beside is None else os.fspath(beside)
 
 
 def either(data: bytes, name: str, strict: bool = False) -> NetOrSolver:
