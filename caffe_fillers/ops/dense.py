@@ -17,7 +17,16 @@ from .native import in_c
 from .operation import Operation, Work
 from .products import matrix_product
 
-__all__ = ["Embed", "InnerProduct", "Parameter", "embed", "embed_backward", "inner_product", "inner_product_backward"]
+__all__ = [
+    "Embed",
+    "InnerProduct",
+    "Parameter",
+    "embed",
+    "embed_backward",
+    "inner_product",
+    "inner_product_backward",
+    "transposed",
+]
 
 
 def inner_product(
