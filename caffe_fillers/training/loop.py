@@ -125,6 +125,11 @@ def test(solver: Solver, index: int) -> OrderedDict[str, np.ndarray | float]:
     of = net.dtype.type
     solver.say("solver.cpp:347", f"Iteration {solver.iter}, Testing net (#{index})")
     net.share_with(solver.net)
+    if solver.log is not None:
+        names = {step.layer.name for step in net.steps}
+        for step in solver.net.steps:
+            if step.layer.name not in names:
+                solver.say("net.cpp:678", f"Ignoring source layer {step.layer.name}")
     looking = message.debug_info and solver.log is not None
     totals: OrderedDict[str, np.ndarray] = OrderedDict()
     loss, count = of(0), of(message.test_iter[index])

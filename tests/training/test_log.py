@@ -238,6 +238,16 @@ def test_files_of_weights_are_said(small, name, line):
     assert said == [("solver.cpp:72", f"Finetuning from {name}"), (f"net.cpp:{line}", "Ignoring source layer b")] * 2
 
 
+def test_layers_that_only_the_train_net_has_are_said_at_each_test(small):
+    extra = 'layer { name: "aside" type: "Power" bottom: "a" top: "p" include { phase: TRAIN } }'
+    lines = logged_lines(small("test_iter: 1 test_interval: 1", NET + extra), 2)
+    said = ["I net.cpp:678] Ignoring source layer a_a_0_split", "I net.cpp:678] Ignoring source layer aside"]
+    for i in range(2):
+        at = lines.index(f"I solver.cpp:347] Iteration {i}, Testing net (#0)")
+        assert lines[at + 1 : at + 3] == said
+        assert "Ignoring" not in lines[at + 3]
+
+
 def test_layers_that_make_another_are_said_twice(small):
     scales = "".join(
         f'layer {{ name: "{name}" type: "Scale" bottom: "a" top: "{name}" scale_param {{ bias_term: {bias} }} }}'
