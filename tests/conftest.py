@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import json
 import math
 import os
+import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
@@ -149,6 +151,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--check-slow", action="store_true", help="say which tests carry the mark `slow` wrongly, or lack it"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where Python is told to write no bytecode, let those that the tests start share some in pytest's own folder.
+
+    They are more than a hundred, and each would compile the package.
+    """
+    if sys.dont_write_bytecode and not _WORKER and hasattr(config, "cache"):
+        with contextlib.suppress(OSError):
+            os.environ["PYTHONPYCACHEPREFIX"] = str(config.cache.mkdir("bytecode"))
+            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.hookimpl(tryfirst=True)
