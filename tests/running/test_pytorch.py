@@ -9,9 +9,16 @@ from google.protobuf import text_format
 import caffe_fillers as cf
 from caffe_fillers import schema
 
-torch = pytest.importorskip("torch", reason="NOT RUN: PyTorch is not installed")
-functional = torch.nn.functional
+torch = functional = None
 GAUSS = 'weight_filler { type: "gaussian" } bias_filler { type: "gaussian" }'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pytorch():
+    """Import PyTorch where these tests run: it would take a second of each process that collects them."""
+    global torch, functional
+    torch = pytest.importorskip("torch", reason="NOT RUN: PyTorch is not installed")
+    functional = torch.nn.functional
 
 
 def net_of(layer, shape, *more, phase="TRAIN"):
