@@ -100,12 +100,11 @@ def products_of(net):
     return call
 
 
-def solver_of(path, inputs, **settings):
+def solver_of(path, inputs, threads=1):
     text = f'net: "{path}" base_lr: 0.01 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.0005 max_iter: 100000000\n'
-    text += "".join(f"{name}: {value}\n" for name, value in settings.items())
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "solver.prototxt").write_text(text)
-        solver = cf.Solver(Path(folder) / "solver.prototxt", rng=1, inputs=inputs, threads=1)
+        solver = cf.Solver(Path(folder) / "solver.prototxt", rng=1, inputs=inputs, threads=threads)
     rng = np.random.default_rng(1)
     for name, (shape, classes) in given(solver.net).items():
         values = rng.integers(0, classes, shape) if classes else rng.random(shape)
@@ -231,14 +230,29 @@ def forward(options):
 
 
 def threads(options):
-    path = find(options.nets, ZOO["ResNet-50"])
-    if path is None:
-        return {}
-    (one, image), (two, _) = net_of(path, 1), net_of(path, 2)
-    calls = [lambda: one.forward(**image), lambda: two.forward(**image)]
-    first, second = best(calls, options.seconds, clock=time.perf_counter)
-    print(f"ResNet-50: one thread {first * 1e3:.1f} ms, two {second * 1e3:.1f} ms, {first / second:.2f}x as fast")
-    return {"one_ms": first * 1e3, "two_ms": second * 1e3, "speedup": first / second}
+    """The wall time of one thread and of two: forward at batch 1, and one iteration of training."""
+    rows = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, pattern in [*ZOO.items(), ("LeNet", LENET), ("autoencoder", AUTOENCODER)]:
+            path = find(options.nets, pattern)
+            if path is None or (options.only and name not in options.only):
+                continue
+            if name in ZOO:
+                path = deploy_of(path, folder)
+                (one, image), (two, _) = net_of(path, 1), net_of(path, 2)
+                calls = [
+                    lambda one=one, image=image: one.forward(**image),
+                    lambda two=two, image=image: two.forward(**image),
+                ]
+            else:
+                solvers = [solver_of(path, {"data": (1, 28, 28)}, count) for count in (1, 2)]
+                calls = [lambda solver=solver: solver.step(1) for solver in solvers]
+            first, second = best(calls, options.seconds, clock=time.perf_counter)
+            rows[name] = {"one_ms": first * 1e3, "two_ms": second * 1e3, "speedup": first / second}
+            print(
+                f"{name:16} {first * 1e3:7.1f} ms, two threads {second * 1e3:7.1f} ms, {first / second:5.2f}x as fast"
+            )
+    return rows
 
 
 # --- training beside PyTorch ---

@@ -26,6 +26,7 @@ typedef struct cf_crew cf_crew;
 
 typedef struct {
     cf_crew *crew;
+    size_t part; /* that it begins with; the caller begins with part 0 */
     atomic_int state;
     void *turn, *ended; /* given by the caller, both held */
 } cf_hand;
@@ -38,8 +39,12 @@ struct cf_crew {
     /* The loop that is shared: */
     cf_loop *loop;
     const void *of;
-    size_t items, portion;
-    atomic_size_t next; /* item that nobody has taken */
+    size_t portion, parts;
+    /* Each thread begins with its own part, the same for one loop after another: its cache holds the data of that part. */
+    struct {
+        atomic_size_t next; /* item that nobody has taken */
+        size_t end;
+    } part[CF_MOST_THREADS];
 };
 
 /* Lets one more hand join, whose locks are set; returns 0 if no thread can be started. A hand stays until the process
