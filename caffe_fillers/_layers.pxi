@@ -474,3 +474,4 @@ def sgd(data, diff, history, double share, double decay, double rate, double mom
 
 
 include "_products.pxi"
+include "_passes.pxi"

@@ -1,14 +1,24 @@
 # Products of matrices by NumPy's BLAS. Threads that share a product call it without Python, whose lock would make them
 # wait for each other.
 
+ctypedef int (*_Ask)() noexcept nogil
+ctypedef void (*_Give)(int) noexcept nogil
+
 cdef size_t GEMM[2]
 cdef bint LONG_INTEGERS
+# its own number of threads
+cdef _Ask ASK_BLAS = NULL
+cdef _Give GIVE_BLAS = NULL
 
 
-def use_blas(size_t sgemm, size_t dgemm, bint long_integers):
-    """Set the addresses of cblas_sgemm and cblas_dgemm, and whether their integers have 64 bits."""
-    global LONG_INTEGERS
+def use_blas(size_t sgemm, size_t dgemm, bint long_integers, size_t ask, size_t give):
+    """Set the addresses of cblas_sgemm, cblas_dgemm and of two functions that get and set the number of threads.
+
+    `long_integers` says whether the integers of the first two have 64 bits.
+    """
+    global LONG_INTEGERS, ASK_BLAS, GIVE_BLAS
     GEMM[0], GEMM[1], LONG_INTEGERS = sgemm, dgemm, long_integers
+    ASK_BLAS, GIVE_BLAS = <_Ask>ask, <_Give>give
 
 
 cdef bint _laid_out(cf_matrix *matrix, const Py_buffer *x, const Py_buffer *out, bint turned):
@@ -63,5 +73,5 @@ def product(left, right, out, size_t parts, bint by_rows):
         count *= c.shape[i]
     job.each = c.shape[c.ndim - 3] if c.ndim > 2 else 1
     job.parts, job.by_rows = parts, by_rows
-    _share(cf_multiply, &job, count * parts, WORTH_A_THREAD, PRODUCT_THREADS)
+    _share(cf_multiply, &job, count * parts, WORTH_A_THREAD, cf_product_threads)
     return True

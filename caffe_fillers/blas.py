@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from _thread import allocate_lock
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
 
@@ -31,36 +29,18 @@ def _of_blas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
             except AttributeError:
                 continue
             ask.restype, give.restype, give.argtypes = ctypes.c_int, None, [ctypes.c_int]
-            sgemm, dgemm = (ctypes.cast(each, ctypes.c_void_p).value or 0 for each in products)
-            _core.use_blas(sgemm, dgemm, bool(suffix))
+            sgemm, dgemm, *rest = (ctypes.cast(each, ctypes.c_void_p).value or 0 for each in (*products, ask, give))
+            _core.use_blas(sgemm, dgemm, bool(suffix), *rest)
             return ask, give
     return None
 
 
-_LOCK = allocate_lock()
-_own: list[int] = []
-"""How many threads the BLAS had, once for each pass that goes on."""
+def threads_for_layers(threads: int | None) -> _core.LayerThreads:
+    """Return a context: in it the loops of layers, and products of matrices, use so many threads; None is all cores.
 
-
-@contextmanager
-def threads_for_layers(threads: int | None) -> Iterator[None]:
-    """Let the loops of layers, and products of matrices, use so many threads; None is all cores.
-
-    CAFFE_FILLERS_THREADS limits both, and products have no more than the BLAS was to use. The BLAS itself gets one:
-    with more it adds in another order, and its threads stand in the way of those of the loops.
+    That holds for the thread that enters it. CAFFE_FILLERS_THREADS limits both, and products have no more than the BLAS
+    was to use. The BLAS itself gets one, in all threads: with more it adds in another order, and its threads stand in
+    the way of those of the loops.
     """
-    wanted, blas = _core.cores(threads), _of_blas()
-    with _LOCK:
-        own = _own[0] if _own else blas[0]() if blas else 1
-        if blas and not _own and own > 1:
-            blas[1](1)
-        _own.append(own)
-    before = _core.layer_threads(wanted, min(wanted, own))
-    try:
-        yield
-    finally:
-        with _LOCK:
-            _own.pop()
-            _core.layer_threads(*(before if _own else (1, 1)))
-            if blas and not _own and own > 1:
-                blas[1](own)
+    _of_blas()
+    return _core.LayerThreads(_core.cores(threads))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -102,6 +104,79 @@ def test_passes_at_the_same_time(tmp_path):
         for each in pool.map(lambda i: outputs(tmp_path / str(i), 2), range(6)):
             assert each.tobytes() == one.tobytes()
     assert (_core.layer_threads(*before[0]), blas_threads()) == before
+
+
+@pytest.fixture
+def two_of_blas():
+    """NumPy's BLAS with two threads; a function that asks how many it has."""
+    found = blas._of_blas()
+    if found is None:
+        pytest.skip("NOT RUN: NumPy's BLAS here has no number of threads to set")
+    ask, give = found
+    before = ask()
+    give(2)
+    yield ask
+    give(before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="NOT RUN: this system has no timer that sends a signal")
+def test_ctrl_c_at_any_place_leaves_the_numbers_of_threads_as_they_were(two_of_blas):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def run(seconds):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        while True:
+            with blas.threads_for_layers(2):
+                pass
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for i in range(300):
+            with pytest.raises(KeyboardInterrupt):
+                run(1e-4 + i * 1e-6)
+            assert two_of_blas() == 2
+            assert _core.layer_threads(1) == (1, 1)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="NOT RUN: this system does not fork")
+def test_a_forked_process_is_in_no_pass_of_another_thread(two_of_blas):
+    inside, over = threading.Event(), threading.Event()
+
+    def run():
+        with blas.threads_for_layers(2):
+            inside.set()
+            over.wait()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    inside.wait()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of every fork with threads
+            child = os.fork()
+        if child == 0:
+            os._exit(0 if two_of_blas() == 2 and _core.layer_threads(1) == (1, 1) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        over.set()
+        thread.join()
+    assert two_of_blas() == 2
+
+
+def test_a_pass_has_its_own_number_of_threads_whatever_other_threads_run(two_of_blas):
+    with blas.threads_for_layers(3), ThreadPoolExecutor(1) as pool:
+
+        def inside(threads):
+            with blas.threads_for_layers(threads):
+                return _core.layer_threads(threads)[0], two_of_blas()
+
+        assert pool.submit(inside, 1).result() == (1, 1)
+        assert pool.submit(inside, 5).result() == (5, 1)
+        assert _core.layer_threads(3)[0] == 3
+    assert two_of_blas() == 2
 
 
 def blas_threads():
