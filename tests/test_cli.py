@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -287,6 +288,47 @@ def test_as_a_module_and_through_a_closed_pipe(root, tmp_path):
     piped = subprocess.run(script, cwd=tmp_path, shell=True, capture_output=True, text=True, check=True)
     assert piped.stdout.startswith("layer")
     assert piped.stderr == ""
+
+
+SHELL = [sys.executable, "-m", "caffe_fillers"]
+
+
+def in_a_shell(script, cwd, **streams):
+    """Run a line of bash in which $C is the command line."""
+    command = shlex.join(SHELL)
+    return subprocess.run(["bash", "-c", f"C={shlex.quote(command)}; {script}"], cwd=cwd, text=True, **streams)
+
+
+@pytest.mark.parametrize("line", ["init NET --seed 1", "init NET --seed 1 --json", "upgrade NET -o -", "show -h", "-h"])
+def test_a_reader_that_has_gone_is_not_a_difference(root, tmp_path, line):
+    line = line.replace("NET", str(root / "examples/mnist/lenet.prototxt"))
+    done = in_a_shell(f"$C {line} | true; exit ${{PIPESTATUS[0]}}", tmp_path, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("init - --seed 1 <&-", "-: standard input is closed"),
+        ("upgrade NET -o - >&-", "standard output is closed"),
+        ("deploy NET -o - >&-", "standard output is closed"),
+        ("init NET --seed 1 >/dev/full", "standard output cannot be written: No space left"),
+    ],
+)
+def test_closed_and_full_streams_are_said(root, tmp_path, line, said):
+    line = line.replace("NET", str(root / "examples/mnist/lenet.prototxt"))
+    done = in_a_shell(f"$C {line}", tmp_path, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {said}")
+
+
+def test_ctrl_c_has_its_own_exit_code(monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cf, "read_prototxt", interrupted)
+    done = run("init", NET)
+    assert (done.exit_code, done.stderr) == (130, "stopped\n")
 
 
 def test_no_colour_off_a_terminal():

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
 
 import caffe_fillers as cf
 
-from .output import DIFFERS, FINE, print_json
+from .output import CLOSED, DIFFERS, STOPPED, print_json
 
 __all__ = ["main"]
 
@@ -39,13 +41,14 @@ class _Commands(click.Group):
     as_json = False
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
-        self.as_json = "--json" in (sys.argv[1:] if args is None else args)
-        try:
-            return super().main(args, *rest, **kwargs)
-        except BrokenPipeError:
-            # the reader of our output, such as head, has closed the pipe
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(FINE)
+        given = [*(sys.argv[1:] if args is None else args)]
+        # train writes its JSON to a file
+        self.as_json = "--json" in given and given[0] != "train"
+        return super().main(args, *rest, **kwargs)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _while_read():  # it prints the help and the version
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> object:
         as_json = self.as_json
@@ -53,7 +56,11 @@ class _Commands(click.Group):
             warnings.simplefilter("always", cf.CaffeWarning)
             warnings.showwarning = _show_warning
             try:
-                return super().invoke(ctx)
+                with _while_read():
+                    return super().invoke(ctx)
+            except KeyboardInterrupt:
+                click.echo("stopped", err=True)
+                sys.exit(STOPPED)
             except click.UsageError as error:
                 if as_json:
                     print_json({"error": error.format_message(), "exit_code": error.exit_code})
@@ -63,9 +70,19 @@ class _Commands(click.Group):
             except MemoryError:
                 _fail("out of memory", as_json)
             except OSError as error:
-                if isinstance(error, BrokenPipeError):
-                    raise
-                _fail(str(error), as_json)
+                full = error.errno == errno.ENOSPC and error.filename is None
+                _fail(f"standard output cannot be written: {error.strerror}" if full else str(error), as_json)
+
+
+@contextmanager
+def _while_read() -> Iterator[None]:
+    """End the program, as the signal does a program in C, once the reader of its output has closed the pipe."""
+    try:
+        yield
+    except BrokenPipeError:
+        # what is still to be written, at the end, goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED)
 
 
 def _fail(text: str, as_json: bool) -> NoReturn:
@@ -89,7 +106,8 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: object, *
 def main() -> None:
     """Fill, run, train and export Caffe's nets without Caffe. The filled weights are Caffe's, bit for bit.
 
-    Exit codes: 0 fine, 1 the files differ or the input is refused, 2 wrong usage, 130 stopped by Ctrl-C.
+    Exit codes: 0 fine, 1 the files differ or the input is refused, 2 wrong usage, 130 stopped by Ctrl-C,
+    141 the reader of a pipe has gone.
 
     \b
     Shell completion (for other shells zsh_source or fish_source):

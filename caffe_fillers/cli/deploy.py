@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import cast
 
 import click
@@ -10,7 +9,7 @@ import click
 import caffe_fillers as cf
 
 from .options import Shapes, as_json_option, inputs_option, read_text, shapes
-from .output import print_json
+from .output import output_bytes, print_json
 
 __all__ = ["command"]
 
@@ -35,8 +34,8 @@ def command(net: str, output: str, inputs: Shapes, classes: int | None, train_va
     text = cast("cf.prototxt.Text[cf.schema.NetParameter]", read_text(net))  # cf.deploy refuses a solver
     result = cf.train_val(text, classes) if train_val else cf.deploy(text, shapes(inputs), classes)
     if output == "-":
-        cf.write_prototxt(sys.stdout.buffer, result)
-        sys.stdout.buffer.flush()
+        cf.write_prototxt(output_bytes(), result)
+        output_bytes().flush()
         return
     cf.write_prototxt(output, result)
     heads = [layer for layer in result.layer if layer.type == "Input"]

@@ -200,6 +200,8 @@ def shapes(given: Shapes) -> dict[str, tuple[int, ...]]:
 
 def read_text(path: str, strict: bool = False) -> _Text:
     """Read the prototxt of a net or a solver, from standard input for ``-``; only once, since it may be a pipe."""
+    if path == "-" and sys.stdin is None:  # as `<&-` starts a program
+        raise cf.CaffeError("-: standard input is closed\ngive the name of a file, or send the prototxt through a pipe")
     return cf.read_prototxt(sys.stdin.buffer if path == "-" else path, strict)
 
 

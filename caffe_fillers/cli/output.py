@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import click
 import numpy as np
@@ -13,11 +15,23 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from ..errors import printable
+from ..errors import CaffeError, printable
 
-__all__ = ["DIFFERS", "FINE", "STOPPED", "filler_text", "print_json", "print_table", "progress", "std"]
+__all__ = [
+    "CLOSED",
+    "DIFFERS",
+    "FINE",
+    "STOPPED",
+    "filler_text",
+    "output_bytes",
+    "print_json",
+    "print_table",
+    "progress",
+    "std",
+]
 
-FINE, DIFFERS, STOPPED = 0, 1, 130  # exit codes; 2, wrong usage, is click's own
+# exit codes; 2, wrong usage, is click's own; the last two are a shell's for SIGINT and SIGPIPE
+FINE, DIFFERS, STOPPED, CLOSED = 0, 1, 130, 141
 
 
 def print_table(
@@ -121,6 +135,13 @@ def _plain(value: object) -> object:
 
 def print_json(value: object) -> None:
     click.echo(json.dumps(_plain(value), indent=1))
+
+
+def output_bytes() -> BinaryIO:
+    """Return standard output for bytes."""
+    if sys.stdout is None:  # as `>&-` starts a program
+        raise CaffeError("standard output is closed\ngive -o the name of a file")
+    return sys.stdout.buffer
 
 
 def filler_text(filler: object) -> str:

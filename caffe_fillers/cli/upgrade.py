@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 import caffe_fillers as cf
 
 from .options import as_json_option, read_text
-from .output import print_json
+from .output import output_bytes, print_json
 
 __all__ = ["command"]
 
@@ -29,8 +27,8 @@ def command(old: str, output: str, strict: bool, as_json: bool) -> None:
     new = cf.upgrade(text)
     layers = len(new.layer) if isinstance(new, cf.schema.NetParameter) else None
     if output == "-":
-        cf.write_prototxt(sys.stdout.buffer, new)
-        sys.stdout.buffer.flush()
+        cf.write_prototxt(output_bytes(), new)
+        output_bytes().flush()
         return
     cf.write_prototxt(output, new)
     if as_json:
