@@ -162,9 +162,13 @@ def _stoppable(solver: cf.Solver) -> Iterator[list[int]]:
 
 @contextmanager
 def _shown(solver: cf.Solver, log: cf.training.LogFile | None, last: int) -> Iterator[None]:
-    """Show the progress: a bar and tables on a terminal, else Caffe's lines without time and place."""
+    """Show the progress: a bar and tables on a terminal, else Caffe's lines without time and place.
+
+    The lines go to standard output and the bar to standard error, so both have to be a terminal for the bar.
+    """
     console = Console(stderr=True)
-    if not console.is_terminal:
+    piped = sys.stdout is not None and not sys.stdout.isatty()
+    if piped or not console.is_terminal:
         solver.log = _both(log, lambda place, text, severity: click.echo(text))
         yield
         return

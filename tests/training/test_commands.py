@@ -159,7 +159,7 @@ def test_on_a_terminal_there_is_a_bar_and_a_table_of_each_test(files, here):
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "caffe_fillers", "train", files]
     env = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120", "TERM": "xterm"}
-    process = subprocess.Popen(command, stderr=theirs, stdout=subprocess.DEVNULL, env=env)
+    process = subprocess.Popen(command, stderr=theirs, stdout=theirs, env=env)
     os.close(theirs)
     shown = b""
     while True:
@@ -178,6 +178,21 @@ def test_on_a_terminal_there_is_a_bar_and_a_table_of_each_test(files, here):
     for iteration in (0, 5, 10):
         assert f"test at iteration {iteration}\r\n" in text
     assert text.count("0  loss") == 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo terminal")
+def test_a_pipe_gets_the_lines_though_the_errors_go_to_a_terminal(files, here):
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "caffe_fillers", "train", files]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, stderr=theirs, stdout=subprocess.PIPE, env=env, text=True)
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Starting Optimization\n")
+    assert "Iteration 0, lr = " in done.stdout
 
 
 def test_test_scores_as_caffe_does(small, here):
