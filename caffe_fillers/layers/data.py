@@ -34,7 +34,8 @@ def _asked(layer: Layer, what: str, source: str) -> CaffeError:
     name = layer.name if by_layer else top
     return CaffeError(
         f"the shape of {what} is unknown: {source or 'its source'} was not found\n"
-        f"give it as channels, height and width: inputs={{{name!r}: (C, H, W)}} or --input {name}=CxHxW"
+        "to run or train, put the data there (caffe-fillers dataset makes databases); for the weights alone, "
+        f"give channels, height and width: inputs={{{name!r}: (C, H, W)}} or --input {name}=CxHxW"
     )
 
 
@@ -226,7 +227,8 @@ def hdf5_data(layer: Layer, bottoms: list[Shape]) -> Setup:
         if name not in shapes:
             raise CaffeError(
                 f"the shape of dataset {name!r} is unknown: {param.source or 'its source'} was not found\n"
-                f"give it whole, its first axis included: --input {name}=DIMS, "
+                "to run or train, put the data there; for the weights alone, "
+                f"give the shape whole, its first axis included: --input {name}=DIMS, "
                 f"or inputs={{{layer.name!r}: {{{name!r}: (...)}}}}"
             )
         shape = tuple(int(dim) for dim in shapes[name])

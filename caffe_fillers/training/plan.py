@@ -93,6 +93,7 @@ def planned_nets(message: schema.SolverParameter) -> tuple[list[Planned], list[P
     need(
         len(trains) >= 1,
         f"num_train_nets >= 1 ({len(trains)} vs. 1) {must}",
+        'write net: "FILE" into the solver, or give --net FILE or Solver(net=)',
     )
     need(
         len(trains) <= 1,
