@@ -156,14 +156,16 @@ class _Entry:
         assert operation is not None
         if operation.shares == "both":
             return
-        self.work.fresh = bool(self.overwritten) and all(blob._stale for blob in self.overwritten)
-        if not self.work.fresh:
-            for blob in self.overwritten:
+        stale = [blob for blob in self.overwritten if blob._stale]
+        fresh = self.work.fresh = bool(stale) and len(stale) == len(self.overwritten)
+        if not fresh:
+            for blob in stale:
                 blob._settle_diff()
         operation.backward(self.dtops, self.bottoms, self.tops, self.blobs, self.dbottoms, self.dblobs, self.work)
-        # only now: what a failed pass has written does not count
-        for blob in self.overwritten:
-            blob._stale = False
+        if fresh:
+            # only now: what a failed pass has written does not count
+            for blob in stale:
+                blob._stale = False
 
 
 class Tape:

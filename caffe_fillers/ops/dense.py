@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import ClassVar
 
 import numpy as np
@@ -106,7 +105,8 @@ class InnerProduct(Operation):
     transpose: bool = False
 
     def _matrices(self, x: Array, y: Array, weight: Array) -> tuple[Array, Array, Array]:
-        outputs, rows, inputs = y.shape[-1], prod(x.shape[: self.axis]), prod(x.shape[self.axis :])
+        outputs = y.shape[-1]
+        rows, inputs = y.size // outputs, weight.size // outputs
         matrix = weight.reshape(inputs, outputs).T if self.transpose else weight.reshape(outputs, inputs)
         return x.reshape(rows, inputs), y.reshape(rows, outputs), matrix
 
@@ -130,7 +130,11 @@ class InnerProduct(Operation):
             _add_product(left.T, right, dblobs[0].reshape(left.shape[1], right.shape[1]), work)
         for dbias in dblobs[1:]:
             if dbias is not None:
-                _add_product(np.ones(len(dy), dy.dtype), dy, dbias.reshape(-1), work)
+                sums, total = np.ones(len(dy), dy.dtype) @ dy, dbias.reshape(-1)
+                if work.fresh:
+                    total[...] = sums
+                else:
+                    total += sums
         if dbottoms[0] is not None:
             matrix_product(dy, weight, dbottoms[0].reshape(x.shape))
 

@@ -10,7 +10,7 @@ from .. import _core
 from ..arrays import Array
 from .native import Left, in_c
 
-__all__ = ["matrix_product", "parts_of"]
+__all__ = ["large_product", "matrix_product", "parts_of"]
 
 # multiplications: with fewer, a product is done before a thread is at hand
 _WORTH_A_THREAD = 1 << 20
@@ -19,6 +19,22 @@ _LARGE = 1 << 23
 # rows or columns: fewer are not split, and so many are split into four parts, not two
 _FEW = 128
 _MANY = 1024
+
+
+def matrix_product(a: Array, b: Array, out: Array) -> Array:
+    """``np.matmul(a, b, out=out)``; a large matrix in parts, whatever the number of threads.
+
+    A BLAS may add in another order where a matrix is split. So the parts follow from the shapes alone.
+
+    Examples
+    --------
+    >>> matrix_product(np.float32([[1, 2]]), np.float32([[3], [4]]), np.empty((1, 1), np.float32))
+    array([[11.]], dtype=float32)
+    """
+    if out.size * a.shape[-1] < _WORTH_A_THREAD:
+        np.matmul(a, b, out)
+        return out
+    return large_product(a, b, out)
 
 
 def parts_of(out: Array, inner: int) -> int:
@@ -36,31 +52,21 @@ def _overlap(a: Array, b: Array, out: Array) -> bool:
 
 
 def _by_threads(a: Array, b: Array, out: Array) -> Array | Left:
-    if _core.product_threads() == 1 or out.ndim < 2 or out.size * a.shape[-1] < _WORTH_A_THREAD:
-        return Left.TO_NUMPY
-    if _overlap(a, b, out):
+    if _core.product_threads() == 1 or out.ndim < 2 or _overlap(a, b, out):
         return Left.TO_NUMPY
     parts, by_rows = parts_of(out, a.shape[-1]), out.shape[-2] > out.shape[-1]
     return out if _core.product(a, b, out, parts, by_rows) else Left.TO_NUMPY
 
 
 @in_c(_by_threads)
-def matrix_product(a: Array, b: Array, out: Array) -> Array:
-    """``np.matmul(a, b, out=out)``; a large matrix in parts, whatever the number of threads.
-
-    A BLAS may add in another order where a matrix is split. So the parts follow from the shapes alone.
-
-    Examples
-    --------
-    >>> matrix_product(np.float32([[1, 2]]), np.float32([[3], [4]]), np.empty((1, 1), np.float32))
-    array([[11.]], dtype=float32)
-    """
+def large_product(a: Array, b: Array, out: Array) -> Array:
+    """`matrix_product` of matrices that threads may share."""
     parts = parts_of(out, a.shape[-1])
     if parts == 1:
         np.matmul(a, b, out=out)
         return out
     if _overlap(a, b, out):
-        out[...] = matrix_product(a, b, np.empty_like(out))
+        out[...] = large_product(a, b, np.empty_like(out))
         return out
     longer = max(out.shape[-2:])
     # each part begins with a whole vector

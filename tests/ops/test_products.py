@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from caffe_fillers import _core, blas
-from caffe_fillers.ops.products import matrix_product, parts_of
+from caffe_fillers.ops.products import large_product, matrix_product, parts_of
 
 GIVEN = np.random.default_rng(1)
-ALONE = inspect.unwrap(matrix_product)
+ALONE = inspect.unwrap(large_product)
 
 # of the result, and the length of its sums; among them one with edges that are no whole vectors, and images and groups
 SHAPES = [
