@@ -39,8 +39,6 @@ def matrix_product(a: Array, b: Array, out: Array) -> Array:
 
 def parts_of(out: Array, inner: int) -> int:
     """Into how many parts each matrix of a product is split, along its longer side."""
-    if out.size * inner < _LARGE:
-        return 1
     rows, columns = (1, *out.shape)[-2:]
     longer = max(rows, columns)
     if rows * columns * inner < _LARGE or longer < _FEW or min(rows, columns) == 1 or math.prod(out.shape[:-2]) > 1:
