@@ -71,6 +71,9 @@ def product(left, right, out, size_t parts, bint by_rows):
     cdef size_t count = 1
     for i in range(c.ndim - 2):
         count *= c.shape[i]
+    if not LONG_INTEGERS and max(job.rows, job.columns, job.inner, job.left.leading, job.right.leading,
+                                 job.out.leading) > 0x7fffffff:
+        return False
     job.each = c.shape[c.ndim - 3] if c.ndim > 2 else 1
     job.parts, job.by_rows = parts, by_rows
     _share(cf_multiply, &job, count * parts, WORTH_A_THREAD, cf_product_threads)

@@ -45,16 +45,16 @@ cdef extern from *:
     #ifdef __linux__
     static int cf_here(void) { return sched_getcpu(); }
     static void cf_keep_off(int processor) {
-        static _Thread_local cpu_set_t allowed; /* before this function took one away */
-        static _Thread_local int known;
-        cpu_set_t others;
-        if (!known && sched_getaffinity(0, sizeof allowed, &allowed))
+        static _Thread_local cpu_set_t allowed, given; /* before this function took one away, and after */
+        cpu_set_t now;
+        if (sched_getaffinity(0, sizeof now, &now))
             return;
-        known = 1;
-        others = allowed;
-        CPU_CLR(processor, &others);
-        if (CPU_COUNT(&others))
-            sched_setaffinity(0, sizeof others, &others);
+        if (!CPU_EQUAL(&now, &given)) /* the first time, and where somebody else set it since */
+            allowed = now;
+        given = allowed;
+        CPU_CLR(processor, &given);
+        if (CPU_COUNT(&given))
+            sched_setaffinity(0, sizeof given, &given);
     }
     #else
     static int cf_here(void) { return -1; }

@@ -136,3 +136,15 @@ def test_a_result_may_be_one_of_the_factors(threads):
             factors = a.copy(), b.copy()
             assert matrix_product(*factors, factors[which]) is factors[which]
             assert factors[which].tobytes() == expected.tobytes()
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_rows_too_far_apart_for_the_integers_of_a_blas_are_left_to_numpy():
+    far = np.lib.stride_tricks.as_strided(np.zeros(10), (4, 5), (8 << 31, 8))
+    try:
+        _core.use_blas(1, 1, False, 0, 0)
+        assert not _core.product(far, np.zeros((5, 6)), np.zeros((4, 6)), 1, False)
+        assert not _core.product(np.zeros((6, 4)), far, np.zeros((6, 5)), 1, False)
+    finally:
+        blas._of_blas.cache_clear()
+        blas._of_blas()

@@ -13,6 +13,7 @@ import pytest
 
 import caffe_fillers as cf
 from caffe_fillers import CaffeError, _core, blas
+from caffe_fillers.ops import relu
 
 NET = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 3 dim: 16 dim: 90 dim: 90 } } }
@@ -225,3 +226,30 @@ def test_products_have_no_more_threads_than_numpys_blas_which_gets_its_number_ba
         assert ask() == 1
     finally:
         give(before)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="NOT RUN: threads are not files here")
+def test_threads_stay_on_the_processor_that_the_user_gives_them_later():
+    me, x = threading.get_native_id(), np.ones((4, 100_000), np.float32)
+    processors = os.sched_getaffinity(0)
+
+    def run():
+        with blas.threads_for_layers(3):
+            for _ in range(30):
+                relu(x, out=x)
+
+    def allowed():
+        return {int(task): os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task")}
+
+    run()
+    before, one = allowed(), {min(processors)}
+    try:
+        os.sched_setaffinity(0, one)
+        run()
+        for task in before:
+            os.sched_setaffinity(task, one)
+        run()
+        assert all(allowed()[task] == one for task in before if task != me)
+    finally:
+        for task, given in before.items():
+            os.sched_setaffinity(task, given)
