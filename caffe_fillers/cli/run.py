@@ -20,6 +20,8 @@ __all__ = ["command"]
 
 # array files; any other file is an image
 _ARRAYS = (".npy", ".npz")
+# what an .npz of weights holds beside its arrays
+_WEIGHTS = "provenance.json"
 
 
 class _Options(NetOptions):
@@ -139,6 +141,18 @@ def _give(net: cf.Net, given: tuple[str, ...], options: _Options) -> None:
             raise cf.CaffeError(f"the net has no input {name}; it has {', '.join(names) or 'none'}")
         if name in arrays and name in images:
             raise cf.CaffeError(f"input {name} is given an array and images")
+    changed = [f"--{key}" for key, given in _changes(options).items() if given]
+    if changed and not images:
+        raise click.UsageError(
+            f"{' and '.join(changed)} change images, and no image is given; arrays are taken as they are"
+        )
+    missing = [name for layer in net.layers if layer.type == "Input" for name in layer.tops]
+    missing = [name for name in missing if name not in arrays and name not in images]
+    if missing:
+        raise cf.CaffeError(
+            f"the net's input {missing[0]} is not given\n"
+            f"give its file, {missing[0]}=FILE: an array (.npy, .npz) or an image"
+        )
     mean = _mean(options["mean"])
     for name, paths in images.items():
         shape = net.blobs[name].shape
@@ -155,6 +169,11 @@ def _give(net: cf.Net, given: tuple[str, ...], options: _Options) -> None:
     for name, array in arrays.items():
         net.blobs[name].reshape(*array.shape)
         net.blobs[name].data[...] = array
+
+
+def _changes(options: _Options) -> dict[str, bool]:
+    """Return which options change the pixels of images."""
+    return {"mean": options["mean"] is not None, "scale": options["scale"] != 1, "rgb": not options["bgr"]}
 
 
 def _next(names: list[str], taken: Container[str], path: str) -> str:
@@ -176,6 +195,8 @@ def _read_arrays(path: str) -> dict[str, np.ndarray]:
         raise cf.CaffeError(f"{path}: holds no arrays: {error}") from None
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+            if name == _WEIGHTS:
+                raise cf.CaffeError(f"{path}: is a file of weights, not of inputs: give it as --weights {path}")
             raise cf.CaffeError(f"{path}: {name or 'the array'} holds no numbers")
     return arrays
 

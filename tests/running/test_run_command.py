@@ -125,7 +125,8 @@ def test_without_weights_it_says_so():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "blob 'data' was never given"),
+        ([], "the net's input data is not given"),
+        (["weights.npz"], "weights.npz: is a file of weights, not of inputs: give it as --weights weights.npz"),
         (["none.png"], "none.png"),
         (["labels"], "labels: cannot be read as an image"),
         (["none.npy"], "none.npy: cannot be read: No such file"),
@@ -147,6 +148,7 @@ def test_without_weights_it_says_so():
 )
 def test_errors_in_words(here, arguments, said):
     (here / "labels").write_text("a\nb\n")
+    cf.Net("net.prototxt", "TEST", rng=1).save("weights.npz")
     (here / "torn.npz").write_bytes(b"PK\3\4 and no more")
     np.save("words.npy", np.array(["a"]))
     np.save("pickle.npy", np.array([None]))
@@ -161,6 +163,16 @@ def test_errors_in_words(here, arguments, said):
 def test_wrong_usage():
     for arguments in (["x.npy", "--labels", "x"], ["x.npy", "-o", "out.txt"]):
         assert run(*arguments).exit_code == 2
+
+
+def test_arrays_are_not_changed_in_silence():
+    np.save("x.npy", np.zeros((1, 3, 4, 5)))
+    for options in (["--mean", "1,2,3"], ["--scale", "0.5"], ["--rgb"], ["--rgb", "--scale", "0"]):
+        result = run("x.npy", *options)
+        assert result.exit_code == 2
+        assert f"{options[0]} change images" in result.stderr.replace("--scale and --rgb", "--rgb")
+    for options in (["--scale", "1"], ["--bgr"]):
+        assert run("x.npy", *options).exit_code == 0
 
 
 @pytest.mark.parametrize(
