@@ -54,6 +54,18 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+def test_a_script_without_its_inputs_says_how_it_is_run(tmp_path):
+    cf.export(net_of("layer { name: 'relu' type: 'ReLU' bottom: 'x' top: 'y' }"), tmp_path / "net.py", check=False)
+    np.save(tmp_path / "x.npy", np.ones((2, 4, 6, 6), np.float32))
+    for arguments, code in (([], 1), (["x.npy"], 0), (["x.npy", "x.npy"], 1)):
+        done = subprocess.run(
+            [sys.executable, "net.py", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code
+        assert ("python net.py x.npy" in done.stderr) == bool(code)
+        assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_every_layer_in_test(name, arrays, tmp_path):
     net = of_text(CASES[name]["prototxt"])

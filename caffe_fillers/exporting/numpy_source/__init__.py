@@ -18,8 +18,11 @@ from .writing import Script, quoted
 
 __all__ = ["export_source"]
 
+# without its inputs it prints its docstring, which tells how to run it
 _MAIN = """
 if __name__ == "__main__":
+    if len(sys.argv) != 1 + {inputs}:
+        sys.exit(__doc__)
     for name, value in forward(*map(np.load, sys.argv[1:])).items():
         print(name, value.shape, value.reshape(-1)[:10])
 """
@@ -82,7 +85,8 @@ def _text(net: Net, plan: Plan, script: Script, path: Path) -> str:
         *_returned(script, plan, [value.blob for value in plan.outputs], "    "),
     ]
     load = "with np.load(Path(__file__).with_suffix('.npz')) as file:\n    p = dict(file)".replace("'", '"')
-    parts = [_head(net, plan, script, path), imports, load, definitions, "\n".join(body), _MAIN.strip("\n")]
+    main = _MAIN.format(inputs=len(inputs)).strip("\n")
+    parts = [_head(net, plan, script, path), imports, load, definitions, "\n".join(body), main]
     text = "\n\n".join(parts[:3]) + "\n\n" + "\n\n".join("\n" + part for part in parts[3:] if part) + "\n"
     return re.sub(r"\n{4,}", "\n\n\n", text)
 
