@@ -71,6 +71,10 @@ def test_shapes_that_nobody_knows_are_asked_for(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "--input data=CxHxW" in result.stderr
     assert not (tmp_path / "d.prototxt").exists()
+    (tmp_path / "solver.prototxt").write_text('net: "train_val.prototxt" base_lr: 1 lr_policy: "fixed"')
+    result = CliRunner().invoke(main, ["deploy", str(tmp_path / "solver.prototxt"), "-o", str(tmp_path / "d.prototxt")])
+    assert result.exit_code == 1
+    assert "solver.prototxt: this is a solver's prototxt" in result.stderr
     memory = SMALL.replace('type: "Data"', 'type: "MemoryData"').replace(
         'data_param { source: "none" batch_size: 50 }',
         "memory_data_param { batch_size: 50 channels: 3 height: 8 width: 8 }",

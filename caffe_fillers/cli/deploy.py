@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import click
 
 import caffe_fillers as cf
@@ -31,7 +29,9 @@ def command(net: str, output: str, inputs: Shapes, classes: int | None, train_va
       caffe-fillers deploy train_val.prototxt --input data=3x227x227 \\
         -o deploy.prototxt
     """
-    text = cast("cf.prototxt.Text[cf.schema.NetParameter]", read_text(net))  # cf.deploy refuses a solver
+    text = read_text(net)
+    if isinstance(text.message, cf.schema.SolverParameter):
+        raise cf.CaffeError(f"{net}: this is a solver's prototxt, not a net's\ngive the net that it names")
     result = cf.train_val(text, classes) if train_val else cf.deploy(text, shapes(inputs), classes)
     if output == "-":
         cf.write_prototxt(output_bytes(), result)

@@ -82,9 +82,7 @@ class Cursor:
         if data.startswith(BOM) and not start:
             mend = "the file begins with a byte order mark: save it as UTF-8 without BOM"
         elif b"\0" in data[:4096]:
-            mend = (
-                "this is a binary file or UTF-16, no prototxt: weights are read as .caffemodel, text is saved as UTF-8"
-            )
+            mend = "this is a binary file or UTF-16, no prototxt: show and convert read weights; save text as UTF-8"
         elif re.match(rb"\s*<(?:!|\?|[A-Za-z])", data):
             mend = "this is a web page or XML, not a prototxt: download the file itself"
         elif data[start : start + 2] in (b"//", b"/*"):

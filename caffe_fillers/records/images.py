@@ -273,7 +273,8 @@ def opened(where: Path, image: str | Path | io.BytesIO) -> Iterator[Image]:
     try:
         from PIL import Image
     except ImportError:
-        raise CaffeError(f"{where}: to read images: pip install 'caffe_fillers[images]', or {ASK}") from None
+        need = "to read images: pip install 'caffe_fillers[images]'"
+        raise CaffeError(f"{where}: {need}; for the weights of a net alone, {ASK}") from None
     if not isinstance(image, io.BytesIO):
         check_regular(image)
     try:
