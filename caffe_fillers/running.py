@@ -158,14 +158,20 @@ class _Entry:
             return
         stale = [blob for blob in self.overwritten if blob._stale]
         fresh = self.work.fresh = bool(stale) and len(stale) == len(self.overwritten)
-        if not fresh:
+        try:
             for blob in stale:
-                blob._settle_diff()
-        operation.backward(self.dtops, self.bottoms, self.tops, self.blobs, self.dbottoms, self.dblobs, self.work)
-        if fresh:
-            # only now: what a failed pass has written does not count
-            for blob in stale:
-                blob._stale = False
+                if fresh:
+                    # not after: a thread that reads the diff meanwhile must not clear what is written
+                    blob._stale = False
+                else:
+                    blob._settle_diff()
+            operation.backward(self.dtops, self.bottoms, self.tops, self.blobs, self.dbottoms, self.dblobs, self.work)
+        except BaseException:
+            if fresh:
+                # what a failed pass has written does not count
+                for blob in stale:
+                    blob._clear_diff()
+            raise
 
 
 class Tape:

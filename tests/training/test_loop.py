@@ -155,6 +155,23 @@ def test_gradients_of_a_pass_that_fails_are_zeros(small, monkeypatch):
     assert not solver.net.params["a"][0].diff.any()
 
 
+def test_a_diff_that_is_read_while_it_is_written_is_not_cleared(small, monkeypatch):
+    """As by a thread that shows a training at work."""
+    alone, watched = small("momentum: 0.9"), small("momentum: 0.9")
+    work = cf.ops.InnerProduct.backward
+
+    def read(self, *arrays_and_work):
+        work(self, *arrays_and_work)
+        for blob in watched.net.learnable:
+            _ = blob.diff
+
+    alone.step(3)
+    monkeypatch.setattr(cf.ops.InnerProduct, "backward", read)
+    watched.step(3)
+    for a, b in zip(alone.net.learnable, watched.net.learnable, strict=True):
+        assert np.array_equal(a.data, b.data)
+
+
 def test_a_gradient_that_nobody_computes_is_zero(small):
     net = NET + 'layer { name: "c" type: "InnerProduct" bottom: "x" top: "c" inner_product_param { num_output: 2 } }'
     solver = small("momentum: 0.9 weight_decay: 0.1", net)
