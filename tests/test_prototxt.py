@@ -214,7 +214,9 @@ def test_oracle_on_the_edges() -> None:
 
 
 def test_oracle_on_golden_texts(golden: Path) -> None:
-    for path in sorted((golden / "nets").glob("*.prototxt")):
+    paths = sorted((golden / "nets").glob("*.prototxt"))
+    assert paths
+    for path in paths:
         message = "SolverParameter" if "solver" in path.name else "NetParameter"
         assert our_reading(path.read_bytes(), message) == pythons_reading(path.read_bytes(), message), path
 
@@ -371,10 +373,11 @@ def test_lines_and_extras() -> None:
 
 
 def test_lenient_reading_of_what_is_known_is_strict_reading(golden: Path) -> None:
-    for net in OWN:
-        if not recorded_error(net)[0]:
-            text = (golden / "nets" / net["prototxt"]).read_bytes()
-            assert read(text, root_of(net), strict=False) == read(text, root_of(net))
+    accepted = [net for net in OWN if not recorded_error(net)[0]]
+    assert len(accepted) > len(OWN) / 2
+    for net in accepted:
+        text = (golden / "nets" / net["prototxt"]).read_bytes()
+        assert read(text, root_of(net), strict=False) == read(text, root_of(net))
 
 
 def test_a_typo_is_seen() -> None:

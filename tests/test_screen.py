@@ -92,8 +92,8 @@ def test_signal_and_show_fit_a_terminal(width: int, root: Path, monkeypatch: pyt
         rows = [line for line in said.splitlines() if re.match(r"(layer|conv\d|ip\d)\s", line)]
         assert len({len(re.split(r"\s\s+", row.strip())) for row in rows}) <= 2
         assert max(map(len, rows)) <= width
-        # each number is whole
-        assert all(re.fullmatch(r"\S+", word) for row in rows for word in row.split())
+        # each number is whole: what is cut ends in dots
+        assert "…" not in "".join(rows)
         assert len(rows) in (5, 9)
     assert len(tables) == 3
     assert width > 80 or "--wide" in tables[0]

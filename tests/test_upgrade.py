@@ -590,6 +590,7 @@ def test_golden_refusals(golden: Path) -> None:
 
 @pytest.mark.slow
 def test_every_text_of_the_corpus_upgrades_once(corpus: Path) -> None:
+    upgraded = 0
     for path in sorted([*(corpus / "files").iterdir(), *(corpus / "caffe").rglob("*.prototxt")]):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CaffeWarning)
@@ -600,3 +601,5 @@ def test_every_text_of_the_corpus_upgrades_once(corpus: Path) -> None:
             assert upgrade(result) == result
             text = as_bytes(prototxt.format_text(result))
             assert prototxt.parse(text, schema.NetParameter).message == result
+            upgraded += 1
+    assert upgraded > 200

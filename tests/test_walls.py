@@ -112,7 +112,9 @@ def test_arrows_run_down(path):
 
 
 def test_operations_know_numpy_and_arrays_only():
-    for path in (PACKAGE / "ops").glob("*.py"):
+    operations = sorted((PACKAGE / "ops").glob("*.py"))
+    assert operations
+    for path in operations:
         for module, line in imports(path):
             top = module.split(".")[0]
             if top == "caffe_fillers":
@@ -124,7 +126,9 @@ def test_operations_know_numpy_and_arrays_only():
 
 
 def test_the_command_line_uses_public_names_alone():
-    for path in (PACKAGE / "cli").glob("*.py"):
+    commands = sorted((PACKAGE / "cli").glob("*.py"))
+    assert commands
+    for path in commands:
         for module, line in imports(path):
             if module.startswith("caffe_fillers."):
                 package = module.split(".")[1]

@@ -29,6 +29,7 @@ def test_nets(whole_net, tmp_path):
     result, _ = cf.export(net, tmp_path / "net.onnx"), cf.export(net, tmp_path / "net.py")
     feed = {blob: net.blobs[blob].data for blob in net.inputs}
     script = runpy.run_path(str(tmp_path / "net.py"))["forward"](*(feed[blob] for blob in result.inputs), blobs=True)
+    assert script.keys() >= net.blobs.keys() - feed.keys()
     for blob, values in script.items():
         ours = net.blobs[blob].data
         np.testing.assert_array_equal(values.reshape(ours.shape).view(np.uint32), ours.view(np.uint32), blob)
