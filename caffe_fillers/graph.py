@@ -5,7 +5,7 @@ Names are strings here and nothing has a shape yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from . import schema
@@ -93,10 +93,30 @@ def _split_name(layer: str, blob: str, top: int) -> str:
     return f"{blob}_{layer}_{top}_split"
 
 
-def connect(layers: list[tuple[int, schema.LayerParameter]]) -> list[Node]:
+def _without_top(
+    name: str, layers: list[tuple[int, schema.LayerParameter]], every: Sequence[schema.LayerParameter]
+) -> str:
+    """Return what to do about a bottom that none of the kept layers makes before it is read."""
+    here = {origin for origin, _ in layers}
+    others = [layer for origin, layer in enumerate(every) if origin not in here and name in layer.top]
+    if not others:
+        return (
+            "no layer before it, kept in this phase, level and stage, has a top of this name; if it is an "
+            f"input of this part of a net, give its shape: --input {name}=DIMS or inputs={{{name!r}: (...)}}"
+        )
+    rules = [(kind, rule) for layer in others for kind in ("include", "exclude") for rule in getattr(layer, kind)]
+    texts = dict.fromkeys(f"{kind} {{ {' '.join(str(rule).split())} }}" for kind, rule in rules)
+    return (
+        f"layer {others[0].name!r} has a top of this name, but in this phase, level and stage it is left out by its "
+        f"rules, {', '.join(texts)}: choose another phase, level or stage"
+    )
+
+
+def connect(layers: list[tuple[int, schema.LayerParameter]], every: Sequence[schema.LayerParameter] = ()) -> list[Node]:
     """Find what each bottom reads, and put a Split behind each top that is read more than once.
 
-    A loss_weight other than 0 on a top counts as a reader of it.
+    A loss_weight other than 0 on a top counts as a reader of it. `every` holds the layers of all phases and stages, of
+    which an error tells.
     """
     nodes = [Node(message, origin, list(message.bottom), list(message.top)) for origin, message in layers]
     source: dict[str, tuple[int, int]] = {}
@@ -110,8 +130,7 @@ def connect(layers: list[tuple[int, schema.LayerParameter]]) -> list[Node]:
                 raise Misplaced(
                     node.origin,
                     f"Unknown bottom blob '{name}' (layer '{node.message.name}', bottom index {j})\n"
-                    "no layer before it, kept in this phase, level and stage, has a top of this name; if it is an "
-                    f"input of this part of a net, give its shape: --input {name}=DIMS or inputs={{{name!r}: (...)}}",
+                    + _without_top(name, layers, every),
                 )
             reads[i].append(source[name])
             readers[source[name]] = readers.get(source[name], 0) + 1

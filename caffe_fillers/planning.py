@@ -311,7 +311,7 @@ def plan_net(
     phases = {number: name for name, number in schema.enum("Phase").items()}
     net_phase = phases[state.phase]
     try:
-        nodes = graph.connect(graph.kept(source.message.layer, state))
+        nodes = graph.connect(graph.kept(source.message.layer, state), source.message.layer)
     except graph.Misplaced as error:
         line = source.lines[error.origin] if source.lines else None
         raise situate(error, _where(source, source.message.layer[error.origin], line)) from None

@@ -155,6 +155,11 @@ def test_inputs_by_layer_by_top_and_by_phase():
         (('type: "ReLU"', 'type: "Relu"'), "Unknown layer type: Relu"),
         (('type: "xavier"', 'type: "Xavier"'), "Unknown filler name: Xavier"),
         (('bottom: "x" top: "c"', 'bottom: "f" top: "c"'), "Unknown bottom blob 'f'"),
+        (
+            ('name: "c"', 'name: "c" include { phase: TRAIN stage: "a" }'),
+            'rules, include { phase: TRAIN stage: "a" }: choose',
+        ),
+        (('name: "c"', 'name: "c" exclude { }'), "layer 'c' has a top of this name, but"),
         (("dim: 3", "dim: -3"), "shape[i] >= 0 (-3 vs. 0)"),
         (("dim: 3", "dim: 300000 dim: 100000"), "INT_MAX"),
         (('type: "msra"', 'type: "gaussian" std: 0'), "sigma > 0 (0 vs. 0)"),
