@@ -113,8 +113,8 @@ class Net:
         Refuse a net whose parameters need more bytes. The constant tops of DummyData, and the values that recurrent
         layers fill at each time step, count too.
     threads : int, optional
-        Number of threads to fill and to run with. The values are the same for any number, except sums in the BLAS.
-        None is all cores and leaves the BLAS unchanged; CAFFE_FILLERS_THREADS limits both.
+        Number of threads to fill and to run with. The values are the same for any number, if NumPy's BLAS is an
+        OpenBLAS. None is all cores; CAFFE_FILLERS_THREADS limits it.
     python : mapping of str to class, optional
         The classes of Python layers, by ``module.layer`` or ``layer`` of their `python_param`. A class needs the
         methods ``setup(bottom, top)``, ``reshape``, ``forward`` and ``backward(top, propagate_down, bottom)``, as in

@@ -187,7 +187,7 @@ class Tape:
     max_bytes : int or None
         Refuse to run where the tops would need more.
     threads : int or None
-        How many threads the loops of layers and the BLAS may use, one after the other; None is all cores.
+        How many threads the loops and products of layers may use; None is all cores.
 
     Attributes
     ----------
