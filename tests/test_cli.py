@@ -294,9 +294,9 @@ SHELL = [sys.executable, "-m", "caffe_fillers"]
 
 
 def in_a_shell(script, cwd, **streams):
-    """Run a line of bash in which $C is the command line."""
-    command = shlex.join(SHELL)
-    return subprocess.run(["bash", "-c", f"C={shlex.quote(command)}; {script}"], cwd=cwd, text=True, **streams)
+    """Run a line of bash in which $C is the command line, with standard output buffered as usual."""
+    setting = f"unset PYTHONUNBUFFERED; C={shlex.quote(shlex.join(SHELL))}"
+    return subprocess.run(["bash", "-c", f"{setting}; {script}"], cwd=cwd, text=True, **streams)
 
 
 @pytest.mark.parametrize("line", ["init NET --seed 1", "init NET --seed 1 --json", "upgrade NET -o -", "show -h", "-h"])
@@ -313,6 +313,7 @@ def test_a_reader_that_has_gone_is_not_a_difference(root, tmp_path, line):
         ("upgrade NET -o - >&-", "standard output is closed"),
         ("deploy NET -o - >&-", "standard output is closed"),
         ("init NET --seed 1 >/dev/full", "standard output cannot be written: No space left"),
+        ("--help >/dev/full", "standard output cannot be written: No space left"),
     ],
 )
 def test_closed_and_full_streams_are_said(root, tmp_path, line, said):

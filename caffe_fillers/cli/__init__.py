@@ -47,7 +47,7 @@ class _Commands(click.Group):
         return super().main(args, *rest, **kwargs)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        with _while_read():  # it prints the help and the version
+        with _while_written(self.as_json):  # it prints the help and the version
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> object:
@@ -56,8 +56,11 @@ class _Commands(click.Group):
             warnings.simplefilter("always", cf.CaffeWarning)
             warnings.showwarning = _show_warning
             try:
-                with _while_read():
-                    return super().invoke(ctx)
+                with _while_written(as_json):
+                    result = super().invoke(ctx)
+                    if sys.stdout is not None:
+                        sys.stdout.flush()  # at the end of the interpreter an error would have no message
+                    return result
             except KeyboardInterrupt:
                 click.echo("stopped", err=True)
                 sys.exit(STOPPED)
@@ -70,19 +73,27 @@ class _Commands(click.Group):
             except MemoryError:
                 _fail("out of memory", as_json)
             except OSError as error:
-                full = error.errno == errno.ENOSPC and error.filename is None
-                _fail(f"standard output cannot be written: {error.strerror}" if full else str(error), as_json)
+                _fail(str(error), as_json)
 
 
 @contextmanager
-def _while_read() -> Iterator[None]:
-    """End the program, as the signal does a program in C, once the reader of its output has closed the pipe."""
+def _while_written(as_json: bool) -> Iterator[None]:
+    """End the program where standard output can't be written: as the signal does, if its reader closed the pipe."""
     try:
         yield
     except BrokenPipeError:
-        # what is still to be written, at the end, goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         sys.exit(CLOSED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        _discard_output()
+        _fail(f"standard output cannot be written: {error.strerror}", as_json)
+
+
+def _discard_output() -> None:
+    """Send nowhere what standard output still buffers, which the interpreter writes when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(text: str, as_json: bool) -> NoReturn:
