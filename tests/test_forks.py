@@ -285,6 +285,9 @@ def test_parameters_of_sequences_and_volumes(tmp_path: Path) -> None:
     text = "convolution_param { num_output: 4 kernel_size: 3 kernel_depth: 2 }"
     assert shapes(setup(tmp_path, "CONVOLUTION3D", [CLIP], text)[1]) == [(4, 3, 2, 3, 3), (1, 1, 1, 1, 4)]
     assert shapes(setup(tmp_path, "DECONVOLUTION3D", [CLIP], text)[1]) == [(3, 4, 2, 3, 3), (1, 1, 1, 1, 4)]
+    for depth in ("inf", "1e400", "nan"):
+        with pytest.raises(cf.CaffeError, match="kernel_depth is a number, got"):
+            setup(tmp_path, "CONVOLUTION3D", [CLIP], text.replace("kernel_depth: 2", f"kernel_depth: {depth}"))
     text = "convolution_param { num_output: 6 group: 3 kernel_shape { dim: 1 dim: 2 dim: 3 } }"
     assert shapes(setup(tmp_path, "NdConvolution", [CLIP], text)[1]) == [(6, 1, 1, 2, 3), (6,)]
 

@@ -49,7 +49,7 @@ class Fields:
             if isinstance(value, str) and kind is not float:
                 raise ValueError
             return kind(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise CaffeError(f"{self.where}.{name} is a number, got {value!r}") from None
 
     def integer(self, name: str, default: int = 0) -> int:
