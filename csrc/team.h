@@ -33,8 +33,8 @@ enum {
     CF_WORTH_GAUSSIAN = 500000
 };
 
-/* The caller's locks and threads. A lock may be released by a thread that did not acquire it. To acquire one should look
-   for it for a while before it sleeps, since waking takes longer than many of the waits here. */
+/* The caller's locks and threads. A thread may release a lock that another acquired. `acquire` should look for the lock
+   for a while before it sleeps, since waking takes longer than many of the waits here. */
 typedef struct {
     void (*acquire)(void *lock);
     void (*release)(void *lock);

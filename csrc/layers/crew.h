@@ -40,7 +40,7 @@ struct cf_crew {
     cf_loop *loop;
     const void *of;
     size_t portion, parts;
-    /* Each thread begins with its own part, the same for one loop after another: its cache holds the data of that part. */
+    /* Each thread begins with its own part, the same in one loop after another: its cache holds that data. */
     struct {
         atomic_size_t next; /* item that nobody has taken */
         size_t end;

@@ -9,7 +9,8 @@ static ptrdiff_t edge(const cf_product *job, ptrdiff_t length, size_t part) {
 
 static char *at(const cf_product *job, const cf_matrix *x, size_t which, ptrdiff_t row, ptrdiff_t column) {
     const ptrdiff_t element = x->transposed ? row + column * x->leading : row * x->leading + column;
-    return (char *)x->start + (ptrdiff_t)(which / job->each) * x->step[0] + (ptrdiff_t)(which % job->each) * x->step[1] +
+    char *const start = (char *)x->start + (ptrdiff_t)(which / job->each) * x->step[0];
+    return start + (ptrdiff_t)(which % job->each) * x->step[1] +
            element * (ptrdiff_t)(job->wide ? sizeof(double) : sizeof(float));
 }
 
